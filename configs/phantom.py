@@ -1,0 +1,88 @@
+"""60 direction networks on simulated subjects: the default, minutes on two CPU cores.
+
+    python train.py                                    # this file
+    python train.py --config=configs/phantom.py:smoke  # seconds, to see that everything runs
+    python train.py --config.model.width=16            # any field, from the command line
+
+Every field below can be overridden so; ``VARIANTS`` names the ablations.
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = {
+    "": {},
+    # Everything at its smallest: a test of the road, not of the method.
+    "smoke": {
+        "phantom.subjects": (2, 1, 1), "phantom.shifted_subjects": 1,
+        "phantom.shape": (40, 48, 6), "model.width": 4, "steps": 20, "checkpoint_every": 10,
+        "validate_every": 10,
+    },
+    # FA of the fit as an auxiliary loss.
+    "fa_loss": {"loss.fa_weight": 0.1},
+    # What a network's output is added to.
+    "residual_none": {"model.residual": "none"},
+    "residual_mean": {"model.residual": "mean"},
+    "residual_tensor": {"model.residual": "tensor"},
+    # The optimiser of He et al.
+    "paper_sgd": {"optimizer.name": "sgd", "optimizer.learning_rate": 1e-3,
+                  "optimizer.decay": 1e-3},
+}
+
+
+def get_config(variant=""):
+    config = ConfigDict()
+    config.task = "direction_synthesis"
+    config.seed = 0
+
+    config.data = ConfigDict()
+    config.data.layout = "phantom"      # phantom, hcp, plain
+    config.data.root = "data"           # phantoms are made here where they are not there yet
+    config.data.shell = 1000            # b-value in s/mm²
+    config.data.inputs = 30             # the first so many directions are acquired
+    config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
+    config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
+    config.data.within_subject = False  # True: cut a single scan into slabs
+
+    config.phantom = ConfigDict()
+    config.phantom.subjects = (12, 2, 6)  # training, validation, test
+    config.phantom.shifted_subjects = 6   # of the other generator, for test only
+    config.phantom.shape = (56, 68, 24)   # voxels
+    config.phantom.voxel_size = 2.5       # mm
+    config.phantom.directions = 90
+    config.phantom.snr = 20.0           # mean white-matter S0 / σ before shading
+    config.phantom.seed = 1
+
+    config.model = ConfigDict()
+    config.model.name = "unet"
+    config.model.width = 8              # channels at full resolution
+    config.model.levels = 2             # resolutions
+    config.model.convolutions = 2       # per level and side
+    config.model.first_kernel = 3
+    config.model.norm = "none"          # none, group
+    config.model.activation = "relu"
+    config.model.residual = "sh"        # none (He et al.), mean, sh, tensor
+    config.model.sh_order = 4
+    config.model.sh_weight = 0.006
+    config.model.output_scale = 0.1     # a residual is about a tenth of the signal
+    config.model.zero_output = True     # start at the reference
+
+    config.loss = ConfigDict()
+    config.loss.fa_weight = 0.0         # > 0: FA of the tensor fit as an auxiliary loss
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "adamw"     # adamw (warm-up, cosine), sgd (rate / (1 + decay·step))
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.decay = 0.0
+    config.optimizer.momentum = 0.0
+    config.optimizer.weight_decay = 1e-4
+    config.optimizer.clip = 0.0         # largest gradient norm of one network; 0: none
+
+    config.batch = 4                    # slices in a batch
+    config.patch = 32                   # side of the random crops; 0: whole slices
+    config.steps = 800
+    config.log_every = 20
+    config.validate_every = 200
+    config.checkpoint_every = 200
+
+    config.update_from_flattened_dict(VARIANTS[variant])
+    return config

@@ -1,0 +1,1 @@
+"""The sub-commands of ``dwijax``, one module each; `dwijax.cli` says what such a module holds."""

@@ -1,0 +1,165 @@
+"""``dwijax fit DWI``: tensor maps of a scan."""
+
+from pathlib import Path
+
+HELP = "fit diffusion tensors to a scan and write FA, MD, directions and other maps"
+EXAMPLE = "dwijax fit dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --mask mask.nii.gz -o dti"
+
+_MAPS = (
+    "fa md ad rd v1 color_fa tensor (these by default), mode cl cp cs norm l1 l2 l3 v2 v3 fa_v1 "
+    "s0 rmse residuals, sigma fa_se md_se covariance; all"
+)
+
+
+def add_arguments(parser):
+    parser.add_argument("dwi", type=Path, metavar="DWI", help="NIfTI series")
+    parser.add_argument("--bvals", type=Path, required=True, help="FSL b-values, s/mm²")
+    parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
+    parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the maps")
+    parser.add_argument("--method", choices=("ols", "wls", "iwls", "robust"), default="wls",
+                        help="least squares on ln S: ordinary, weighted by the predicted signal "
+                        "(default), reweighted, or reweighted without outliers (REKINDLE)")
+    parser.add_argument("--reweightings", type=int, metavar="N",
+                        help="refits with new weights (default: wls 1, iwls and robust 2)")
+    parser.add_argument("--positive", action="store_true",
+                        help="raise negative eigenvalues to 1e-9 mm²/s")
+    parser.add_argument("--maps", nargs="+", metavar="MAP", help=_MAPS)
+    parser.add_argument("--naming", choices=("dwijax", "mrtrix", "fsl", "bids"), default="dwijax",
+                        help="whose file names, element order and frame (default dwijax: RAS+)")
+    parser.add_argument("--grad-dev", type=Path, metavar="NIFTI",
+                        help="gradient deviations, nine volumes as FSL and the HCP ship them")
+    parser.add_argument("--measured-only", action="store_true",
+                        help="leave out the volumes that the JSON beside DWI calls synthetic")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars, no summary")
+
+
+def run(args):
+    import numpy as np
+
+    from dwijax.data.volumes import make_mask, read_dwi, read_image, read_mask, read_volumes
+    from dwijax.errors import InputError
+    from dwijax.gradients import read_gradients
+
+    gtab = read_gradients(args.bvals, args.bvecs)
+    image = read_dwi(args.dwi)
+    if image.shape[3] != len(gtab):
+        raise InputError(
+            args.bvals,
+            found=f"{len(gtab)} b-values",
+            expected=f"one for each of the {image.shape[3]} volumes of {args.dwi}",
+            remedy="give the gradient table of this scan",
+        )
+    if args.reweightings is not None and args.reweightings < 0:
+        raise InputError("--reweightings", found=args.reweightings, expected="0 or more",
+                         remedy="choose another number")
+    synthetic = _synthetic(args.dwi, len(gtab))
+    if args.measured_only and synthetic is None:
+        raise InputError(
+            _sidecar(args.dwi),
+            found="no list of synthetic volumes",
+            expected="the JSON that dwijax predict writes beside its series",
+            remedy="leave out --measured-only if all volumes are measured",
+        )
+    volumes = np.arange(len(gtab))
+    if args.measured_only:
+        volumes = np.setdiff1d(volumes, synthetic)
+    maps = _chosen(args.maps, synthetic is not None and len(synthetic) and not args.measured_only)
+
+    from dwijax.dti.design import check_design
+    from dwijax.fitting import fit_scan
+
+    used = gtab[volumes]
+    condition = check_design(used.bvals, used.bvecs, where=args.bvals)
+    grad_dev = None if args.grad_dev is None else read_image(args.grad_dev)
+    if grad_dev is not None and grad_dev.shape != (*image.shape[:3], 9):
+        raise InputError(
+            args.grad_dev,
+            found=f"shape {'×'.join(map(str, grad_dev.shape))}",
+            expected=f"{'×'.join(map(str, image.shape[:3]))}×9, on the grid of the scan",
+            remedy="give the grad_dev of this scan",
+        )
+    if args.mask is not None:
+        mask = read_mask(args.mask, image.shape[:3], image.affine)
+    elif not used.b0s_mask.any():
+        raise InputError(args.bvals, found="no b0 volumes to make a mask from",
+                         expected="b0 volumes or a mask", remedy="give --mask")
+    else:
+        b0 = read_volumes(image, volumes[used.b0s_mask])
+        mask = make_mask(b0, np.ones(b0.shape[-1], bool), where=args.dwi)
+
+    options = {"method": args.method}
+    if args.reweightings is not None:
+        options["reweightings"] = args.reweightings
+    if args.positive:
+        options["min_diffusivity"] = 1e-6
+    summary = fit_scan(
+        image, gtab, mask, args.out, maps=maps, naming=args.naming, volumes=volumes,
+        grad_dev=grad_dev, options=options, facts={"condition_number": round(condition, 2)},
+        progress=None if args.quiet else _bar,
+    )
+    if not args.quiet:
+        print(
+            f"{args.out}: {len(maps)} maps of {summary['voxels']} voxels from {len(volumes)} "
+            f"volumes, condition number {condition:.1f}; {summary['voxels_without_tensor']} voxels "
+            f"without a tensor (0 in all maps), {summary['voxels_with_samples_not_positive']} with "
+            f"samples of 0 or less (left out), {summary['voxels_with_negative_eigenvalue']} with a "
+            "negative eigenvalue"
+        )
+
+
+def _chosen(wanted, with_synthetic):
+    from dwijax.errors import InputError
+    from dwijax.fitting.maps import DEFAULT_MAPS, MAPS, OF_MEASURED
+
+    maps = list(dict.fromkeys(wanted or DEFAULT_MAPS))
+    if "all" in maps:
+        maps = [name for name in MAPS if not (with_synthetic and name in OF_MEASURED)]
+    for name in maps:
+        if name not in MAPS:
+            raise InputError("--maps", found=name, expected=f"some of {' '.join(MAPS)}, or all",
+                             remedy="correct the name")
+        if with_synthetic and name in OF_MEASURED:
+            raise InputError(
+                "--maps",
+                found=f"{name} of a series with synthetic volumes",
+                expected="measured volumes: synthetic ones bring no information of their own",
+                remedy="add --measured-only",
+            )
+    return maps
+
+
+def _sidecar(dwi):
+    return dwi.with_name(dwi.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+
+
+def _synthetic(dwi, volumes):
+    """Indices of synthetic volumes told by the JSON beside a series; None if it tells nothing."""
+    import json
+
+    from dwijax.errors import InputError
+
+    path = _sidecar(dwi)
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(path, found=f"no JSON ({error})", expected="a JSON file",
+                         remedy="mend or remove it") from error
+    listed = content.get("synthetic_volumes") if isinstance(content, dict) else None
+    if listed is None:
+        return None
+    whole_numbers = isinstance(listed, list) and all(
+        isinstance(m, int) and 0 <= m < volumes for m in listed)
+    if not whole_numbers:
+        raise InputError(path, found=f"synthetic_volumes {str(listed)[:60]}",
+                         expected=f"a list of volumes, 0 to {volumes - 1}",
+                         remedy="give the JSON of this series")
+    return listed
+
+
+def _bar(iterable, total, what):
+    from tqdm import tqdm
+
+    return tqdm(iterable, total=total, desc=what, unit="", leave=False)

@@ -1,0 +1,1 @@
+"""Scans: volumes, folder layouts, subjects, splits and the phantom."""

@@ -1,0 +1,92 @@
+"""Which subjects, or which slices of a single scan, are for training, validation and test."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dwijax.data.layouts import SubjectFiles, find_subjects
+from dwijax.data.slices import cut, gather, padded_size
+from dwijax.data.split import slab_split, subject_split
+from dwijax.data.subject import load_subject
+from dwijax.errors import InputError
+
+
+class Member(NamedTuple):
+    """A subject's files and the slices of it that count; None: all."""
+
+    files: SubjectFiles
+    slices: np.ndarray | None
+
+
+class Cohort(NamedTuple):
+    """Disjoint lists of :class:`Member`; ``within_subject`` where one scan was cut in slabs."""
+
+    train: list
+    validation: list
+    test: list
+    within_subject: bool
+
+
+def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=False):
+    """Splits the subjects under ``root``; a single scan only where that is asked for.
+
+    Args:
+      root: folder of the data. layout: see :func:`dwijax.data.layouts.find_subjects`.
+      fractions: shares of training, validation and test.
+      seed: of the shuffling of subjects.
+      axis: slice axis, for slabs. shell: b-value in s/mm², to read a single scan's size.
+      within_subject: cut one scan into slabs with gaps instead.
+
+    Raises:
+      InputError: one subject without ``within_subject``, or several with it.
+    """
+    found = find_subjects(root, layout)
+    if within_subject != (len(found) == 1):
+        raise InputError(
+            root, found=f"{len(found)} subject(s) with within_subject={within_subject}",
+            expected="several subjects, or one and within_subject=True",
+            remedy="set --config.data.within_subject accordingly: slabs of one scan are no "
+                   "substitute for other subjects")
+    if within_subject:
+        filled = np.flatnonzero(_filled_slices(load_subject(found[0], shell=shell).mask, axis))
+        slabs = slab_split(int(filled[-1] - filled[0] + 1), fractions)
+        return Cohort(*([Member(found[0], filled[0] + np.asarray(s))] for s in slabs), True)
+    parts = subject_split([f.name for f in found], fractions, seed=seed)
+    by_name = {f.name: f for f in found}
+    return Cohort(*([Member(by_name[n], None) for n in names] for names in parts), False)
+
+
+def load_slices(members, *, shell, axis, multiple, patch, size=None, progress=iter):
+    """Reads members one by one and joins their slices.
+
+    Args:
+      members: list of :class:`Member`. shell: b-value, s/mm². axis: of the slices.
+      multiple: H and W are padded up to it. patch: side of the crops, 0 for whole slices.
+      size: ``(H, W)`` instead of the smallest that fits.
+      progress: wraps the list (tqdm).
+
+    Returns:
+      ``(Slices, tables, scales)``: the table of every member's shell and its scale by name.
+    """
+    parts, tables, scales = [], [], {}
+    for member in progress(members):
+        subject = load_subject(member.files, shell=shell)
+        plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
+        at_least = [max(n, patch) for n in plane]
+        size = size or padded_size(at_least, multiple)
+        if any(n > s for n, s in zip(plane, size, strict=True)):
+            raise InputError(
+                member.files.dwi, found=f"slices of {tuple(plane)}", expected=f"at most {size}",
+                remedy="give --config.data.size as large as the largest subject's slices")
+        positions = member.slices
+        if positions is None:
+            positions = np.flatnonzero(_filled_slices(subject.mask, axis))
+        parts.append(cut(subject, positions, axis=axis, size=size))
+        tables.append(subject.gtab[~subject.gtab.b0s_mask])
+        scales[member.files.name] = float(subject.scale)
+        b0s = int(subject.gtab.b0s_mask.sum())
+    return gather(parts, patch), tables, scales, b0s
+
+
+def _filled_slices(mask, axis):
+    return mask.any(axis=tuple(i for i in range(3) if i != axis))

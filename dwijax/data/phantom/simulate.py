@@ -1,0 +1,172 @@
+"""A folder of simulated subjects."""
+
+import hashlib
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import scipy
+from tqdm import tqdm
+
+import dwijax
+from dwijax.data.phantom.recipe import RECIPES
+from dwijax.data.phantom.store import write_subject
+from dwijax.data.phantom.subject import Settings, simulate_subject
+from dwijax.errors import InputError
+from dwijax.gradients import GradientTable, direction_set
+from dwijax.output import whole
+
+B0 = 5.0  # s/mm^2, as HCP's b0 volumes have it
+RECORD = "phantom.json"
+
+
+def acquisition(n_directions=90, shells=(1000.0,), b0s=6):
+    """The default table: b0 volumes evenly between the directions' volumes, the first one first.
+
+    Args:
+      n_directions: per shell; every shell has the same ones.
+      shells: b-values, s/mm^2.
+      b0s: number of volumes with b = 5 s/mm^2.
+    """
+    directions = np.asarray(direction_set(n_directions))
+    bvals = np.concatenate([[B0] * b0s, *([b] * n_directions for b in shells)])
+    bvecs = np.concatenate([np.tile(directions[:1], (b0s, 1)), *([directions] * len(shells))])
+    return GradientTable(bvals, bvecs)
+
+
+def make_settings(
+    *, seed=0, generator="default", snr=None, shape=(56, 68, 24), voxel_size=2.5, gtab=None,
+    n_directions=90, shells=(1000.0,), b0s=6, lesions=False, varying_noise=False,
+    rotate_degrees=0.0,
+):
+    """Checks and completes what :func:`simulate` was asked for.
+
+    Raises:
+      InputError: a value that cannot be simulated.
+    """
+    _check("generator", generator in RECIPES, generator, " or ".join(RECIPES))
+    _check("seed", int(seed) >= 0, seed, "a whole number from 0 up")
+    size = np.broadcast_to(np.asarray(voxel_size, float), 3)
+    _check("voxel size", (0.5 <= size).all() and (size <= 6).all(), voxel_size, "0.5 to 6 mm")
+    shape = tuple(int(n) for n in shape)
+    _check("shape", len(shape) == 3 and min(shape) >= 4, shape, "three lengths of at least 4")
+    _check("snr", snr is None or snr > 0, snr, "a number above 0")
+    if gtab is None:
+        gtab = acquisition(n_directions, shells, b0s)
+    _check("gradient table", gtab.b0s_mask.any(), "no b0", "at least one b0 volume")
+    return Settings(
+        seed=int(seed),
+        generator=generator,
+        bvals=tuple(map(float, gtab.bvals)),
+        bvecs=tuple(tuple(map(float, g)) for g in gtab.bvecs),
+        shape=shape,
+        voxel_size=tuple(map(float, size)),
+        snr=None if snr is None else float(snr),
+        lesions=bool(lesions),
+        varying_noise=bool(varying_noise),
+        rotate_degrees=float(rotate_degrees),
+    )
+
+
+def settings_hash(settings: Settings):
+    """Sixteen hexadecimal digits that change with anything which changes a subject's bits."""
+    recipe = repr(RECIPES[settings.generator])
+    text = json.dumps([settings.as_dict(), recipe, VERSION], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+VERSION = 1  # of the simulation's code: raised when the same settings give other bits
+
+
+def simulate(out, *, subjects, first=0, prefix="sub-", workers=2, progress=True, **options):
+    """Writes simulated subjects in HCP layout, each with its truth folder.
+
+    Subject ``i`` depends on the settings and on ``i`` alone.  A folder that holds the subjects
+    already is left alone; missing ones are added.
+
+    Args:
+      out: folder; made if need be.
+      subjects: how many.
+      first: index of the first one.
+      prefix: of their names, ``{prefix}{index:03d}``.
+      workers: processes.
+      progress: whether to show a bar.
+      **options: see :func:`make_settings`.
+
+    Returns:
+      List of names.
+
+    Raises:
+      InputError: a value that cannot be simulated, or ``out`` holds something else.
+    """
+    _check("subjects", int(subjects) >= 1, subjects, "at least 1")
+    out, settings = Path(out), make_settings(**options)
+    names = {f"{prefix}{index:03d}": index for index in range(first, first + int(subjects))}
+    _claim(out, settings)
+    missing = {n: i for n, i in names.items() if not (out / n).is_dir()}
+    bar = tqdm(total=len(missing), desc=f"simulate {settings.generator}", unit="subject",
+               disable=not progress or not missing)
+    with bar:
+        for _ in _write_all(out, settings, missing, workers):
+            bar.update()
+    return list(names)
+
+
+def _write_all(out, settings, missing, workers):
+    """Yields once per subject written."""
+    if min(workers, len(missing)) <= 1:
+        for name, index in missing.items():
+            _write_one(out, settings, name, index)
+            yield name
+        return
+    # Never fork: the parent may hold a running JAX.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(missing)), context, _on_cpu) as pool:
+        futures = [pool.submit(_write_one, out, settings, n, i) for n, i in missing.items()]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _write_one(out, settings, name, index):
+    write_subject(out / name, simulate_subject(settings, index))
+    return name
+
+
+def _on_cpu():
+    """Workers leave accelerators to the parent."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+
+
+def _claim(out, settings):
+    """Writes the record of a new folder, or checks that an old one has the same settings."""
+    record, code = out / RECORD, settings_hash(settings)
+    if record.is_file():
+        try:
+            found = json.loads(record.read_text())["hash"]
+        except (ValueError, KeyError, TypeError):
+            found = "no hash"
+        _check(record, found == code, f"a phantom with other settings ({found})",
+               f"the settings asked for ({code})", "choose another folder or remove this one")
+        return
+    if out.exists():
+        _check(out, out.is_dir(), "a file", "a folder", "choose another name")
+        _check(out, not any(out.iterdir()), f"files, but no {RECORD}", "an empty folder",
+               "choose another folder")
+    versions = {"dwijax": dwijax.__version__, "simulation": VERSION, "numpy": np.__version__,
+                "scipy": scipy.__version__, "nibabel": nibabel.__version__}
+    content = {"hash": code, "settings": settings.as_dict(), "versions": versions}
+    with whole(record) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _check(where, holds, found, expected, remedy="choose another value"):
+    if not holds:
+        raise InputError(where, found=found, expected=expected, remedy=remedy)

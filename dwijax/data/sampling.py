@@ -1,0 +1,70 @@
+"""Which slices, and which crop of each, make up the batch of a step.
+
+One pure function of (seed, step): a resumed run, another dispatch length or another number of
+hosts sees the same batches.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def batch_slices(seed, step, slices, batch):
+    """Slice numbers of a batch.
+
+    Every epoch is a fresh permutation of all slices; the remainder that does not fill a batch is
+    left to the next epoch's luck.
+
+    Args:
+      seed: int.
+      step: int32 scalar, traced.
+      slices: number of slices S.
+      batch: N; where N > S the permutation is repeated.
+
+    Returns:
+      int32 ``[N]``.
+    """
+    per_epoch = max(slices // batch, 1)
+    epoch, position = step // per_epoch, step % per_epoch
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 0), epoch)
+    order = jax.random.permutation(key, slices)
+    return order[(position * batch + jnp.arange(batch)) % slices]
+
+
+def crop_origins(seed, step, lowest, highest):
+    """First row and column of each crop, uniform between ``lowest`` and ``highest`` inclusive.
+
+    Args:
+      lowest, highest: int32 ``[N, 2]``.
+
+    Returns:
+      int32 ``[N, 2]``.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), step)
+    return jax.random.randint(key, lowest.shape, lowest, highest + 1)
+
+
+def take_batch(slices, seed, step, *, batch, patch):
+    """Gathers the batch of a step out of arrays on the device.
+
+    Args:
+      slices: :class:`dwijax.data.slices.Slices` of device arrays.
+      batch: N. patch: side of the crops; 0 for whole slices.
+
+    Returns:
+      ``(b0 [N, h, w, 1], dwi [N, h, w, n], mask [N, h, w, 1])``.
+    """
+    index = batch_slices(seed, step, slices.b0.shape[0], batch)
+    if not patch:
+        return slices.b0[index], slices.dwi[index], slices.mask[index]
+    bounds = slices.origins[index]
+    origins = crop_origins(seed, step, bounds[:, 0], bounds[:, 1])
+
+    def crop(array):
+        size = (1, patch, patch, array.shape[-1])
+        zero = jnp.int32(0)
+        return jax.vmap(
+            lambda i, o: lax.dynamic_slice(array, (i, o[0], o[1], zero), size)[0]
+        )(index, origins)
+
+    return crop(slices.b0), crop(slices.dwi), crop(slices.mask)

@@ -1,0 +1,133 @@
+"""Splits into training, validation and test that share nothing.
+
+Subjects are split whole. The slices of a single scan are alike, share its noise where it was
+resampled, and must be split into slabs with a gap; what comes of it holds within that subject only.
+"""
+
+import numpy as np
+
+from dwijax.errors import InputError
+
+LEAST_GAP = 3  # slices; spline resampling and 3-D denoising correlate neighbours about this far
+
+
+def subject_split(names, fractions=(0.7, 0.15, 0.15), seed=0):
+    """Draws the subjects of each part.
+
+    Args:
+      names: of all subjects, unique.
+      fractions: of subjects in each part, summing to 1; a part whose fraction is above 0 gets at
+        least one subject.
+      seed: of the draw.
+
+    Returns:
+      tuple of sorted lists of names, one per fraction.
+
+    Raises:
+      InputError: there are fewer subjects than parts, or a name stands twice.
+    """
+    names = sorted(names)
+    disjoint_subjects(names)
+    sizes = _sizes(len(names), fractions, "subjects")
+    drawn = np.random.default_rng(seed).permutation(len(names))
+    parts = np.split(drawn, np.cumsum(sizes)[:-1])
+    return tuple(sorted(names[i] for i in part) for part in parts)
+
+
+def disjoint_subjects(*parts):
+    """Refuses a split in which a subject stands twice.
+
+    Args:
+      *parts: lists of names.
+
+    Raises:
+      InputError: names the subjects.
+    """
+    names = [name for part in parts for name in part]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            "split",
+            found=f"{', '.join(map(str, twice[:8]))} more than once",
+            expected="every subject in one part",
+            remedy="remove them from all parts but one",
+        )
+
+
+def slab_split(n_slices, fractions=(0.6, 0.15, 0.25), gap=LEAST_GAP):
+    """Cuts the slices of one scan into contiguous slabs, in the order of the parts.
+
+    Args:
+      n_slices: of the scan.
+      fractions: of the slices that are not in a gap, summing to 1; a part whose fraction is above
+        0 gets at least one slice, one whose fraction is 0 none, and no gap.
+      gap: slices left out between neighbouring slabs, at least 3.
+
+    Returns:
+      tuple of int64 [n], one per fraction: the slice numbers.
+
+    Raises:
+      InputError: the gap is too small or there are too few slices.
+    """
+    if gap < LEAST_GAP:
+        raise InputError(
+            "split.gap",
+            found=f"{gap} slices",
+            expected=f"at least {LEAST_GAP}",
+            remedy="choose a larger gap",
+        )
+    gaps = gap * (sum(fraction > 0 for fraction in fractions) - 1)
+    sizes = _sizes(n_slices - gaps, fractions, f"slices ({n_slices} less {gaps} in gaps)")
+    slabs, start = [], 0
+    for size in sizes:
+        slabs.append(np.arange(start, start + size))
+        start += size + gap * (size > 0)
+    return tuple(slabs)
+
+
+def disjoint_slabs(*parts, gap=LEAST_GAP):
+    """Refuses a split of one scan whose parts overlap or come closer than the gap.
+
+    Args:
+      *parts: slice numbers of each part, any iterables of int.
+      gap: least number of slices between slices of two parts.
+
+    Raises:
+      InputError: names the slices.
+    """
+    part_of = [(int(s), k) for k, part in enumerate(parts) for s in part]
+    for (a, part_a), (b, part_b) in zip(sorted(part_of), sorted(part_of)[1:], strict=False):
+        if part_a != part_b and b - a <= gap:
+            raise InputError(
+                "split",
+                found=f"slices {a} and {b} in different parts",
+                expected=f"at least {gap} slices between the parts",
+                remedy="leave a gap",
+            )
+
+
+def _sizes(n, fractions, what):
+    """Whole numbers that sum to n, in proportion, at least 1 where the fraction is above 0."""
+    fractions = np.asarray(fractions, np.float64)
+    if fractions.min() < 0 or abs(fractions.sum() - 1) > 1e-6:
+        raise InputError(
+            "split.fractions",
+            found=", ".join(f"{fraction:g}" for fraction in fractions),
+            expected="fractions from 0 to 1 that sum to 1",
+            remedy="change them",
+        )
+    least = (fractions > 0).astype(int)
+    if n < least.sum():
+        raise InputError(
+            "split",
+            found=f"{max(n, 0)} {what}",
+            expected=f"at least {least.sum()}, one for each part",
+            remedy="give more or ask for fewer parts",
+        )
+    sizes = np.maximum(np.floor(fractions * n + 1e-9).astype(int), least)
+    while sizes.sum() != n:
+        step = 1 if sizes.sum() < n else -1
+        movable = (fractions > 0) & (sizes + step >= least)
+        lack = np.where(movable, step * (fractions * n - sizes), -np.inf)
+        sizes[np.argmax(lack)] += step
+    return [int(size) for size in sizes]

@@ -1,0 +1,156 @@
+"""One subject's scan as networks see it: LAS, one shell, one scale."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dwijax.data.volumes import (
+    canonical,
+    canonical_bvecs,
+    make_mask,
+    read_dwi,
+    read_mask,
+    read_volumes,
+    uncanonical,
+)
+from dwijax.errors import InputError
+from dwijax.gradients import GradientTable, read_gradients, select_shell
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A scan in memory.
+
+    Attributes:
+      name: the subject's.
+      dwi: float32 [X, Y, Z, M] in LAS, in the file's intensities: all b0s, then the shell's
+        directions, each in acquired order.
+      gtab: `GradientTable` of these M volumes, directions along the axes of `dwi`.
+      mask: bool [X, Y, Z].
+      affine: float64 [4, 4] of `dwi`, voxel to RAS+ mm.
+      orientation: of the stored image, for `dwijax.data.volumes.uncanonical`.
+      image: nibabel image of the file, whose header outputs are written with.
+      volumes: int64 [M], where each volume stands in the file.
+      b0: float32 [X, Y, Z], mean of the b0 volumes.
+      scale: intensity by which networks divide b0 and DWIs alike: the median of `b0` in the mask.
+        A float32 value, so that dividing in float32 and storing it in JSON both use it exactly.
+    """
+
+    name: str
+    dwi: np.ndarray
+    gtab: GradientTable
+    mask: np.ndarray
+    affine: np.ndarray
+    orientation: str
+    image: object
+    volumes: np.ndarray
+    b0: np.ndarray
+    scale: float
+
+    def stored(self, array):
+        """An array [X, Y, Z, ...] of this subject back in the orientation of its file."""
+        return uncanonical(array, self.orientation)
+
+
+def load_subject(files, shell=1000, min_directions=1):
+    """Reads one shell of a scan.
+
+    No more is held in memory than the chosen volumes in float32 and one further volume.
+
+    Args:
+      files: `dwijax.data.layouts.SubjectFiles`.
+      shell: b-value in s/mm²; the shell within 10 % of it is taken.
+      min_directions: least number of directions the shell must have.
+
+    Returns:
+      `Subject`.
+
+    Raises:
+      InputError: a file is missing, broken or does not fit the others; the image is not 4-D or
+        holds values that are not finite; there is no b0, no such shell or too few directions in
+        it; the mask has another shape or place or is empty; the b0 is not positive in the mask.
+    """
+    image = read_dwi(files.dwi)
+    gtab = read_scan_gradients(files.bval, files.bvec, image)
+    b0s = np.flatnonzero(gtab.b0s_mask)
+    if not b0s.size:
+        raise InputError(
+            files.bval,
+            found=f"no b0: the least b is {gtab.bvals.min():g} s/mm²",
+            expected="at least one volume with b at most 50",
+            remedy="give a scan with a b0 volume",
+        )
+    directions = select_shell(gtab, shell, where=files.bval)
+    if len(directions) < min_directions:
+        raise InputError(
+            files.bval,
+            found=f"{len(directions)} directions at b={shell:g}",
+            expected=f"at least {min_directions}",
+            remedy="choose another shell or fewer directions",
+        )
+    volumes = np.concatenate([b0s, directions])
+    mask = files.mask and read_mask(files.mask, image.shape, image.affine)
+
+    stored = read_volumes(image, volumes)
+    view, affine, orientation = canonical(stored, image.affine)
+    dwi = np.ascontiguousarray(view)
+    del stored, view
+    gtab = gtab[volumes]
+    gtab = GradientTable(gtab.bvals, canonical_bvecs(gtab.bvecs, orientation))
+    if mask is None:
+        mask = make_mask(dwi, gtab.b0s_mask, where=files.dwi)
+    else:
+        mask = np.ascontiguousarray(canonical(mask, image.affine)[0])
+    b0 = np.mean(dwi[..., : len(b0s)], axis=-1, dtype=np.float64).astype(np.float32)
+    return Subject(
+        name=files.name,
+        dwi=dwi,
+        gtab=gtab,
+        mask=mask,
+        affine=affine,
+        orientation=orientation,
+        image=image,
+        volumes=volumes,
+        b0=b0,
+        scale=_scale(b0[mask], files.dwi),
+    )
+
+
+def read_scan_gradients(bval_path, bvec_path, image):
+    """Reads the gradient table of an image.
+
+    Args:
+      bval_path: FSL b-values.
+      bvec_path: FSL directions.
+      image: nibabel image [X, Y, Z, M].
+
+    Returns:
+      `GradientTable` of M volumes.
+
+    Raises:
+      InputError: as `dwijax.gradients.read_gradients`, or the table has not M volumes.
+    """
+    gtab = read_gradients(bval_path, bvec_path)
+    if len(gtab) != image.shape[3]:
+        raise InputError(
+            bval_path,
+            found=f"{len(gtab)} b-values",
+            expected=f"{image.shape[3]}, one for each volume of {image.get_filename()}",
+            remedy="give the files of the same scan",
+        )
+    return gtab
+
+
+def _scale(b0, where):
+    """Median of b0 in the mask: CSF, three times as bright, and a mask that reaches over the
+    skull or into the air move it little, where they would drag a mean from subject to subject."""
+    scale = float(np.float32(np.median(b0)))
+    if scale <= 0:
+        raise InputError(
+            Path(where),
+            found=f"a median b0 of {scale:g} inside the mask",
+            expected="a positive signal",
+            remedy="check the mask and the b0 volumes",
+        )
+    return scale

@@ -1,0 +1,91 @@
+"""The design of the log-linear tensor model, ln S = X β, and whether it determines a tensor."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from dwijax.errors import InputError
+from dwijax.gradients import B0_THRESHOLD, shells
+
+# Condition numbers of usual schemes are 7 to 15; with shells at 950 and 1000 s/mm² and no b0 it is
+# 91, with 995 and 1000 s/mm² 920.
+MAX_CONDITION = 200.0
+
+
+def design_matrix(bvals, bvecs, dtype=jnp.float32):
+    """Design ``X`` of ``ln S = X @ (D, ln S0)`` (Basser et al. 1994, eq. 3).
+
+    Args:
+      bvals: ``[..., M]`` in s/mm², unrounded.
+      bvecs: ``[..., M, 3]``; unit, or shorter or longer where the b-value is to scale with |g|².
+      dtype: of the result.
+
+    Returns:
+      ``[..., M, 7]``: ``-b (gx², 2gxgy, gy², 2gxgz, 2gygz, gz²)`` with b in ms/µm², and a last
+      column of ones for ln S0.
+    """
+    b = np.asarray(bvals, np.float64) / 1000.0
+    x, y, z = np.moveaxis(np.asarray(bvecs, np.float64), -1, 0)
+    columns = (x * x, 2 * x * y, y * y, 2 * x * z, 2 * y * z, z * z)
+    ones = np.ones(np.broadcast_shapes(b.shape, x.shape))
+    return jnp.asarray(np.stack([*(-b * c for c in columns), ones], axis=-1), dtype)
+
+
+def check_design(bvals, bvecs, where="gradient table"):
+    """Refuses gradient tables that do not determine a tensor and S0.
+
+    Args:
+      bvals: ``[M]`` in s/mm².
+      bvecs: ``[M, 3]``.
+      where: what an error names, as a rule the bval file.
+
+    Returns:
+      float: the 2-norm condition number of the design with b divided by its maximum.
+
+    Raises:
+      InputError: b-values in another unit; fewer than seven volumes or six independent directions;
+        no b0 and a single shell; a condition number above 200.
+    """
+    bvals, bvecs = np.asarray(bvals, np.float64), np.asarray(bvecs, np.float64)
+    largest = bvals.max(initial=0.0)
+    if not 10 <= largest <= 50_000:
+        raise InputError(
+            where,
+            found=f"b of at most {largest:g}",
+            expected="diffusion-weighted volumes, b in s/mm²",
+            remedy="convert the unit (1 ms/µm² = 1000 s/mm² = 1e9 s/m²)",
+        )
+    weighted = bvals > B0_THRESHOLD
+    x, y, z = bvecs[weighted].T
+    forms = np.stack([x * x, x * y, y * y, x * z, y * z, z * z], axis=-1)
+    rank = np.linalg.matrix_rank(forms, tol=1e-3) if len(forms) else 0
+    if rank < 6:
+        raise InputError(
+            where,
+            found=f"{rank} independent directions in {weighted.sum()} diffusion-weighted volumes",
+            expected="at least 6 for a tensor",
+            remedy="add volumes with other directions",
+        )
+    if len(bvals) < 7:
+        raise InputError(
+            where,
+            found=f"{len(bvals)} volumes",
+            expected="at least 7: 6 directions and a b0",
+            remedy="add volumes",
+        )
+    if weighted.all() and len(shells(bvals)) == 1:
+        raise InputError(
+            where,
+            found=f"no b0 and a single shell, b={np.median(bvals):g} s/mm²",
+            expected="b0 volumes, or shells well apart",
+            remedy="add the b0 volumes of the scan",
+        )
+    condition = float(np.linalg.cond(np.asarray(
+        design_matrix(bvals * (1000.0 / largest), bvecs))))
+    if condition > MAX_CONDITION:
+        raise InputError(
+            where,
+            found=f"a design with condition number {condition:.0f}",
+            expected=f"at most {MAX_CONDITION:.0f}",
+            remedy="add directions, b0 volumes or shells further apart",
+        )
+    return condition

@@ -1,0 +1,152 @@
+"""The tensor fit, pure `jax.numpy`: jit, vmap, grad."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from dwijax.dti.maps import clip_eigenvalues
+from dwijax.dti.robust import inliers
+from dwijax.dti.solve import expand, project, weighted_least_squares
+
+METHODS = ("ols", "wls", "iwls", "robust")
+
+# Where samples are missing, the fit that only provides the first weights sees this isotropic
+# diffusivity (µm²/ms, between grey and white matter) in their place.
+_TYPICAL_DIFFUSIVITY = 0.8
+
+_LARGEST_LOG = 20.0  # e^40 and e^-40, the weights, and their products fit into float32
+
+
+class TensorFit(NamedTuple):
+    """Result of `fit_tensor`.
+
+    Attributes:
+      tensor: ``[..., 6]``, µm²/ms, order Dxx, Dxy, Dyy, Dxz, Dyz, Dzz.
+      log_s0: ``[...]``, natural logarithm of the fitted S0 in the signal's units.
+    """
+
+    tensor: jax.Array
+    log_s0: jax.Array
+
+
+def predict_signal(tensor, log_s0, design):
+    """``exp(X β)``: the signal ``[..., M]`` of tensors ``[..., 6]`` and ``log_s0`` ``[...]``."""
+    log_signal = jnp.einsum("...k,mk->...m", tensor, design[:, :6], precision="highest")
+    return jnp.exp(log_signal + log_s0[..., None] * design[:, 6])
+
+
+def fit_tensor(
+    signal, design, method="wls", *, start="ols", reweightings=None, weights=None,
+    floor=None, relative_floor=None, min_diffusivity=None,
+):
+    """Least-squares fit of the log-linear tensor model.
+
+    Args:
+      signal: ``[..., M]``, any scale; float32 or float64, the same as ``design``.
+      design: ``[M, 7]`` of `design_matrix`, of full column rank.
+      method: ``ols``; ``wls``: one reweighting by the squared predicted signal after ``ols``
+        (Veraart et al. 2013; dipy's default), or, with ``start='measured'``, the squared measured
+        signal as weights (Salvador et al. 2005; MRtrix3 ``-iter 0``); ``iwls``: several
+        reweightings (two by default; with ``start='measured'`` this is MRtrix3's default);
+        ``robust``: ``iwls`` without the outliers that REKINDLE finds (`dwijax.dti.robust`).
+      start: where the first weights come from, ``ols`` or ``measured``.
+      reweightings: number of refits with the squared signal predicted by the fit before; None:
+        as ``method`` says.
+      weights: optional, broadcastable to ``[..., M]``, not negative: factors for volumes (``[M]``)
+        or single samples.
+      floor: samples below this absolute value are raised to it (dipy: 1e-4). Default None: samples
+        that are not positive and finite carry no information for a logarithm and are left out.
+      relative_floor: the same as a fraction of the voxel's largest sample (MRtrix3: 1e-6).
+      min_diffusivity: raise smaller eigenvalues to this (µm²/ms) afterwards, for a positive
+        definite tensor (dipy: 1e-3 / largest b in s/mm²); None: leave them as fitted.
+
+    Returns:
+      `TensorFit`. A voxel whose remaining samples do not determine a tensor has tensor 0 and
+      ``log_s0`` the mean of its log-samples (ln of the smallest normal number if it has none).
+    """
+    if method not in METHODS:
+        raise ValueError(f"method {method!r}: expected one of {', '.join(METHODS)}")
+    if start not in ("ols", "measured"):
+        raise ValueError(f"start {start!r}: expected ols or measured")
+    if reweightings is None:
+        reweightings = {"ols": 0, "wls": int(start == "ols")}.get(method, 2)
+
+    log_signal, log_scale, measured = _log_samples(signal, floor, relative_floor)
+    weights = measured if weights is None else measured * weights
+    basis, triangle = jnp.linalg.qr(design)
+    if method == "robust":
+        weights = weights * inliers(basis, weights, log_signal)
+
+    if start == "measured":
+        fit, ok = weighted_least_squares(basis, weights * jnp.exp(2 * log_signal), log_signal)
+    elif reweightings:
+        fit = project(basis, _filled(log_signal, weights, design))
+    else:
+        fit, ok = weighted_least_squares(basis, weights, log_signal)
+    for _ in range(reweightings):
+        fit, ok = _reweighted(basis, weights, log_signal, fit)
+
+    beta = _back_substitute(triangle, fit)
+    tensor = jnp.where(ok[..., None], jnp.stack(beta[:6], axis=-1), jnp.zeros((), signal.dtype))
+    if min_diffusivity is not None:
+        tensor = clip_eigenvalues(tensor, min_diffusivity)
+    mean = _mean(log_signal, weights)
+    return TensorFit(tensor, jnp.where(ok, beta[6], mean) + log_scale)
+
+
+def _log_samples(signal, floor, relative_floor):
+    """``ln(S / maximum)`` and whether it counts ``[..., M]``, ln of the voxel's maximum ``[...]``.
+
+    Dividing by the voxel's maximum makes all weights of order one and the logarithms small numbers,
+    whatever the scanner's units: in float32 that is worth a digit.
+    """
+    finite = jnp.isfinite(signal)
+    usable = finite & (signal > 0)
+    scale = lax.stop_gradient(jnp.where(usable, signal, jnp.zeros_like(signal)).max(-1))
+    scale = jnp.maximum(scale, jnp.finfo(signal.dtype).tiny)[..., None]
+    if floor is not None:
+        signal, usable = jnp.maximum(signal, jnp.asarray(floor, signal.dtype)), finite
+    elif relative_floor is not None:
+        signal, usable = jnp.maximum(signal, relative_floor * scale), finite
+    ratio = jnp.where(usable, signal, scale) / scale
+    return jnp.log(ratio), jnp.log(scale[..., 0]), usable.astype(signal.dtype)
+
+
+def _mean(values, weights):
+    total = weights.sum(-1)
+    return (weights * values).sum(-1) / jnp.where(total > 0, total, jnp.ones_like(total))
+
+
+def _filled(log_signal, weights, design):
+    """Log-samples with missing ones replaced by a voxel's isotropic estimate."""
+    decay = -_TYPICAL_DIFFUSIVITY * (design[:, 0] + design[:, 2] + design[:, 5])
+    present = weights > 0
+    log_s0 = _mean(log_signal + decay, present.astype(log_signal.dtype))
+    return jnp.where(present, log_signal, log_s0[..., None] - decay)
+
+
+def _reweighted(basis, weights, log_signal, fit):
+    """One weighted fit, the weights multiplied by the squared prediction of the fit before.
+
+    What is solved for is the correction to the fit before. That is the same minimum, and it spares
+    float32 the rounding of large logarithms against each other.
+    """
+    prediction = expand(basis, fit)
+    # The largest sample is 1; a start that floored samples have thrown off may predict anything.
+    weights = weights * jnp.exp(2 * jnp.clip(prediction, -_LARGEST_LOG, _LARGEST_LOG))
+    residual = log_signal - lax.stop_gradient(prediction)
+    correction, ok = weighted_least_squares(basis, weights, residual)
+    return lax.stop_gradient(fit) + correction, ok
+
+
+def _back_substitute(triangle, fit):
+    """``R⁻¹ γ`` for the upper triangle ``R`` of the design's QR factorisation: a list of arrays."""
+    beta = list(fit)
+    n = len(beta)
+    for i in reversed(range(n)):
+        for k in range(i + 1, n):
+            beta[i] = beta[i] - triangle[i, k] * beta[k]
+        beta[i] = beta[i] / triangle[i, i]
+    return beta

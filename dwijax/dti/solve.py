@@ -1,0 +1,112 @@
+"""Batched weighted least squares with seven unknowns, one array per matrix element.
+
+The normal matrix of every voxel comes from one matrix product of the weights ``[..., M]`` with the
+28 distinct products of design columns ``[M, 28]``, so nothing of size 49 (or even 7) per voxel and
+volume exists. Unknowns lie along the first axis: the factorisation is written out over separate
+arrays with the voxels contiguous, which vectorises; LAPACK called voxel by voxel does not.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+_HIGHEST = lax.Precision.HIGHEST
+
+
+def project(rows, samples):
+    """``rows [M, k]`` against ``samples [..., M]``: ``[k, ...]``."""
+    return jnp.einsum("mk,...m->k...", rows, samples, precision=_HIGHEST)
+
+
+def expand(rows, parameters):
+    """``rows [M, k]`` times ``parameters [k, ...]``: ``[..., M]``."""
+    return jnp.einsum("mk,k...->...m", rows, parameters, precision=_HIGHEST)
+
+
+def column_products(basis):
+    """``[M, n(n+1)/2]``: products of columns i >= j, the lower triangle row by row."""
+    i, j = np.tril_indices(basis.shape[-1])
+    return basis[:, i] * basis[:, j]
+
+
+def cholesky(matrix, n):
+    """Cholesky factor of symmetric matrices given by their lower triangles.
+
+    Args:
+      matrix: ``[n(n+1)/2, ...]``.
+      n: number of unknowns.
+
+    Returns:
+      ``(factor, ok)``: a dict ``{(i, j): [...]}`` of the lower triangle, the diagonal inverted, and
+      a bool ``[...]``: False where a pivot is lost in rounding. There the factor is finite but
+      means nothing.
+    """
+    a = dict(zip(zip(*np.tril_indices(n), strict=True), matrix, strict=True))
+    # A small pivot magnifies the rounding of those after it.
+    error = jnp.full(matrix.shape[1:], n * jnp.finfo(matrix.dtype).eps, matrix.dtype)
+    lost, ok, factor = error, jnp.ones(matrix.shape[1:], bool), {}
+    for j in range(n):
+        pivot = a[j, j]
+        for k in range(j):
+            pivot = pivot - factor[j, k] * factor[j, k]
+        positive = pivot > lost * a[j, j]
+        ok = ok & positive
+        one = jnp.ones_like(pivot)
+        pivot = jnp.where(positive, pivot, one)
+        lost = jnp.maximum(lost, error * jnp.where(positive, a[j, j], one) / pivot)
+        inverse = lax.rsqrt(pivot)
+        for i in range(j + 1, n):
+            element = a[i, j]
+            for k in range(j):
+                element = element - factor[i, k] * factor[j, k]
+            factor[i, j] = element * inverse
+        factor[j, j] = inverse
+    return factor, ok
+
+
+def cholesky_solve(factor, rhs):
+    """Solves with a factor of `cholesky`; ``rhs`` and result are ``[n, ...]``."""
+    n = rhs.shape[0]
+    x = [rhs[i] for i in range(n)]
+    for i in range(n):
+        for k in range(i):
+            x[i] = x[i] - factor[i, k] * x[k]
+        x[i] = x[i] * factor[i, i]
+    for i in reversed(range(n)):
+        for k in range(i + 1, n):
+            x[i] = x[i] - factor[k, i] * x[k]
+        x[i] = x[i] * factor[i, i]
+    return jnp.stack(x)
+
+
+def weighted_least_squares(basis, weights, residual):
+    """``argmin_γ Σ w (residual - basis γ)²`` per voxel, differentiable to any order.
+
+    The derivative is that of the solution of the normal equations (implicit differentiation): the
+    factorisation itself is never differentiated, and the backward pass costs two thin products.
+
+    Args:
+      basis: ``[M, n]``.
+      weights: ``[..., M]``, not negative.
+      residual: ``[..., M]``.
+
+    Returns:
+      ``(γ [n, ...], ok [...])``; where the normal matrix is singular to rounding ``ok`` is False,
+      γ is 0 and so is its derivative.
+    """
+    n = basis.shape[-1]
+    stopped = lax.stop_gradient(weights)
+    factor, ok = cholesky(project(column_products(lax.stop_gradient(basis)), stopped), n)
+
+    def normal(x):
+        return jnp.where(ok, project(basis, weights * expand(basis, x)), x)
+
+    def solve(_, b):
+        return jnp.where(ok, cholesky_solve(factor, b), b)
+
+    def gradient_of(residual):
+        return jnp.where(ok, project(basis, weights * residual), jnp.zeros((), residual.dtype))
+
+    first = lax.stop_gradient(solve(None, gradient_of(residual)))
+    rest = gradient_of(residual - expand(lax.stop_gradient(basis), first))
+    return first + lax.custom_linear_solve(normal, rest, solve, symmetric=True), ok

@@ -1,0 +1,1 @@
+"""Judging a trained run: metrics, statistics, protocols, tables, figures, report."""

@@ -1,0 +1,38 @@
+"""Where errors are counted: the brain and its tissues, never the background."""
+
+import numpy as np
+
+REGIONS = ("brain", "WM", "GM", "CSF")
+
+# Of the phantom's tissue map.
+_CSF, _GREY, _WM = 1, (2, 3), 4
+
+TRUTH = "the phantom's tissue map"
+FROM_FIT = "classes by the fit of all acquired: CSF where MD > 1.5, WM where FA > 0.25, GM the rest"
+
+
+def from_tissue(tissue):
+    """Regions of the phantom.
+
+    Args:
+      tissue: int ``[V]`` in the brain: 1 CSF, 2 cortical grey, 3 deep grey, 4 white matter.
+
+    Returns:
+      dict of bool ``[V]`` by name of `REGIONS`.
+    """
+    return {"brain": np.ones(tissue.shape, bool), "WM": tissue == _WM,
+            "GM": np.isin(tissue, _GREY), "CSF": tissue == _CSF}
+
+
+def from_fit(fa, md):
+    """Simple classes for a scan without a segmentation; they share its noise.
+
+    Args:
+      fa: ``[V]``. md: ``[V]``, µm²/ms.
+
+    Returns:
+      dict of bool ``[V]`` by name of `REGIONS`.
+    """
+    csf = md > 1.5
+    wm = (fa > 0.25) & ~csf
+    return {"brain": np.ones(fa.shape, bool), "WM": wm, "GM": ~csf & ~wm, "CSF": csf}

@@ -1,0 +1,144 @@
+"""``evaluate(workdir)``: a trained run judged on its test subjects."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from dwijax import baselines
+from dwijax.data.simulated import shifted_members
+from dwijax.errors import InputError
+from dwijax.evaluation import direction_synthesis, figures, plots, summary
+from dwijax.evaluation.direction_synthesis import Split
+from dwijax.evaluation.scan import read_scan
+from dwijax.evaluation.tables import Record, Results, write_results
+from dwijax.inference import load_run, synthesise
+from dwijax.output import whole
+from dwijax.training.loop import read_cohort
+
+# Validation subjects that the baselines are tuned on, at most.
+TUNING_SUBJECTS = 4
+
+
+class Group(NamedTuple):
+    """Test subjects that are summarised together; ``origin`` says what they are."""
+
+    name: str
+    origin: str
+    members: list
+
+
+def evaluate(workdir, *, quiet=False):
+    """Judges a run by the protocol of `dwijax.evaluation.direction_synthesis`.
+
+    Writes ``tables/*.csv``, ``tables/*.md`` and ``figures/*.png`` into the run's folder and prints
+    the tables.
+
+    Args:
+      workdir: folder of a trained run.
+      quiet: neither progress bar nor printed tables.
+
+    Returns:
+      `dwijax.evaluation.tables.Results`.
+
+    Raises:
+      InputError: there is no run, or its data cannot be used.
+    """
+    run = load_run(workdir)
+    cohort = read_cohort(run.config)
+    groups = _groups(run, cohort)
+    _check_disjoint(run, cohort, workdir)
+    read = partial(read_scan, gtab=run.gtab, shell=run.config.data.shell,
+                   axis=run.config.data.axis)
+    split = Split(run.inputs, run.targets, run.gtab[run.targets])
+    tuning = cohort.validation[:TUNING_SUBJECTS]
+    pictures, axis = Path(workdir) / "figures", run.config.data.axis
+    total = len(tuning) + sum(len(g.members) for g in groups)
+    records, facts, histograms = [], {}, plots.Histograms()
+    with tqdm(total=total, desc="evaluating", unit="subject", disable=quiet,
+              leave=False) as progress:
+
+        def cases():
+            for member in tuning:
+                yield _case(read(member)[0], split)
+                progress.update()
+
+        interpolators = [*baselines.tune(cases()), baselines.tensor()]
+        labels = summary.labels(split, interpolators)
+        for group in groups:
+            for member in group.members:
+                scan, subject = read(member)
+                networks = synthesise(run, subject)[subject.mask] / np.float32(subject.scale)
+                del subject
+                view = figures.middle_slice(scan, axis)
+                judged = direction_synthesis.judge(
+                    scan, split, networks, interpolators, view.voxels)
+                records += [Record(group.name, scan.name, *row) for row in judged.rows]
+                histograms.add(group.name, scan, judged.maps)
+                if member is group.members[0]:
+                    title, slug = f"{group.name}, {scan.name}", group.name.replace(" ", "_")
+                    figures.draw_directions(
+                        pictures / f"directions_{slug}.png", view, scan, split, judged.shown,
+                        interpolators[0], f"Synthetic DWIs: {title}")
+                    figures.draw_fa(pictures / f"fa_{slug}.png", view, scan, judged.maps,
+                                    labels.maps, f"FA: {title}")
+                facts.setdefault(group.name, []).append(
+                    (scan.name, scan.sigma, scan.sigma_source, scan.regions_source, scan.angle))
+                progress.update()
+    within = cohort.within_subject
+    results = Results(records, between_subjects=not within)
+    note = "within subject" if within else ""
+    suffix = f" ({note})" if note else ""
+    histograms.draw(pictures / "fa_histograms.png", labels.maps, f"FA by tissue{suffix}")
+    plots.draw_errors(pictures / "errors.png", results, [g.name for g in groups], labels,
+                      f"Errors, mean and 95 % confidence interval over subjects{suffix}"
+                      if not within else "Errors (within subject)")
+    folder = Path(workdir) / "tables"
+    write_results(folder, results, summary.COMPARISONS, note)
+    report = summary.Report(str(workdir), run, split, groups, results, labels, facts, within,
+                            len(tuning))
+    with whole(folder / "report.md") as temporary:
+        temporary.write_text(report.markdown(), encoding="utf-8")
+    if not quiet:
+        print(report.text(), flush=True)
+    return results
+
+
+def _groups(run, cohort):
+    config = run.config
+    if config.data.layout != "phantom":
+        name = "within subject" if cohort.within_subject else "test subjects"
+        return [Group(name, str(config.data.root), cohort.test)]
+    shifted = shifted_members(config.data.root, **config.phantom)
+    return [Group(f"{generator} generator", _phantom(members), members)
+            for generator, members in (("default", cohort.test), ("shifted", shifted)) if members]
+
+
+def _phantom(members):
+    """The record that the simulation left beside its subjects, in words."""
+    record = members[0].files.truth.parent.parent / "phantom.json"
+    return f"phantom {json.loads(record.read_text())['hash']}"
+
+
+def _check_disjoint(run, cohort, workdir):
+    if cohort.within_subject:
+        return
+    seen = {name for part in ("train", "validation") for name in run.about["subjects"][part]}
+    both = sorted(seen & {member.files.name for member in cohort.test})
+    if both:
+        raise InputError(
+            Path(workdir) / "config.json",
+            found=f"test subjects that the run has trained or been tuned on: {', '.join(both)}",
+            expected="other subjects for the test",
+            remedy="the data have changed since the training: train again")
+
+
+def _case(scan, split):
+    """A validation subject for tuning: measured targets, never the truth."""
+    n = scan.b0s
+    return baselines.Case(
+        scan.acquired.take(np.r_[:n, n + split.inputs]), scan.acquired.gtab[n + split.targets],
+        scan.acquired.signal[:, n + split.targets], scan.regions["brain"])

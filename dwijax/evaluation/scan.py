@@ -1,0 +1,116 @@
+"""One subject as it is judged: masked voxels, in units of its scale, with what is known of it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dwijax.baselines import Acquired
+from dwijax.data.subject import load_subject
+from dwijax.data.volumes import canonical, read_dwi, read_image, read_volumes
+from dwijax.errors import InputError
+from dwijax.evaluation import regions as tissue
+from dwijax.evaluation.noise import noise_level
+from dwijax.gradients import compare
+from dwijax.voxelwise import Maps, fit_maps, fit_tensors, tensor_signal
+
+# A subject's directions may be turned this much against the run's, as motion correction does.
+TOLERANCE = 5.0
+
+
+class Scan(NamedTuple):
+    """A subject in memory; V brain voxels, n b0s, N directions.
+
+    Attributes:
+      name: the subject's.
+      acquired: `Acquired`, ``[V, n + N]``, in units of the subject's scale.
+      clean: the same without noise, or None.
+      b0s: n.
+      sigma: noise level in units of the scale. sigma_source: where it is known from.
+      regions: dict of bool ``[V]``, already kept to the slices that count.
+      regions_source: in words.
+      references: dict of `Maps` that FA is judged against: ``all acquired`` and, where there is a
+        truth, ``noise-free``, by the same fit.
+      affine: ``[4, 4]`` of the volume, LAS.
+      angle: largest angle between its directions and the run's, degrees.
+    """
+
+    name: str
+    acquired: Acquired
+    clean: np.ndarray | None
+    b0s: int
+    sigma: float
+    sigma_source: str
+    regions: dict
+    regions_source: str
+    references: dict[str, Maps]
+    affine: np.ndarray
+    angle: float
+
+    def volume(self, values):
+        """Values ``[V, ...]`` put back into the volume, 0 outside the brain."""
+        out = np.zeros((*self.acquired.mask.shape, *values.shape[1:]), values.dtype)
+        out[self.acquired.mask] = values
+        return out
+
+
+def read_scan(member, gtab, *, shell, axis):
+    """Reads a subject of a cohort.
+
+    Args:
+      member: `dwijax.data.cohort.Member`.
+      gtab: table of the run's N directions, without b0s.
+      shell: b-value, s/mm². axis: of the slices.
+
+    Returns:
+      ``(Scan, Subject)``.
+
+    Raises:
+      InputError: the files cannot be used, or their directions are not the run's.
+    """
+    files = member.files
+    subject = load_subject(files, shell=shell)
+    b0s_mask = subject.gtab.b0s_mask
+    angle = _largest_angle(subject.gtab[~b0s_mask], gtab, files.bvec)
+    mask, scale = subject.mask, np.float32(subject.scale)
+    signal = subject.dwi[mask] / scale
+    voxel_size = np.linalg.norm(subject.affine[:3, :3], axis=0)
+    acquired = Acquired(signal, subject.gtab, mask, voxel_size)
+
+    references = {"all acquired": fit_maps([signal], subject.gtab)}
+    clean = None
+    if files.truth is not None:
+        clean = _canonical(read_dwi(files.truth / "dwi.nii.gz"), subject.volumes)[mask] / scale
+        references["noise-free"] = fit_maps([clean], subject.gtab)
+        classes = _canonical(read_image(files.truth / "tissue.nii.gz"))[mask]
+        regions, regions_source = tissue.from_tissue(classes.astype(np.uint8)), tissue.TRUTH
+    else:
+        maps = references["all acquired"]
+        regions, regions_source = tissue.from_fit(maps.fa, maps.md), tissue.FROM_FIT
+    if member.slices is not None:
+        judged = np.isin(np.nonzero(mask)[axis], member.slices)
+        regions = {name: region & judged for name, region in regions.items()}
+
+    predicted = None
+    if clean is None and b0s_mask.sum() == 1:
+        predicted = tensor_signal(fit_tensors([signal], subject.gtab), subject.gtab)
+    sigma, source = noise_level(signal, b0s_mask, clean=clean, predicted=predicted)
+    scan = Scan(subject.name, acquired, clean, int(b0s_mask.sum()), sigma, source, regions,
+                regions_source, references, subject.affine, angle)
+    return scan, subject
+
+
+def _canonical(image, volumes=None):
+    return canonical(read_volumes(image, volumes), image.affine)[0]
+
+
+def _largest_angle(found, expected, where):
+    if len(found) != len(expected):
+        raise InputError(
+            where, found=f"{len(found)} directions in the shell",
+            expected=f"the run's {len(expected)}", remedy="leave the subject out")
+    angles = compare(found.bvecs, expected.bvecs)
+    if angles.max() > TOLERANCE:
+        raise InputError(
+            where, found=f"direction {angles.argmax()} at {angles.max():.1f}° from the run's",
+            expected=f"at most {TOLERANCE:.0f}°", remedy="leave the subject out")
+    return float(angles.max())

@@ -1,0 +1,64 @@
+"""Means over subjects and what they are worth. The subject is the unit, never the voxel."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+CONFIDENCE = 0.95
+
+
+class Estimate(NamedTuple):
+    """A mean over n subjects with its SD and confidence interval; NaN where n does not allow it."""
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self):
+        return bool(self.low > 0 or self.high < 0)
+
+
+def estimate(values, between_subjects=True):
+    """Mean, SD (n - 1) and the t-interval of the mean.
+
+    Args:
+      values: one per subject; those that are not finite are left out.
+      between_subjects: False where the values do not come from independent subjects: SD and
+        interval are NaN.
+
+    Returns:
+      `Estimate`.
+    """
+    values = np.asarray(values, np.float64)
+    values = values[np.isfinite(values)]
+    n = len(values)
+    mean = values.mean() if n else np.nan
+    if n < 2 or not between_subjects:
+        return Estimate(n, float(mean), np.nan, np.nan, np.nan)
+    from scipy.stats import t
+
+    sd = values.std(ddof=1)
+    half = t.ppf((1 + CONFIDENCE) / 2, n - 1) * sd / np.sqrt(n)
+    return Estimate(n, float(mean), float(sd), float(mean - half), float(mean + half))
+
+
+def paired(values, others, between_subjects=True):
+    """Difference of two methods on the same subjects.
+
+    Args:
+      values, others: one per subject, in the same order.
+      between_subjects: as `estimate`.
+
+    Returns:
+      ``(difference, percent)``: `Estimate` of ``values - others`` and of the relative difference
+      ``100 (value / other - 1)`` of each subject.
+    """
+    values, others = np.asarray(values, np.float64), np.asarray(others, np.float64)
+    if values.shape != others.shape:
+        raise ValueError(f"{values.shape} and {others.shape}: the subjects must be the same")
+    percent = np.full(values.shape, np.nan)
+    np.divide(100 * (values - others), others, out=percent, where=others != 0)
+    return estimate(values - others, between_subjects), estimate(percent, between_subjects)

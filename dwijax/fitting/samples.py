@@ -1,0 +1,168 @@
+"""The masked samples of a scan, read once from front to back.
+
+A compressed scan can only be read in file order, volume by volume; a fit needs all volumes of a
+voxel. So the masked voxels are kept, as rows of volumes: in memory while they are few, otherwise
+in a file that has no name and is gone with the process.
+"""
+
+import os
+import tempfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from dwijax.errors import InputError
+
+_IN_MEMORY = 512 * 2**20  # bytes
+_BLOCK = 2**18  # compressed bytes at a time
+
+
+class Samples:
+    """float32 ``[M, V]``: M volumes of V voxels.
+
+    Args:
+      volumes, voxels: M and V.
+      folder: where a file may be made if they do not fit into half a gigabyte.
+    """
+
+    def __init__(self, volumes, voxels, folder):
+        self.shape = volumes, voxels
+        self._rows, self._file = None, None
+        if 4 * volumes * voxels <= _IN_MEMORY:
+            self._rows = np.empty(self.shape, np.float32)
+        else:
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+
+    def put(self, m, row):
+        """Stores volume ``m``, ``[V]``."""
+        if self._rows is not None:
+            self._rows[m] = row
+        else:
+            self._file.seek(4 * m * self.shape[1])
+            self._file.write(np.ascontiguousarray(row, np.float32))
+
+    def chunk(self, start, stop):
+        """Voxels ``start`` to ``stop`` of all volumes, ``[M, stop - start]``."""
+        if self._rows is not None:
+            return self._rows[:, start:stop]
+        out = np.empty((self.shape[0], stop - start), np.float32)
+        self._file.flush()
+        for m, row in enumerate(out):
+            os.preadv(self._file.fileno(), [row], 4 * (m * self.shape[1] + start))
+        return out
+
+    def row(self, m):
+        """Volume ``m``, ``[V]``."""
+        if self._rows is not None:
+            return self._rows[m]
+        row = np.empty(self.shape[1], np.float32)
+        self._file.flush()
+        os.preadv(self._file.fileno(), [row], 4 * m * self.shape[1])
+        return row
+
+    def close(self):
+        self._rows = None
+        if self._file is not None:
+            self._file.close()
+
+
+def read_samples(image, index, volumes, folder, progress=iter):
+    """Reads the masked voxels of some volumes.
+
+    Args:
+      image: nibabel image ``[X, Y, Z, M]`` (or ``[X, Y, Z]``: one volume) that comes from a file.
+      index: int ``[V]``, voxels in the file's order (first axis fastest).
+      volumes: ascending indices of the volumes wanted.
+      folder: for the temporary file, see `Samples`.
+      progress: wraps the iteration over volumes, such as `tqdm.tqdm`.
+
+    Returns:
+      `Samples` ``[len(volumes), V]``, scl_slope and scl_inter applied.
+
+    Raises:
+      InputError: the file is truncated or corrupt, or holds NaN or infinite values.
+    """
+    path = image.get_filename()
+    samples = Samples(len(volumes), len(index), folder)
+    rows = {int(m): i for i, m in enumerate(volumes)}
+    slope, inter = (np.float32(x) for x in (image.dataobj.slope, image.dataobj.inter))
+    try:
+        for m, volume in enumerate(progress(_ahead(_stored_volumes(image, max(rows) + 1)))):
+            if m in rows:
+                row = np.take(volume, index).astype(np.float32) * slope + inter
+                if not np.isfinite(row).all():
+                    raise InputError(
+                        path,
+                        found=f"values that are not finite in volume {m} (counted from 0)",
+                        expected="finite intensities",
+                        remedy="replace them (fslmaths IMAGE -nan IMAGE)",
+                    )
+                samples.put(rows[m], row)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        samples.close()
+        raise InputError(
+            path,
+            found=f"a file that cannot be read ({str(error) or type(error).__name__})",
+            expected="a complete NIfTI file",
+            remedy="copy or convert it again",
+        ) from error
+    return samples
+
+
+def _stored_volumes(image, count):
+    """Yields the first ``count`` volumes as stored, flat, first axis fastest."""
+    path = Path(image.get_filename())
+    if path.suffix != ".gz":
+        source = nib.load(path, keep_file_open=True)
+        proxy = source.dataobj
+        raw = nib.arrayproxy.ArrayProxy(
+            source.file_map["image"].filename, (proxy.shape, proxy.dtype, proxy.offset, 1.0, 0.0))
+        for m in range(count):
+            volume = raw if raw.ndim == 3 else raw[:, :, :, m]
+            yield np.asarray(volume).ravel(order="F")
+        return
+    dtype = image.dataobj.dtype
+    size = int(np.prod(image.shape[:3])) * dtype.itemsize
+    stream = _decompressed(path)
+    pending = bytearray()
+    wanted = image.dataobj.offset  # the header comes first
+    for m in range(-1, count):
+        while len(pending) < wanted:
+            block = next(stream, b"")
+            if not block:
+                raise EOFError(f"it ends in volume {m}")
+            pending += block
+        if m >= 0:
+            yield np.frombuffer(bytes(memoryview(pending)[:size]), dtype)
+        del pending[:wanted]
+        wanted = size
+
+
+def _decompressed(path):
+    """Yields blocks of a gzip file of one or more members, checksums verified.
+
+    zlib directly, as `gzip.GzipFile` copies every byte through two Python buffers and takes twice
+    the time.
+    """
+    with open(path, "rb") as file:
+        inflate, block = zlib.decompressobj(31), b""
+        while True:
+            block = block or file.read(_BLOCK)
+            if not block:
+                return
+            yield inflate.decompress(block)
+            block = inflate.unused_data.lstrip(b"\0") if inflate.eof else b""
+            if inflate.eof:
+                inflate = zlib.decompressobj(31)
+
+
+def _ahead(iterator):
+    """Iterates with the next element already being made in a thread."""
+    with ThreadPoolExecutor(1) as thread:
+        element = thread.submit(next, iterator, None)
+        while (ready := element.result()) is not None:
+            element = thread.submit(next, iterator, None)
+            yield ready

@@ -1,0 +1,170 @@
+"""One scan from files to maps."""
+
+import contextlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from gzip import GzipFile
+
+import nibabel as nib
+import numpy as np
+
+from dwijax import __version__
+from dwijax.dti.elements import MM2_PER_S, to_order
+from dwijax.fitting import naming as names
+from dwijax.fitting.maps import MAPS, ChunkFit
+from dwijax.fitting.samples import read_samples
+from dwijax.gradients import fsl_to_world
+from dwijax.output import whole
+
+
+def fit_scan(
+    image, gtab, mask, out, *, maps, naming="dwijax", volumes=None, grad_dev=None, options=None,
+    facts=None, progress=None,
+):
+    """Fits tensors to a scan and writes maps.
+
+    Args:
+      image: nibabel image ``[X, Y, Z, M]`` that comes from a file.
+      gtab: `GradientTable` of its M volumes.
+      mask: bool ``[X, Y, Z]``.
+      out: folder; nothing appears in it before everything is done.
+      maps: names out of `MAPS`.
+      naming: one of `NAMINGS`.
+      volumes: ascending indices of the volumes to fit; None: all.
+      grad_dev: nibabel image ``[X, Y, Z, 9]`` or None.
+      options: keywords of `dti.fit_tensor`.
+      facts: more entries for the JSON.
+      progress: ``(iterable, total, what) -> iterable``, or None.
+
+    Returns:
+      dict: what is written to the JSON beside the maps.
+
+    Raises:
+      InputError: a file is corrupt or not finite, or cannot be written.
+    """
+    from dwijax import dti
+
+    progress = progress or (lambda iterable, total, what: iterable)
+    volumes = np.arange(len(gtab)) if volumes is None else np.asarray(volumes)
+    index = np.flatnonzero(mask.ravel(order="F"))
+    world = fsl_to_world(image.affine)
+    plan = ChunkFit(
+        design=np.asarray(dti.design_matrix(gtab.bvals[volumes], gtab.bvecs[volumes])),
+        to_frame=world if names.in_world(naming) else np.eye(3),
+        to_world=world,
+        maps=tuple(maps),
+        options=dict(options or {}),
+        grad_dev=grad_dev is not None,
+        voxels=len(index),
+    )
+    files = {name: out / file for name, file in names.file_names(naming, maps, image.get_filename()
+                                                                 ).items()}
+    out.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        compiled = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.compiled)
+        samples = read_samples(
+            image, index, volumes, out,
+            lambda rows: progress(rows, int(volumes[-1]) + 1, "read volumes"))
+        stack.callback(samples.close)
+        deviations = None
+        if grad_dev is not None:
+            deviations = read_samples(grad_dev, index, np.arange(9), out)
+            stack.callback(deviations.close)
+        fitted = _fit_chunks(plan, compiled.result(), samples, deviations, progress)
+        summary = _summary(plan, fitted, naming, gtab, volumes, facts or {})
+        targets = {name: stack.enter_context(whole(path)) for name, path in files.items()}
+        sidecar = stack.enter_context(whole(out / names.summary_name(naming, image.get_filename())))
+        sidecar.write_text(json.dumps(summary, indent=2) + "\n")
+        writers = stack.enter_context(ThreadPoolExecutor(2))
+        jobs = []
+        for name, path in targets.items():
+            if name == "residuals":
+                rows = _residuals(plan, samples, fitted)
+                count = len(volumes)
+            else:
+                rows = fitted[name]
+                if name == "tensor":
+                    rows = to_order(rows.T, names.ORDERS[naming]).T
+                count = MAPS[name]
+            jobs.append(writers.submit(_write, path, image, index, rows, count))
+        for job in progress(jobs, len(jobs), "write maps"):
+            job.result()
+    return summary
+
+
+def _fit_chunks(plan, compiled, samples, deviations, progress):
+    """``{name: [k, V]}`` for every output of `ChunkFit`."""
+    _, voxels = samples.shape
+    out = {}
+    starts = range(0, voxels, plan.chunk)
+    for start in progress(starts, len(starts), "fit"):
+        stop = min(start + plan.chunk, voxels)
+        signal = _padded(samples.chunk(start, stop), plan.chunk)
+        deviation = np.zeros((0, plan.chunk), np.float32)
+        if deviations is not None:
+            deviation = _padded(deviations.chunk(start, stop), plan.chunk)
+        for name, value in compiled(signal, deviation).items():
+            value = np.asarray(value)[: stop - start]
+            if name not in out:
+                out[name] = np.empty((*value.shape[1:], voxels), value.dtype)
+            out[name][..., start:stop] = value.T
+    return out
+
+
+def _padded(chunk, length):
+    if chunk.shape[1] == length:
+        return chunk
+    return np.pad(chunk, ((0, 0), (0, length - chunk.shape[1])))
+
+
+def _residuals(plan, samples, fitted):
+    """Yields measured minus predicted signal, volume by volume."""
+    beta = fitted["beta"]
+    for m, row in enumerate(plan.design):
+        measured = samples.row(m)
+        yield measured - np.exp(row @ beta)
+
+
+def _write(path, like, index, rows, count):
+    """Writes ``[k, V]`` (or ``[V]``, or k rows one by one) into the voxels ``index``; 0 elsewhere.
+
+    One volume at a time, so that a map of many volumes takes no more memory than one.
+    """
+    version = nib.Nifti2Header if isinstance(like, nib.Nifti2Pair) else nib.Nifti1Header
+    header = version.from_header(like.header)
+    header.set_data_dtype(np.float32)
+    header.set_data_shape(like.shape[:3] if count == 1 else (*like.shape[:3], count))
+    header.set_slope_inter(1.0, 0.0)
+    header["cal_min"] = header["cal_max"] = 0
+    header["vox_offset"] = 0  # recomputed for the extensions there are
+    header["magic"] = header.single_magic
+    volume = np.zeros(np.prod(like.shape[:3]), header.get_data_dtype())
+    with open(path, "wb") as raw, GzipFile("", "wb", 1, raw, mtime=0) as file:
+        header.write_to(file)
+        file.write(b"\0" * (header.get_data_offset() - file.tell()))
+        for row in [rows] if count == 1 else rows:
+            volume[index] = row
+            file.write(volume)
+
+
+def _summary(plan, fitted, naming, gtab, volumes, facts):
+    return {
+        "dwijax": __version__,
+        "voxels": int(plan.voxels),
+        "volumes": [int(m) for m in volumes],
+        "bvals": [float(b) for b in gtab.bvals[volumes]],
+        "options": plan.options,
+        "frame": "scanner, RAS+ mm" if names.in_world(naming) else "FSL image space",
+        "tensor_elements": [names_of for names_of in _element_names(naming)],
+        "diffusivity_unit": f"mm2/s ({MM2_PER_S:g} of the um2/ms fitted)",
+        "voxels_without_tensor": int(fitted["failed"].sum()),
+        "voxels_with_samples_not_positive": int(fitted["incomplete"].sum()),
+        "voxels_with_negative_eigenvalue": int(fitted["negative"].sum()),
+        **facts,
+    }
+
+
+def _element_names(naming):
+    from dwijax.dti.elements import ELEMENTS
+
+    return [f"D{ELEMENTS[k]}" for k in names.ORDERS[naming]]

@@ -1,0 +1,43 @@
+"""Command-line handling that ``train.py`` and ``eval.py`` share: faults are one line, status 2."""
+
+import sys
+
+from absl import app, flags, logging
+
+from dwijax.errors import InputError
+
+
+def launch(main):
+    """Runs ``main()`` after parsing flags.
+
+    A fault in flags, config or data ends in one line on stderr and status 2; Ctrl-C in one line
+    that says how to go on and status 130.
+    """
+    def parse(argv):
+        try:
+            rest = flags.FLAGS(argv)
+        except flags.Error as error:
+            _fail(error)
+        except InputError as error:  # a config file's own
+            _fail(error)
+        if len(rest) > 1:
+            _fail(f"stray argument {rest[1]!r}; options are written --name=value, see --help")
+        return rest
+
+    def guarded(_):
+        logging.set_verbosity(logging.WARNING)  # orbax narrates every file it writes
+        try:
+            main()
+        except InputError as error:
+            _fail(error)
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on from the last checkpoint",
+                  file=sys.stderr)
+            sys.exit(130)
+
+    app.run(guarded, flags_parser=parse)
+
+
+def _fail(error):
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,123 @@
+"""One U-Net for one diffusion direction."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from dwijax.models.convolution import conv_general_dilated
+
+ACTIVATIONS: dict[str, Callable] = {
+    "relu": jax.nn.relu, "leaky_relu": jax.nn.leaky_relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu,
+}
+
+
+class Block(nnx.Module):
+    """``convolutions`` times: 3×3 convolution, optional group normalisation, activation."""
+
+    def __init__(self, cin, width, *, convolutions, norm, activation, dtype, kernel=3, rngs):
+        self.activation = ACTIVATIONS[activation]
+        channels = [cin] + [width] * convolutions
+        sizes = [kernel] + [3] * (convolutions - 1)
+        self.convs = nnx.List([
+            convolution(c, width, size, dtype, rngs)
+            for c, size in zip(channels[:-1], sizes, strict=True)
+        ])
+        self.norms = nnx.List([
+            nnx.GroupNorm(width, num_groups=_groups(width), dtype=dtype, rngs=rngs)
+            for _ in range(convolutions if norm == "group" else 0)
+        ])
+
+    def __call__(self, x):
+        for i, conv in enumerate(self.convs):
+            x = conv(x)
+            if self.norms:
+                x = self.norms[i](x)
+            x = self.activation(x)
+        return x
+
+
+class UNet(nnx.Module):
+    """U-Net (Ronneberger et al. 2015, Fig. 1), with "same" padding.
+
+    ``levels`` resolutions; at each, ``convolutions`` 3×3 convolutions; 2×2 max pooling on the
+    way down; on the way up nearest-neighbour upsampling followed by a 2×2 convolution (the
+    paper's "up-convolution") and concatenation with the skip. Upsampling, then convolving, has
+    no checkerboard of the kind He et al. report. Level ``l`` has ``width · 2**l`` channels.
+
+    Args:
+      in_channels: C of the input ``[N, H, W, C]``; H and W divisible by ``2**(levels - 1)``.
+      out_channels: channels of the output ``[N, H, W, out_channels]``.
+      width: channels at full resolution.
+      levels: resolutions, 1 or more (5 in the paper).
+      convolutions: convolutions per level and side (2 in the paper).
+      first_kernel: side of the very first kernel. 1 mixes directions before space.
+      norm: ``none`` or ``group``. (Batch statistics would tie the output to the batch.)
+      activation: a key of ``ACTIVATIONS``.
+      dtype: of the computation; parameters stay float32.
+      rngs: Flax random streams for the initialisation.
+
+    The last layer starts at zero: a network that predicts a residual starts at its reference.
+    """
+
+    def __init__(self, in_channels, out_channels=1, *, width=64, levels=5, convolutions=2,
+                 first_kernel=3, norm="none", activation="relu", zero_output=False,
+                 dtype=jnp.float32, rngs):
+        block = {"convolutions": convolutions, "norm": norm, "activation": activation,
+                 "dtype": dtype, "rngs": rngs}
+        widths = [width * 2**level for level in range(levels)]
+        self.down = nnx.List([
+            Block(cin, w, kernel=first_kernel if level == 0 else 3, **block)
+            for level, (cin, w) in enumerate(zip([in_channels, *widths], widths, strict=False))
+        ])
+        self.up = nnx.List([convolution(2 * w, w, 2, dtype, rngs) for w in widths[:-1]])
+        self.merge = nnx.List([Block(2 * w, w, **block) for w in widths[:-1]])
+        init = nnx.initializers.zeros_init() if zero_output else None
+        self.out = convolution(width, out_channels, 1, dtype, rngs, init)
+        self.dtype = dtype
+
+    def __call__(self, x):
+        """``x [N, H, W, C] -> [N, H, W, out_channels]`` float32."""
+        x = x.astype(self.dtype)
+        skips = []
+        for level, block in enumerate(self.down):
+            x = block(max_pool(x) if level else x)
+            skips.append(x)
+        skips.pop()
+        for up, merge in zip(reversed(self.up), reversed(self.merge), strict=True):
+            x = merge(jnp.concatenate([skips.pop(), up(upsample(x))], axis=-1))
+        return self.out(x).astype(jnp.float32)
+
+
+def convolution(cin, cout, size, dtype, rngs, kernel_init=None):
+    """``nnx.Conv`` with the stacked convolution in it (He normal initialisation for ReLUs)."""
+    return nnx.Conv(
+        cin, cout, (size, size), dtype=dtype, rngs=rngs,
+        conv_general_dilated=conv_general_dilated,
+        kernel_init=kernel_init or nnx.initializers.he_normal(),
+    )
+
+
+def max_pool(x):
+    """2×2 maximum, ``[N, H, W, C] -> [N, H/2, W/2, C]``.
+
+    Written as maxima of reshaped slices: the gradient of ``lax.reduce_window`` is a
+    select-and-scatter, which XLA's CPU backend runs element by element.
+    """
+    n, h, w, c = x.shape
+    x = x.reshape(n, h // 2, 2, w // 2, 2, c)
+    x = jnp.maximum(x[:, :, 0], x[:, :, 1])
+    return jnp.maximum(x[:, :, :, 0], x[:, :, :, 1])
+
+
+def upsample(x):
+    """Nearest neighbour, ``[N, H, W, C] -> [N, 2H, 2W, C]``."""
+    n, h, w, c = x.shape
+    x = jnp.broadcast_to(x[:, :, None, :, None], (n, h, 2, w, 2, c))
+    return x.reshape(n, 2 * h, 2 * w, c)
+
+
+def _groups(width):
+    """Eight channels a group, or one group where the width does not allow it."""
+    return width // 8 if width % 8 == 0 else 1

@@ -1,0 +1,42 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from dwijax.errors import InputError
+
+
+@contextlib.contextmanager
+def whole(path):
+    """Yields a temporary name beside `path` that is renamed to `path` when the block succeeds.
+
+    The temporary name ends as `path` does, so that writers which choose a format by the ending
+    work; parent folders are made. If the block fails, the temporary file is removed and what was
+    at `path` before stays.
+
+    Args:
+      path: the file to write.
+
+    Yields:
+      `Path` to write to.
+
+    Raises:
+      InputError: the file cannot be written there (no permission, full disk, a folder).
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            path,
+            found=f"it cannot be written ({error.strerror or error})",
+            expected="a writable place with free space",
+            remedy="choose another output or free some space",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

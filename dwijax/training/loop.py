@@ -1,0 +1,150 @@
+"""``train_and_evaluate(config, workdir)``: from files to a trained stack of networks."""
+
+import time
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from dwijax.data import cohort as cohorts
+from dwijax.data.simulated import simulated_cohort
+from dwijax.directions import compare
+from dwijax.errors import InputError
+from dwijax.training import checkpoint, run, settings
+from dwijax.training.runlog import RunLog
+from dwijax.training.step import init_state, make_dispatch, make_step, make_validation
+
+# Rotations between subjects' tables beyond this are not the same directions any more.
+TABLE_TOLERANCE = 5.0
+
+
+def read_cohort(config):
+    """The run's subjects, simulated first where the layout is the phantom's."""
+    if config.data.layout == "phantom":
+        return simulated_cohort(config.data.root, **settings.to_dict(config.phantom))
+    return cohorts.split_cohort(
+        config.data.root, config.data.layout, fractions=tuple(config.data.split),
+        seed=config.seed, axis=config.data.axis, shell=config.data.shell,
+        within_subject=config.data.within_subject)
+
+
+def train_and_evaluate(config, workdir, *, quiet=False):
+    """Trains the stack, validating as it goes; run again, it goes on where it was.
+
+    Args:
+      config: ConfigDict, see ``configs/phantom.py``.
+      workdir: the run's folder.
+      quiet: no progress bars.
+
+    Returns:
+      The final :class:`dwijax.training.step.TrainState`.
+
+    Raises:
+      InputError: a config, data or folder that cannot be used.
+    """
+    settings.check(config)
+    plain = settings.to_dict(config)
+    run.open_folder(workdir, plain)
+    members = read_cohort(config)
+    bar = partial(tqdm, disable=quiet, leave=False, dynamic_ncols=True)
+    load = partial(
+        cohorts.load_slices, shell=config.data.shell, axis=config.data.axis,
+        multiple=settings.multiple_of(config))
+    train, tables, scales, b0s = load(
+        members.train, patch=config.patch, progress=partial(bar, desc="reading", unit="subject"))
+    validation, more, _, _ = load(members.validation, patch=0)
+    gtab = tables[0]
+    _same_directions(members.train + members.validation, tables + more)
+
+    task = settings.build_task(config, gtab, b0s)
+    network = settings.build_network(config, task)
+    optimizer = settings.build_optimizer(config)
+    predict = settings.build_predictor(config, task)
+    dispatch = make_dispatch(make_step(
+        predict, task, optimizer, seed=config.seed, batch=config.batch, patch=config.patch))
+    validate = make_validation(predict, task, batch=config.batch)
+
+    about = run.describe(
+        plain, gtab, b0s, scales,
+        {name: [m.files.name for m in getattr(members, name)]
+         for name in ("train", "validation", "test")} | {"within_subject": members.within_subject})
+    run.write(workdir, about)
+    state = jax.jit(partial(init_state, network, optimizer))(settings.build_keys(config, task))
+    state = checkpoint.restore(workdir, state) or state
+    first = int(state.step)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    print(f"{len(task.numbers)} networks of {parameters // len(task.numbers):,} parameters, "
+          f"{train.b0.shape[0]} training slices of {train.b0.shape[1]}×{train.b0.shape[2]} from "
+          f"{len(members.train)} subjects, {jax.device_count()} {jax.default_backend()} device(s)"
+          + (f"; going on from step {first}" if first else ""), flush=True)
+
+    train, validation = (jax.tree.map(jnp.asarray, s) for s in (train, validation))
+    log = RunLog(workdir, first)
+    with bar(total=config.steps, initial=first, unit="step", desc="training") as progress:
+        step = first
+        while step < config.steps:
+            began = time.perf_counter()
+            count = _next_stop(step, config) - step
+            state, losses = dispatch(state, train, jnp.int32(count))
+            losses = np.asarray(losses)
+            step += count
+            rate = count * config.batch / (time.perf_counter() - began)
+            log.write(step, {"loss": float(losses.mean()), "slices_per_second": rate},
+                      {"loss_per_network": losses})
+            progress.update(count)
+            progress.set_postfix(loss=f"{losses.mean():.3e}", refresh=False)
+            if step % config.validate_every == 0 or step == config.steps:
+                losses = np.asarray(validate(state.params, validation))
+                log.write(step, {"validation_loss": float(losses.mean())},
+                          {"validation_per_network": losses})
+            if step % config.checkpoint_every == 0 or step == config.steps:
+                checkpoint.save(workdir, step, state, about)
+    log.close()
+    return state
+
+
+def restore_run(workdir):
+    """``(config, gtab, task, predict, params, about)`` of a trained run, from its folder alone.
+
+    Raises:
+      InputError: no run, or no whole checkpoint in it.
+    """
+    config, gtab, about = run.read(workdir)
+    task = settings.build_task(config, gtab, about["table"]["b0s"])
+    network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
+    like = jax.eval_shape(partial(init_state, network, optimizer),
+                          settings.build_keys(config, task))
+    state = checkpoint.restore(workdir, like)
+    if state is None:
+        raise InputError(
+            Path(workdir) / "checkpoints", found="no whole checkpoint",
+            expected="a trained run", remedy="train it first: train.py with this --workdir")
+    return config, gtab, task, settings.build_predictor(config, task), state.params, about
+
+
+def _next_stop(step, config):
+    """The host looks at the run at multiples of these and nowhere else."""
+    stops = [config.steps]
+    for every in (config.log_every, config.validate_every, config.checkpoint_every):
+        stops.append((step // every + 1) * every)
+    return min(stops)
+
+
+def _same_directions(members, tables):
+    """All subjects must have (nearly) the directions of the first, in the same order."""
+    for member, table in zip(members, tables, strict=True):
+        if len(table) != len(tables[0]):
+            raise InputError(
+                member.files.bvec, found=f"{len(table)} directions in the shell",
+                expected=f"{len(tables[0])} as {members[0].files.name} has",
+                remedy="leave the subject out")
+        angles = compare(table.bvecs, tables[0].bvecs)
+        if angles.max() > TABLE_TOLERANCE:
+            raise InputError(
+                member.files.bvec,
+                found=f"direction {angles.argmax()} at {angles.max():.1f}° from that of "
+                      f"{members[0].files.name}",
+                expected=f"at most {TABLE_TOLERANCE:.0f}°", remedy="leave the subject out")

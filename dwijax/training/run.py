@@ -1,0 +1,98 @@
+"""A run's folder: what is in it, and how it is read again.
+
+    config.json     the config, versions, seed, normalisation and gradient table
+    metrics.jsonl   one object a line; tensorboard/ holds the same
+    checkpoints/    newest steps, each with a checksum
+    tables/, figures/, report written by eval.py
+"""
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import ml_collections
+import numpy as np
+
+from dwijax.errors import InputError
+from dwijax.gradients import GradientTable
+
+PACKAGES = ("dwijax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dipy",
+            "nibabel")
+
+
+def describe(config, gtab, b0s, scales, members):
+    """Everything about a run but its parameters, as JSON-able objects.
+
+    Args:
+      config: nested dict. gtab: table of the shell, without b0s. b0s: their number.
+      scales: name of a training subject to its scale. members: names by split.
+    """
+    return {
+        "config": config,
+        "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
+        "seed": config["seed"],
+        "normalisation": {
+            "rule": "DWIs and b0 of a subject are divided by one scale from its b0 in the mask",
+            "training_scales": scales,
+        },
+        "table": {"bvals": gtab.bvals.tolist(), "bvecs": gtab.bvecs.tolist(), "b0s": b0s,
+                  "inputs": config["data"]["inputs"]},
+        "subjects": members,
+    }
+
+
+def open_folder(workdir, config):
+    """Makes the folder, or makes sure that it is this config's.
+
+    Raises:
+      InputError: the folder holds a run of another config.
+    """
+    path = Path(workdir) / "config.json"
+    if path.exists():
+        there = json.loads(path.read_text())["config"]
+        if there != config:
+            raise InputError(
+                path, found="another config: " + ", ".join(_differences(there, config)),
+                expected="the config asked for", remedy="give another --workdir")
+    elif Path(workdir).exists() and not Path(workdir).is_dir():
+        raise InputError(workdir, found="a file", expected="a folder to make or go on in",
+                         remedy="give another --workdir")
+
+
+def write(workdir, about):
+    """Writes ``config.json``; under a temporary name first."""
+    path = Path(workdir) / "config.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(about, indent=1) + "\n")
+    temporary.replace(path)
+
+
+def read(workdir):
+    """``(config, gtab, about)`` of a run.
+
+    Raises:
+      InputError: no run there.
+    """
+    path = Path(workdir) / "config.json"
+    try:
+        about = json.loads(path.read_text())
+        table = about["table"]
+        gtab = GradientTable(np.asarray(table["bvals"]), np.asarray(table["bvecs"]))
+        return ml_collections.ConfigDict(about["config"]), gtab, about
+    except FileNotFoundError:
+        found = "no such file"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = f"not a run's description ({type(error).__name__})"
+    raise InputError(path, found=found, expected="the config.json of a run",
+                     remedy="give the --workdir that train.py was given")
+
+
+def _differences(a, b, prefix=""):
+    for key in sorted(set(a) | set(b)):
+        if isinstance(a.get(key), dict) and isinstance(b.get(key), dict):
+            yield from _differences(a[key], b[key], f"{prefix}{key}.")
+        elif a.get(key) != b.get(key):
+            yield f"{prefix}{key} {a.get(key)!r} instead of {b.get(key)!r}"

@@ -1,0 +1,97 @@
+"""From a config to the objects it describes. Below this file there is no configuration."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from dwijax.errors import InputError
+from dwijax.models.stack import functional, network_keys
+from dwijax.models.unet import ACTIVATIONS, UNet
+from dwijax.training import optimizers, tasks
+
+
+def check(config):
+    """Refuses a config that cannot be meant, before anything is read or written.
+
+    Raises:
+      InputError: naming the field.
+    """
+    def expect(field, condition, expected):
+        value = config
+        for name in field.split("."):
+            value = value[name]
+        if not condition(value):
+            raise InputError(f"--config.{field}", found=repr(value), expected=expected,
+                             remedy="give another value")
+
+    one_of = lambda *names: (lambda v: v in names, "one of " + ", ".join(names))  # noqa: E731
+    positive = (lambda v: v > 0, "a number above 0")
+    expect("task", *one_of("direction_synthesis"))
+    expect("data.layout", *one_of("phantom", "hcp", "plain"))
+    expect("data.axis", lambda v: v in (0, 1, 2), "0, 1 or 2")
+    expect("model.name", *one_of("unet"))
+    expect("model.norm", *one_of("none", "group"))
+    expect("model.activation", *one_of(*ACTIVATIONS))
+    expect("model.residual", *one_of("none", "mean", "sh", "tensor"))
+    expect("optimizer.name", *one_of("adamw", "sgd"))
+    for field in ("data.inputs", "model.width", "model.levels", "model.convolutions", "batch",
+                  "steps", "log_every", "validate_every", "checkpoint_every",
+                  "optimizer.learning_rate"):
+        expect(field, *positive)
+    multiple = 2 ** (config.model.levels - 1)
+    expect("patch", lambda v: v >= 0 and v % multiple == 0,
+           f"0 or a multiple of {multiple} (2^(levels - 1))")
+    expect("loss.fa_weight", lambda v: v >= 0, "0 or more")
+
+
+def multiple_of(config):
+    """What H and W of a slice must be divisible by."""
+    return 2 ** (config.model.levels - 1)
+
+
+def build_task(config, gtab, b0s):
+    """The task on a shell's table (without b0s): first ``data.inputs`` in, the others out."""
+    inputs = np.arange(config.data.inputs)
+    if len(gtab) <= len(inputs):
+        raise InputError(
+            "--config.data.inputs", found=f"{len(inputs)} of {len(gtab)} directions",
+            expected=f"fewer than the {len(gtab)} directions of the shell",
+            remedy="give fewer inputs")
+    return tasks.direction_synthesis(
+        gtab, b0s, inputs, np.arange(len(inputs), len(gtab)), residual=config.model.residual,
+        sh_order=config.model.sh_order, sh_weight=config.model.sh_weight,
+        fa_weight=config.loss.fa_weight)
+
+
+def build_network(config, task):
+    """One network as two pure functions."""
+    m = config.model
+    return functional(lambda rngs: UNet(
+        task.in_channels, task.out_channels, width=m.width, levels=m.levels,
+        convolutions=m.convolutions, first_kernel=m.first_kernel, norm=m.norm,
+        activation=m.activation, zero_output=m.zero_output, rngs=rngs))
+
+
+def build_optimizer(config):
+    """One network's optimiser."""
+    o = config.optimizer
+    return optimizers.build(
+        o.name, learning_rate=o.learning_rate, steps=config.steps, decay=o.decay,
+        momentum=o.momentum, weight_decay=o.weight_decay, clip=o.clip)
+
+
+def build_predictor(config, task):
+    """``(params, x [N, H, W, C]) -> [K, N, H, W, D]``."""
+    return tasks.predictor(task, build_network(config, task), config.model.output_scale)
+
+
+def build_keys(config, task):
+    """The networks' initialisation keys, ``[K]``."""
+    return network_keys(jax.random.key(config.seed), jnp.asarray(task.numbers))
+
+
+def to_dict(config):
+    """Plain nested dict with lists for tuples, as JSON stores it."""
+    return {k: to_dict(v) if isinstance(v, ml_collections.ConfigDict)
+            else list(v) if isinstance(v, tuple) else v for k, v in config.items()}

@@ -1,0 +1,96 @@
+"""What the networks of a stack see and what each must produce."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dwijax import dti
+from dwijax.training import losses, references
+
+
+class Task(NamedTuple):
+    """A task of K networks on the same slices.
+
+    Attributes:
+      numbers: what each network is called, int ``[K]``; its initialisation depends on it alone.
+      in_channels, out_channels: of one network.
+      see: ``(b0 [N, H, W, 1], dwi [N, H, W, n]) -> x [N, H, W, C]``, what all networks see.
+      targets: ``(b0, dwi) -> [K, N, H, W, D]``, measured, noise and all.
+      reference: ``(weights_k, x) -> [N, H, W, D]``, see :mod:`dwijax.training.references`.
+      reference_weights: ``[K, ...]``.
+      coupled: ``(predictions [K, N, H, W, D], b0, dwi, mask) -> scalar``, a loss that couples
+        the networks, or None.
+    """
+
+    numbers: np.ndarray
+    in_channels: int
+    out_channels: int
+    see: Callable
+    targets: Callable
+    reference: Callable
+    reference_weights: Any
+    coupled: Callable | None
+
+
+def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=4, sh_weight=0.006,
+                        fa_weight=0.0):
+    """He et al. 2020: each network synthesises one more DWI from b0 and the input DWIs.
+
+    Args:
+      gtab: table of the shell's n directions in acquired order, without b0s.
+      b0s: number of b0 volumes behind the mean b0 (its weight in the FA loss).
+      inputs: positions of the inputs among the n directions, ``[q]``.
+      targets: positions of the targets, ``[K]``.
+      residual: name of the reference. sh_order, sh_weight: of its spherical harmonics.
+      fa_weight: weight of the FA loss relative to the squared error of the DWIs; 0 without.
+
+    Raises:
+      ValueError: an input is among the targets.
+    """
+    inputs, targets = np.asarray(inputs), np.asarray(targets)
+    if np.intersect1d(inputs, targets).size:
+        raise ValueError("a direction cannot be both input and target")
+    reference, weights = references.build(
+        residual, gtab, inputs, targets, order=sh_order, weight=sh_weight)
+
+    def see(b0, dwi):
+        return jnp.concatenate([b0, dwi[..., inputs]], axis=-1)
+
+    def measured(b0, dwi):
+        return jnp.moveaxis(dwi[..., targets], -1, 0)[..., None]
+
+    coupled = None
+    if fa_weight:
+        order = np.concatenate([inputs, targets])
+        design = dti.design_matrix(np.concatenate([[0.0], gtab.bvals[order]]),
+                                   np.concatenate([np.zeros((1, 3)), gtab.bvecs[order]]))
+        volume_weights = jnp.asarray([b0s] + [1] * len(order), jnp.float32)
+
+        def coupled(predictions, b0, dwi, mask):
+            synthetic = jnp.moveaxis(predictions[..., 0], 0, -1)
+            seen = see(b0, dwi)
+            fa = losses.fa_loss(
+                jnp.concatenate([seen, synthetic], axis=-1),
+                jnp.concatenate([seen, dwi[..., targets]], axis=-1),
+                design, volume_weights, mask)
+            # One network moves FA by about 1/K: K restores the scale of its own squared error.
+            return fa_weight * len(targets) * fa
+
+    return Task(targets, 1 + len(inputs), 1, see, measured, reference, weights, coupled)
+
+
+def predictor(task, network, output_scale):
+    """``(params [K, ...], x [N, H, W, C]) -> [K, N, H, W, D]``: reference plus network.
+
+    Written for one network, lifted once. ``output_scale`` brings the output of a freshly
+    initialised network to the size of a residual.
+    """
+
+    def one(params, weights, x):
+        return task.reference(weights, x) + output_scale * network.apply(params, x)
+
+    stacked = jax.vmap(one, in_axes=(0, 0, None))
+    return lambda params, x: stacked(params, task.reference_weights, x)

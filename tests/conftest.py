@@ -1,0 +1,14 @@
+"""Shared fixtures. Warnings are errors (pyproject.toml)."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real development scans beside the checkout; tests using it run only where it is."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("real scans are not beside this checkout")
+    return folder

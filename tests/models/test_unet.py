@@ -1,0 +1,69 @@
+"""One U-Net, and the stack made of it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from dwijax.models.stack import functional, network_keys, stack
+from dwijax.models.unet import UNet, max_pool, upsample
+
+
+def network(**options):
+    options = {"width": 4, "levels": 3, **options}
+    return functional(lambda rngs: UNet(5, 2, rngs=rngs, **options))
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"levels": 1}, {"norm": "group", "width": 8}, {"activation": "gelu"},
+    {"first_kernel": 1}, {"convolutions": 1}, {"dtype": jnp.bfloat16},
+])
+def test_shapes_and_dtypes(options):
+    net = network(**options)
+    with jax.numpy_dtype_promotion("strict"):
+        params = net.init(jax.random.key(0))
+        y = net.apply(params, jnp.ones((2, 8, 12, 5)))
+    assert y.shape == (2, 8, 12, 2) and y.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+
+
+def test_zero_output_starts_at_zero():
+    net = network(zero_output=True)
+    y = net.apply(net.init(jax.random.key(0)), jnp.ones((1, 8, 8, 5)))
+    np.testing.assert_array_equal(y, 0)
+
+
+def test_paper_size():
+    """Ronneberger et al. 2015: 31.0 million parameters with 64 to 1024 channels."""
+    shapes = jax.eval_shape(
+        lambda: nnx.state(UNet(1, 2, width=64, levels=5, rngs=nnx.Rngs(0)), nnx.Param))
+    count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    assert count == 31_030_658
+
+
+def test_pool_and_upsample():
+    x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
+    expected = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    np.testing.assert_array_equal(max_pool(x), expected)
+    np.testing.assert_array_equal(upsample(x)[:, 1::2, ::2], x)
+
+
+def test_key_of_a_network_does_not_depend_on_the_stack():
+    net = stack(network())
+    alone = net.init(network_keys(jax.random.key(3), jnp.array([41])))
+    many = net.init(network_keys(jax.random.key(3), jnp.arange(40, 44)))
+    for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(many), strict=True):
+        np.testing.assert_array_equal(a[0], b[1])
+
+
+def test_stack_applies_each_network():
+    net = network()
+    stacked = stack(net)
+    params = stacked.init(network_keys(jax.random.key(0), jnp.arange(3)))
+    x = jax.random.normal(jax.random.key(1), (2, 8, 8, 5))
+    y = stacked.apply(params, x)
+    assert y.shape == (3, 2, 8, 8, 2)
+    for k in range(3):
+        alone = net.apply(jax.tree.map(lambda leaf, k=k: leaf[k], params), x)
+        np.testing.assert_allclose(y[k], alone, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,38 @@
+"""Trains a stack of networks, then evaluates it. One command, one folder.
+
+    python train.py
+    python train.py --config=configs/phantom.py:smoke
+    python train.py --config=configs/he2020.py --config.data.root=/data/hcp --workdir=runs/he2020
+
+Run again with the same --workdir, it goes on where it was interrupted.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from dwijax.flags import launch
+
+DEFAULT = Path(__file__).parent / "configs" / "phantom.py"
+CONFIG = config_flags.DEFINE_config_file(
+    "config", str(DEFAULT), "Config file, with a variant after a colon; --config.x=y overrides x.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The run's folder. Default: runs/ and the config's name and variant.")
+EVALUATE = flags.DEFINE_bool("evaluate", True, "Evaluate after training, as eval.py does.")
+
+
+def main():
+    from dwijax.training.loop import train_and_evaluate
+
+    name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).name
+    workdir = WORKDIR.value or f"runs/{name.replace('.py', '').replace(':', '-')}"
+    train_and_evaluate(CONFIG.value, workdir)
+    if EVALUATE.value:
+        from dwijax.evaluation.report import evaluate
+
+        evaluate(workdir)
+
+
+if __name__ == "__main__":
+    launch(main)
