@@ -54,15 +54,16 @@ def get_config(variant=""):
 
     config.model = ConfigDict()
     config.model.name = "unet"
-    config.model.width = 8              # channels at full resolution
+    config.model.width = 16             # channels at full resolution
     config.model.levels = 2             # resolutions
-    config.model.convolutions = 2       # per level and side
+    config.model.convolutions = 1       # per level and side
     config.model.first_kernel = 3
     config.model.norm = "none"          # none, group
     config.model.activation = "relu"
     config.model.residual = "sh"        # none (He et al.), mean, sh, tensor
     config.model.sh_order = 4
     config.model.sh_weight = 0.006
+    config.model.whiten = True          # input channels, by the training inputs' covariance
     config.model.output_scale = 0.1     # a residual is about a tenth of the signal
     config.model.zero_output = True     # start at the reference
 
@@ -84,5 +85,7 @@ def get_config(variant=""):
     config.validate_every = 200
     config.checkpoint_every = 200
 
+    if variant not in VARIANTS:
+        raise ValueError(f"no variant {variant!r}; there are {', '.join(filter(None, VARIANTS))}")
     config.update_from_flattened_dict(VARIANTS[variant])
     return config

@@ -12,12 +12,13 @@ import numpy as np
 
 from dwijax.gradients import GradientTable
 from dwijax.interpolation import sh_interpolation
-from dwijax.voxelwise import fit_tensors, tensor_signal
+from dwijax.voxelwise import fit_maps, tensor_signal
 
 SH_ORDERS = (2, 4, 6)
-SH_WEIGHTS = tuple(float(w) for w in np.geomspace(3e-4, 1.0, 24))
+SH_WEIGHTS = tuple(float(w) for w in np.geomspace(3e-4, 1.0, 16))
 SMOOTHING_WIDTHS = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)  # full width at half maximum, mm
 
+_TUNING_VOXELS = 10_000  # of each subject at most, evenly spread
 _FWHM = float(np.sqrt(8 * np.log(2)))
 
 
@@ -91,7 +92,7 @@ def spherical_harmonics(order, weight):
 def tensor():
     """The tensor fitted to b0s and DWIs predicts the signal (fit of `dwijax.voxelwise`)."""
     def predict(acquired, gtab):
-        return tensor_signal(fit_tensors([acquired.signal], acquired.gtab), gtab)
+        return tensor_signal(fit_maps([acquired.signal], acquired.gtab), gtab)
 
     return Interpolator("tensor", "tensor", "tensor interpolation", predict, sees_b0=True)
 
@@ -151,7 +152,7 @@ def tune(cases, widths=SMOOTHING_WIDTHS, orders=SH_ORDERS, weights=SH_WEIGHTS):
     for case in cases:
         dwis = case.acquired.take(np.flatnonzero(~case.acquired.gtab.b0s_mask))
         for width, found in moments.items():
-            found.append(_moments(smooth(dwis, width) if width else dwis, case))
+            _add(found, _moments(smooth(dwis, width) if width else dwis, case))
     if not moments[0.0]:
         raise ValueError("tuning needs at least one validation subject")
     tuned = {width: _tune_sh(found, orders, weights) for width, found in moments.items()}
@@ -176,9 +177,22 @@ class _Moments(NamedTuple):
 
 
 def _moments(dwis, case):
-    x = dwis.signal[case.judged].astype(np.float64)
-    y = case.measured[case.judged].astype(np.float64)
+    chosen = np.flatnonzero(case.judged)
+    chosen = chosen[:: -(-len(chosen) // _TUNING_VOXELS)]
+    x = dwis.signal[chosen].astype(np.float64)
+    y = case.measured[chosen].astype(np.float64)
     return _Moments(x.T @ x, x.T @ y, float(np.vdot(y, y)), dwis.gtab.bvecs, case.gtab.bvecs)
+
+
+def _add(found, moments):
+    """To those of the same directions, as a rule those of all subjects."""
+    for i, other in enumerate(found):
+        if np.array_equal(other.bvecs_from, moments.bvecs_from) and np.array_equal(
+                other.bvecs_to, moments.bvecs_to):
+            found[i] = other._replace(xx=other.xx + moments.xx, xy=other.xy + moments.xy,
+                                      yy=other.yy + moments.yy)
+            return
+    found.append(moments)
 
 
 def _tune_sh(moments, orders, weights):

@@ -18,7 +18,7 @@ def launch(main):
             rest = flags.FLAGS(argv)
         except flags.Error as error:
             _fail(error)
-        except InputError as error:  # a config file's own
+        except (OSError, TypeError, ValueError) as error:  # the config file's own, or its absence
             _fail(error)
         if len(rest) > 1:
             _fail(f"stray argument {rest[1]!r}; options are written --name=value, see --help")

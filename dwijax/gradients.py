@@ -208,10 +208,8 @@ def fsl_to_world(affine):
 
 def _nominal(b):
     """The round number a scanner's protocol would state for `b`."""
-    for step in (100, 50):
-        if abs(b - step * round(b / step)) <= 0.01 * b:
-            return int(step * round(b / step))
-    return int(10 * round(b / 10))
+    hundreds = 100 * round(b / 100)
+    return int(hundreds if abs(b - hundreds) <= 0.01 * b else 10 * round(b / 10))
 
 
 def _read_numbers(path):

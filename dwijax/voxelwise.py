@@ -11,20 +11,21 @@ from dwijax import dti
 # the surface of its own fit leave it where it was, so tensor interpolation adds nothing to it.
 FIT = {"method": "iwls", "start": "measured"}
 
-_CHUNK = 8192  # voxels; with a hundred volumes a chunk still fits into a processor's cache
+_CHUNK = 4096  # voxels; with a hundred volumes a chunk still fits into a processor's cache
 
 
 class Maps(NamedTuple):
-    """Of V voxels, float32: ``fa [V]`` clipped to 0..1, ``md [V]`` and ``tensor [V, 6]`` in
-    µm²/ms."""
+    """Of V voxels, NumPy float32: ``fa [V]`` clipped to 0..1, ``md [V]`` and ``tensor [V, 6]`` in
+    µm²/ms, ``log_s0 [V]``."""
 
     fa: np.ndarray
     md: np.ndarray
     tensor: np.ndarray
+    log_s0: np.ndarray
 
 
-def fit_tensors(parts, gtab):
-    """Tensors by `FIT`.
+def fit_maps(parts, gtab):
+    """Tensors by `FIT`, FA and MD.
 
     Args:
       parts: list of float32 ``[V, m_i]``, side by side the volumes of ``gtab``. They are joined
@@ -32,33 +33,33 @@ def fit_tensors(parts, gtab):
       gtab: `dwijax.gradients.GradientTable` of all their volumes.
 
     Returns:
-      `dwijax.dti.TensorFit` of float32 NumPy arrays, ``[V, 6]`` in µm²/ms and ``[V]``.
+      `Maps`.
     """
-    return dti.TensorFit(*_in_chunks(_fit, parts, gtab))
-
-
-def fit_maps(parts, gtab):
-    """`Maps` of the same fit; arguments as `fit_tensors`."""
-    return Maps(*_in_chunks(_maps, parts, gtab))
-
-
-def tensor_signal(fit, gtab):
-    """Signal float32 ``[V, M]`` of fitted tensors (NumPy) at the volumes of ``gtab``."""
-    design = np.asarray(dti.design_matrix(gtab.bvals, gtab.bvecs))
-    return np.exp(fit.tensor @ design[:, :6].T + fit.log_s0[:, None])
-
-
-def _in_chunks(function, parts, gtab):
-    """Applies ``function(signal [chunk, M], design [M, 7]) -> tuple of [chunk, ...]``."""
     design = dti.design_matrix(gtab.bvals, gtab.bvecs)
+    return Maps(*_in_chunks(lambda signal: _fit(signal, design), parts))
+
+
+def tensor_signal(maps, gtab):
+    """Signal float32 ``[V, M]`` of fitted tensors at the volumes of ``gtab``."""
+    design = np.asarray(dti.design_matrix(gtab.bvals, gtab.bvecs))
+    return np.exp(maps.tensor @ design[:, :6].T + maps.log_s0[:, None])
+
+
+def principal_directions(tensor):
+    """Unit eigenvectors of the largest eigenvalues, float32 ``[V, 3]``, of ``[V, 6]``."""
+    return _in_chunks(_principal_direction, [tensor])[0]
+
+
+def _in_chunks(function, parts):
+    """Applies ``function([chunk, M]) -> tuple of [chunk, ...]`` to ``parts``, joined ``[V, M]``."""
     voxels = len(parts[0])
-    chunk = np.ones((_CHUNK, len(gtab)), np.float32)
+    chunk = np.ones((_CHUNK, sum(p.shape[1] for p in parts)), np.float32)
     outputs = None
     for start in range(0, voxels, _CHUNK):
         count = min(_CHUNK, voxels - start)
         np.concatenate([p[start:start + count] for p in parts], axis=1, out=chunk[:count])
         # Fetched before the buffer is filled again: on a CPU the device may read it in place.
-        results = [np.asarray(r)[:count] for r in function(chunk, design)]
+        results = [np.asarray(r)[:count] for r in function(chunk)]
         if outputs is None:
             outputs = [np.empty((voxels, *r.shape[1:]), r.dtype) for r in results]
         for output, result in zip(outputs, results, strict=True):
@@ -68,11 +69,11 @@ def _in_chunks(function, parts, gtab):
 
 @jax.jit
 def _fit(signal, design):
-    return dti.fit_tensor(signal, design, **FIT)
+    fit = dti.fit_tensor(signal, design, **FIT)
+    fa = dti.fractional_anisotropy(fit.tensor).clip(0, 1)
+    return fa, dti.mean_diffusivity(fit.tensor), fit.tensor, fit.log_s0
 
 
 @jax.jit
-def _maps(signal, design):
-    tensor = dti.fit_tensor(signal, design, **FIT).tensor
-    fa = dti.fractional_anisotropy(tensor).clip(0, 1)
-    return fa, dti.mean_diffusivity(tensor), tensor
+def _principal_direction(tensor):
+    return (dti.principal_direction(tensor),)

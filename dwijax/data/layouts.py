@@ -85,23 +85,26 @@ def find_subjects(root, layout):
             remedy="choose one of these",
         )
     root = Path(root)
-    if not root.is_dir():
-        raise InputError(
-            root,
-            found="a file" if root.exists() else "no such folder",
-            expected=f"a folder of subjects in {layout} layout",
-            remedy="check the path",
-        )
-    single = _subject(root, layout)
-    if single:
-        return [single]
     try:
+        if not root.is_dir():
+            raise InputError(
+                root,
+                found="a file" if root.exists() else "no such folder",
+                expected=f"a folder of subjects in {layout} layout",
+                remedy="check the path",
+            )
+        single = _subject(root, layout)
+        if single:
+            return [single]
         folders = sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
+        subjects = [subject for subject in (_subject(f, layout) for f in folders) if subject]
     except OSError as error:
         raise InputError(
-            root, found=f"{error.strerror}", expected="a readable folder", remedy="check its rights"
+            root,
+            found=f"it cannot be read ({error.strerror})",
+            expected="a readable folder",
+            remedy="check the path and its permissions",
         ) from error
-    subjects = [subject for subject in (_subject(f, layout) for f in folders) if subject]
     if not subjects:
         names, below, _ = _LAYOUTS[layout]
         raise InputError(

@@ -4,6 +4,8 @@ Subjects are split whole. The slices of a single scan are alike, share its noise
 resampled, and must be split into slabs with a gap; what comes of it holds within that subject only.
 """
 
+import itertools
+
 import numpy as np
 
 from dwijax.errors import InputError
@@ -95,8 +97,8 @@ def disjoint_slabs(*parts, gap=LEAST_GAP):
     Raises:
       InputError: names the slices.
     """
-    part_of = [(int(s), k) for k, part in enumerate(parts) for s in part]
-    for (a, part_a), (b, part_b) in zip(sorted(part_of), sorted(part_of)[1:], strict=False):
+    part_of = sorted((int(s), k) for k, part in enumerate(parts) for s in part)
+    for (a, part_a), (b, part_b) in itertools.pairwise(part_of):
         if part_a != part_b and b - a <= gap:
             raise InputError(
                 "split",

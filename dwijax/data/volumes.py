@@ -7,13 +7,18 @@ to the nearest axes; nothing is ever interpolated.
 """
 
 import contextlib
-import gzip
 import math
 import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.openers import ImageOpener
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from dwijax.errors import InputError
 from dwijax.output import whole
@@ -35,15 +40,15 @@ def read_image(path):
         axis is empty; its affine is not invertible.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(
-            path,
-            found="a folder" if path.is_dir() else "no such file",
-            expected="a NIfTI file",
-            remedy="check the file name",
-        )
-    with _readable(path):
-        image = nib.load(path, keep_file_open=False)
+    with _readable(path), LoggingOutputSuppressor():  # an error is one line
+        if not path.is_file():
+            raise InputError(
+                path,
+                found="a folder" if path.is_dir() else "no such file",
+                expected="a NIfTI file",
+                remedy="check the file name",
+            )
+        image = nib.load(path)
     if not isinstance(image, nib.Nifti1Pair):  # NIfTI-2 and single files descend from it
         raise InputError(
             path,
@@ -59,7 +64,7 @@ def read_image(path):
             expected="integers or real numbers",
             remedy="give the magnitude image",
         )
-    shape = image.shape
+    shape, affine = image.shape, image.affine
     if len(shape) < 3 or any(n < 1 for n in shape):
         raise InputError(
             path,
@@ -77,7 +82,6 @@ def read_image(path):
             expected=f"{voxels} bytes before compression",
             remedy="copy or convert it again",
         )
-    affine = image.affine
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError(
             path,
@@ -131,18 +135,16 @@ def read_volumes(image, volumes=None, finite=True):
     """
     path = image.get_filename()
     if len(image.shape) == 3:
-        with _readable(path):
-            array = np.asarray(image.dataobj, dtype=np.float32)
+        with _source(image) as source:
+            array = np.asarray(source, dtype=np.float32)
         if finite:
             _check_finite(array, path, "")
         return array
-    wanted = np.arange(image.shape[3]) if volumes is None else np.asarray(volumes)
-    out = np.empty(image.shape[:3] + (len(wanted),), np.float32)
-    with _readable(path):
-        # One open file read in its own order: a compressed stream is unpacked once.
-        source = nib.load(path, keep_file_open=True).dataobj
-        for i in np.argsort(wanted, kind="stable"):
-            out[..., i] = source[:, :, :, int(wanted[i])].reshape(image.shape[:3])
+    wanted = np.arange(image.shape[3]) if volumes is None else np.asarray(volumes, int)
+    with _source(image) as source:
+        out = np.empty(image.shape[:3] + (len(wanted),), np.float32)
+        for i in np.argsort(wanted, kind="stable"):  # in the order of the file
+            out[..., i] = source[..., int(wanted[i])]
             if finite:
                 _check_finite(out[..., i], path, f" in volume {wanted[i]} (counted from 0)")
     return out
@@ -171,8 +173,8 @@ def read_mask(path, shape, affine):
         raise InputError(
             path, found=f"shape {_shown(image.shape)}", expected="a 3-D mask", remedy=remedy
         )
-    with _readable(path):
-        array = np.asarray(image.dataobj, dtype=np.float32).reshape(image.shape[:3])
+    with _source(image) as source:
+        array = np.asarray(source, dtype=np.float32).reshape(image.shape[:3])
     # The same grid stored in another orientation is the same mask.
     array, found_affine, _ = canonical(array, image.affine)
     orientation = _orientation(affine)
@@ -208,7 +210,11 @@ def read_mask(path, shape, affine):
 
 
 def make_mask(dwi, b0s_mask, where="image"):
-    """Finds the head in the mean b0 with dipy's `median_otsu` (radius 4, 4 passes).
+    """Finds the head in the mean b0 with dipy's `median_otsu`.
+
+    Radius 2 and 2 passes, the largest piece, holes filled: on scans of 2 to 3 mm, dipy's default
+    of 4 and 4 cuts corners (Dice 0.89 to 0.98 to masks made with care, here 0.95 to 0.998) and
+    takes eight times as long.
 
     Args:
       dwi: [X, Y, Z, M], any real dtype.
@@ -226,7 +232,8 @@ def make_mask(dwi, b0s_mask, where="image"):
     b0 = np.mean(dwi[..., np.asarray(b0s_mask, bool)], axis=-1, dtype=np.float64)
     mask = np.zeros(b0.shape, bool)
     if b0.max() > b0.min():
-        mask = np.asarray(median_otsu(b0, median_radius=4, numpass=4)[1], bool)
+        mask = median_otsu(b0, median_radius=2, numpass=2, finalize_mask=True)[1]
+        mask = np.asarray(mask, bool)
     if not mask.any():
         raise InputError(
             where,
@@ -330,7 +337,7 @@ def save_like(path, array, like, dtype=np.float32):
     header = like.header.copy()
     header.set_data_dtype(dtype)
     header["cal_min"] = header["cal_max"] = 0
-    version = nib.Nifti2Image if isinstance(like, nib.Nifti2Pair) else nib.Nifti1Image
+    version = nib.Nifti2Image if isinstance(like.header, nib.Nifti2Header) else nib.Nifti1Image
     image = version(np.asarray(array, dtype), None, header)
     image.header.set_slope_inter(1.0, 0.0)
     with whole(path) as temporary:
@@ -401,6 +408,20 @@ def _check_finite(array, path, place):
 
 
 @contextlib.contextmanager
+def _source(image):
+    """The voxels of `image` as an array proxy on one open file.
+
+    A compressed stream is so unpacked once, however many volumes are taken one by one, and it is
+    read to its end, where its checksum is.
+    """
+    proxy, name = image.dataobj, image.file_map["image"].filename
+    with _readable(name), ImageOpener(name) as file:
+        yield ArrayProxy(file, (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter))
+        while name.endswith(".gz") and file.read(2**24):
+            pass
+
+
+@contextlib.contextmanager
 def _readable(path):
     """Turns what nibabel and zlib raise over a bad file into an `InputError`."""
     try:
@@ -411,10 +432,9 @@ def _readable(path):
         ValueError,
         MemoryError,
         zlib.error,
-        gzip.BadGzipFile,
-        nib.filebasedimages.ImageFileError,
-        nib.spatialimages.HeaderDataError,
-        nib.wrapperstruct.WrapStructError,
+        ImageFileError,
+        HeaderDataError,
+        WrapStructError,
     ) as error:
         raise InputError(
             path,

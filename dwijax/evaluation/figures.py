@@ -7,17 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax import dti
 from dwijax.evaluation.direction_synthesis import ALL, INPUTS, MORE, NETWORKS
 from dwijax.gradients import fsl_to_world
 from dwijax.output import whole
+from dwijax.voxelwise import principal_directions
 
 DPI = 160
 # Of the two image axes after cutting along 0, 1, 2 of a LAS volume: what is left and right.
 _SIDES = ("P", "A"), ("R", "L"), ("R", "L")
-# Directions to show: nearest to the scanner's axes and to a diagonal.
-_WANTED = {"left–right": (1, 0, 0), "front–back": (0, 1, 0), "up–down": (0, 0, 1),
-           "oblique": (1, 1, 1)}
+# Directions to show: those nearest to the scanner's axes.
+_WANTED = {"left–right": (1, 0, 0), "front–back": (0, 1, 0), "up–down": (0, 0, 1)}
 
 
 class Scale(NamedTuple):
@@ -132,9 +131,9 @@ def draw_fa(path, view, scan, maps, labels, title):
     grey, colour, error = [], [], []
     for found in columns.values():
         fa = found.fa[view.voxels]
-        v1 = np.asarray(dti.principal_direction(found.tensor[view.voxels])) @ world.T
+        v1 = principal_directions(found.tensor[view.voxels]) @ world.T
         grey.append(view.picture(fa))
-        colour.append(view.picture(np.asarray(dti.color_fa(fa, v1.astype(np.float32)))))
+        colour.append(view.picture(np.abs(v1) * fa[:, None]))
         error.append(view.picture(fa - expected))
     wide = float(np.nanpercentile(np.abs(error[:-1]), 99))
     against = "noise-free" if reference is not None else list(columns)[-1]
@@ -186,8 +185,8 @@ def _sheet(path, view, pictures, row_names, columns, scales, title, by_rows=Fals
             if j == 0:
                 axes.set_ylabel(row_names[i], fontsize=9, labelpad=8)
             if i == j == 0:
-                for x, letter in zip((0.06, 0.94), view.sides, strict=True):
-                    axes.text(x, 0.5, letter, color="white", fontsize=9, ha="center", va="center",
+                for x, letter in zip((0.07, 0.93), view.sides, strict=True):
+                    axes.text(x, 0.95, letter, color="white", fontsize=9, ha="center", va="center",
                               weight="bold", transform=axes.transAxes)
     for kind, image in images.items():
         first, span = scales[kind].where[0], len(scales[kind].where)
@@ -203,6 +202,7 @@ def _sheet(path, view, pictures, row_names, columns, scales, title, by_rows=Fals
                               orientation="vertical" if by_rows else "horizontal")
         bar.set_label(scales[kind].label, fontsize=8.5)
         bar.ax.tick_params(labelsize=8)
+        bar.ax.locator_params(nbins=5)
         bar.outline.set_linewidth(0.5)
     figure.text(0.15 / size[0], 1 - 0.22 / size[1], title, fontsize=11, weight="bold", va="center")
     save(figure, path)

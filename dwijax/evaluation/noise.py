@@ -17,8 +17,13 @@ def noise_level(signal, b0s_mask, *, clean=None, predicted=None):
     """
     b0 = signal[:, b0s_mask]
     if clean is not None:
-        # The median, not the SD: residual motion at CSF borders is not noise.
-        return _robust_sd(b0 - clean[:, b0s_mask]), "measured minus noise-free b0"
+        residual = signal - clean
+        # Where the signal is high enough for Gaussian noise, but in the DWIs: their contrast is
+        # low, so that residual motion adds little.
+        rough = _robust_sd(residual[:, b0s_mask])
+        high = ~b0s_mask & (clean > 5 * rough)
+        return (_robust_sd(residual[high] if high.any() else residual),
+                "measured minus noise-free signal")
     if b0.shape[1] > 1:
         from scipy.stats import chi2
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from dwijax.evaluation.direction_synthesis import ALL, INPUTS, NETWORKS, PERFECT
+from dwijax.evaluation.direction_synthesis import ALL, INPUTS, MORE, NETWORKS, PERFECT
 from dwijax.evaluation.figures import pyplot, save
 
 BINS = np.linspace(0, 1, 51)
-TISSUES = {"WM": "white matter", "GM": "grey matter", "CSF": "CSF"}
-TRUTH = "truth"
+TISSUES = {"WM": ("white matter", 1.0), "GM": ("grey matter", 0.5), "CSF": ("CSF", 0.4)}
+TRUTH, SH = "truth", "sh"
 
 # Okabe and Ito's palette: told apart by the colour-blind too.
 _STYLES = {
@@ -45,9 +45,9 @@ class Histograms:
         groups = list(dict.fromkeys(key[0] for key in self._counts))
         figure, grid = plt.subplots(
             len(groups), len(TISSUES), figsize=(10, 0.9 + 2.5 * len(groups)), squeeze=False,
-            sharex=True, layout="constrained")
+            sharex="col", layout="constrained")
         for axes_row, group in zip(grid, groups, strict=True):
-            for axes, (tissue, name) in zip(axes_row, TISSUES.items(), strict=True):
+            for axes, (tissue, (_, end)) in zip(axes_row, TISSUES.items(), strict=True):
                 for method, style in _STYLES.items():
                     counts = self._counts.get((group, method, tissue))
                     if counts is None or not counts.sum():
@@ -55,16 +55,14 @@ class Histograms:
                     density = counts / counts.sum() / np.diff(BINS)
                     axes.stairs(density, BINS, fill=False, label=labels.get(method, "noise-free"),
                                 **{"linewidth": 1.6} | style)
-                axes.set_xlim(0, 1 if tissue == "WM" else 0.6)
-                axes.set_xlim(0, 1)
+                axes.set_xlim(0, end)
                 axes.set_yticks([])
                 axes.spines[["top", "right", "left"]].set_visible(False)
-                if axes_row is grid[0]:
-                    axes.set_title(name, fontsize=11)
-                if axes_row is grid[-1]:
-                    axes.set_xlabel("FA")
-            if len(groups) > 1 or group:
-                axes_row[0].set_ylabel(group, fontsize=11)
+            axes_row[0].set_ylabel(group, fontsize=11)
+        for axes, (name, _) in zip(grid[0], TISSUES.values(), strict=True):
+            axes.set_title(name, fontsize=11)
+        for axes in grid[-1]:
+            axes.set_xlabel("FA")
         handles, names = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
         figure.suptitle(title, fontsize=12, weight="bold")
@@ -72,34 +70,38 @@ class Histograms:
 
 
 def draw_errors(path, results, groups, labels, title):
-    """Mean and confidence interval of the errors of every method, brain.
+    """Every method's errors in the brain, against SH (DWIs) and against the inputs alone (FA).
+
+    Differences are paired: subjects differ in noise, and that would hide what methods differ in.
 
     Args:
       path: PNG to write. results: `Results`. groups: list of names. labels: `Labels`.
       title: str.
     """
     plt = pyplot()
-    figure, grid = plt.subplots(len(groups), 2, figsize=(10, 0.8 + 2.6 * len(groups)),
+    figure, grid = plt.subplots(len(groups), 2, figsize=(10, 1.0 + 2.7 * len(groups)),
                                 squeeze=False, sharex="col", layout="constrained")
     for axes_row, group in zip(grid, groups, strict=True):
         truth = bool(results.methods(group, "FA RMSE", "noise-free"))
-        panels = (("DWI RMSE", "noise-free" if truth else "measured", labels.signal, "median b0"),
-                  ("FA RMSE", "noise-free" if truth else "all acquired", labels.maps, ""))
-        for axes, (quantity, against, names, unit) in zip(axes_row, panels, strict=True):
-            methods = [m for m in results.methods(group, quantity, against) if m != PERFECT]
-            estimates = [results.estimate(group, quantity, against, "brain", m) for m in methods]
-            for y, (method, e) in enumerate(zip(methods, estimates, strict=True)):
+        panels = (("DWI RMSE", "noise-free" if truth else "measured", SH, labels.short),
+                  ("FA RMSE", "noise-free" if truth else "all acquired", INPUTS, labels.maps))
+        for axes, (quantity, against, other, names) in zip(axes_row, panels, strict=True):
+            key = group, quantity, against, "brain"
+            methods = [m for m in results.methods(*key[:3]) if m not in (other, PERFECT)]
+            for y, method in enumerate(methods):
+                _, e = results.paired((*key, method), (*key, other))
                 color = "#D55E00" if method == NETWORKS else "#0072B2" \
-                    if method in (INPUTS, ALL, "more") else "0.4"
+                    if method in (MORE, ALL) else "0.4"
                 error = None if e.low != e.low else [[e.mean - e.low], [e.high - e.mean]]
                 axes.errorbar(e.mean, y, xerr=error, fmt="o", color=color, capsize=3, markersize=6)
+            axes.axvline(0, color="black", linewidth=0.8)
             axes.set_yticks(range(len(methods)), [names[m] for m in methods], fontsize=9)
             axes.invert_yaxis()
-            axes.margins(y=0.12)
+            axes.margins(y=0.15)
             axes.grid(axis="x", alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
-            axes.set_title(f"{group}: {quantity} to {against}", fontsize=10, loc="left")
-            if axes_row is grid[-1] and unit:
-                axes.set_xlabel(f"in units of the {unit}", fontsize=9)
+            axes.tick_params(labelbottom=True, labelsize=9)
+            axes.set_title(f"{group}: {quantity[:3].strip()}", fontsize=10)
+            axes.set_xlabel(f"RMSE to {against}, % different from {names[other]}", fontsize=9)
     figure.suptitle(title, fontsize=12, weight="bold")
     save(figure, path)

@@ -1,6 +1,7 @@
 """``evaluate(workdir)``: a trained run judged on its test subjects."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -61,6 +62,10 @@ def evaluate(workdir, *, quiet=False):
     with tqdm(total=total, desc="evaluating", unit="subject", disable=quiet,
               leave=False) as progress:
 
+        def synthesised(member):
+            scan, subject = read(member)
+            return scan, synthesise(run, subject)[subject.mask] / np.float32(subject.scale)
+
         def cases():
             for member in tuning:
                 yield _case(read(member)[0], split)
@@ -69,10 +74,7 @@ def evaluate(workdir, *, quiet=False):
         interpolators = [*baselines.tune(cases()), baselines.tensor()]
         labels = summary.labels(split, interpolators)
         for group in groups:
-            for member in group.members:
-                scan, subject = read(member)
-                networks = synthesise(run, subject)[subject.mask] / np.float32(subject.scale)
-                del subject
+            for member, (scan, networks) in _ahead(synthesised, group.members):
                 view = figures.middle_slice(scan, axis)
                 judged = direction_synthesis.judge(
                     scan, split, networks, interpolators, view.voxels)
@@ -92,10 +94,10 @@ def evaluate(workdir, *, quiet=False):
     results = Results(records, between_subjects=not within)
     note = "within subject" if within else ""
     suffix = f" ({note})" if note else ""
-    histograms.draw(pictures / "fa_histograms.png", labels.maps, f"FA by tissue{suffix}")
+    histograms.draw(pictures / "fa_histograms.png", labels.maps, f"FA by tissue, share of voxels{suffix}")
     plots.draw_errors(pictures / "errors.png", results, [g.name for g in groups], labels,
-                      f"Errors, mean and 95 % confidence interval over subjects{suffix}"
-                      if not within else "Errors (within subject)")
+                      "Errors (within subject)" if within
+                      else "Errors: mean paired difference and its 95 % confidence interval")
     folder = Path(workdir) / "tables"
     write_results(folder, results, summary.COMPARISONS, note)
     report = summary.Report(str(workdir), run, split, groups, results, labels, facts, within,
@@ -105,6 +107,16 @@ def evaluate(workdir, *, quiet=False):
     if not quiet:
         print(report.text(), flush=True)
     return results
+
+
+def _ahead(function, items):
+    """Yields ``(item, function(item))``, the next one in the making while one is looked at."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(function, items[0])
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            result = pending.result()
+            pending = following and pool.submit(function, following)
+            yield item, result
 
 
 def _groups(run, cohort):

@@ -11,7 +11,7 @@ from dwijax.errors import InputError
 from dwijax.evaluation import regions as tissue
 from dwijax.evaluation.noise import noise_level
 from dwijax.gradients import compare
-from dwijax.voxelwise import Maps, fit_maps, fit_tensors, tensor_signal
+from dwijax.voxelwise import Maps, fit_maps, tensor_signal
 
 # A subject's directions may be turned this much against the run's, as motion correction does.
 TOLERANCE = 5.0
@@ -92,7 +92,7 @@ def read_scan(member, gtab, *, shell, axis):
 
     predicted = None
     if clean is None and b0s_mask.sum() == 1:
-        predicted = tensor_signal(fit_tensors([signal], subject.gtab), subject.gtab)
+        predicted = tensor_signal(references["all acquired"], subject.gtab)
     sigma, source = noise_level(signal, b0s_mask, clean=clean, predicted=predicted)
     scan = Scan(subject.name, acquired, clean, int(b0s_mask.sum()), sigma, source, regions,
                 regions_source, references, subject.affine, angle)

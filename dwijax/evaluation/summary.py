@@ -14,9 +14,11 @@ COMPARISONS = (("DWI", (SH,)), ("FA", (SH, INPUTS, MORE, ALL)), ("MD", (SH, INPU
 
 
 class Labels(NamedTuple):
-    """Method to label: as a way to make DWIs, and as what a tensor is fitted to."""
+    """Method to label: as a way to make DWIs, in full and in short, and as what a tensor is fitted
+    to."""
 
     signal: dict
+    short: dict
     maps: dict
 
 
@@ -25,11 +27,12 @@ def labels(split, interpolators):
     q, k, last = len(split.inputs), len(split.targets), len(split.last)
     signal = {NETWORKS: f"{k} networks"} | {i.name: i.label for i in interpolators}
     signal[PERFECT] = "noise-free DWIs (limit)"
+    short = signal | {i.name: i.short for i in interpolators}
     maps = {INPUTS: f"{q} acquired", MORE: f"{q + last} acquired", ALL: f"{q + k} acquired",
             NETWORKS: f"{q} + {k} by networks"}
     maps |= {i.name: f"{q} + {k} by {i.short}" for i in interpolators}
     maps[PERFECT] = f"{q} + {k} noise-free (limit)"
-    return Labels(signal, maps)
+    return Labels(signal, short, maps)
 
 
 class Report(NamedTuple):
@@ -122,7 +125,7 @@ class Report(NamedTuple):
 
         columns = [self._title("DWIs, RMSE to"), *(["noise-free", "vs SH, %"] if truth else []),
                    "measured", "vs SH, %", "RMSE/σ", "excess/σ",
-                   *(f"{r} ({best})" if r == "WM" else r for r in ("WM", "GM", "CSF"))]
+                   "WM", "GM", "CSF"]
         rows = []
         for method in self.results.methods(group, "DWI RMSE", "measured"):
             def cell(quantity, reference, region="brain", digits=4, show=mean, method=method):
@@ -136,8 +139,10 @@ class Report(NamedTuple):
                 cell("DWI RMSE/sigma", "measured", digits=3),
                 cell("DWI excess/sigma", "measured", digits=3),
                 *(cell("DWI RMSE", best, region) for region in ("WM", "GM", "CSF"))])
+        notes = ["RMSE/σ and excess, sqrt(RMSE² − σ²), against the measured DWIs; WM, GM, CSF: "
+                 f"RMSE to the {best} ones"]
         return Table(self._title(f"Synthetic DWIs of {len(self.split.targets)} directions, brain"),
-                     columns, rows, ["excess = sqrt(RMSE² − σ²) against the measured DWIs"])
+                     columns, rows, notes)
 
     def _maps_table(self, group):
         get, best = self.results.estimate, self._reference(group)
@@ -196,6 +201,12 @@ class Report(NamedTuple):
                         self.labels.signal[SH])]
         comparisons += [("FA RMSE", best, other, self.labels.maps[other])
                         for other in (INPUTS, MORE, ALL) if truth or other == INPUTS]
+        others = [m for m in self.results.methods(group, "DWI RMSE", "measured") if m != NETWORKS]
+        best_other = min(others, key=lambda m: self.results.estimate(
+            group, *comparisons[0][:2], "brain", m).mean)
+        if best_other != SH:
+            comparisons.insert(1, (*comparisons[0][:2], best_other,
+                                   self.labels.signal[best_other] + ", the best baseline here"))
         for quantity, against, other, label in comparisons:
             key = (group, quantity, against, "brain")
             pair = self.results.paired((*key, NETWORKS), (*key, other))

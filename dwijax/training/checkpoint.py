@@ -1,70 +1,68 @@
-"""Checkpoints of a run: ``checkpoints/<step>`` (orbax), each with a checksum of its arrays."""
+"""Checkpoints of a run: ``checkpoints/<step>`` (orbax), each with the checksums of its files.
+
+Orbax loads a flipped byte silently and answers a truncated file with a misleading error; here
+every file is compared with ``SHA256SUMS`` (as ``sha256sum -c`` reads it) before orbax sees it.
+"""
 
 import hashlib
-import json
 import shutil
 import warnings
 from pathlib import Path
 
 import jax
-import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from dwijax.output import whole
+
 KEEP = 2
+SUMS = "SHA256SUMS"
 
 
 def save(folder, step, state, about):
     """Writes one checkpoint, then deletes all but the newest ``KEEP``.
 
-    Orbax writes under a temporary name and renames: a killed run leaves whole checkpoints only.
+    Orbax writes under a temporary name and renames, the checksums come last: what a killed run
+    leaves is either whole or has no checksums and is passed over.
 
     Args:
       folder: of the run. step: int, its name. state: tree of arrays.
-      about: JSON-able, stored beside the arrays.
+      about: JSON-able, stored with the arrays.
     """
     root = Path(folder) / "checkpoints"
     path = (root / f"{step:08d}").absolute()
-    metadata = {"sha256": _digest(state), "about": about}
-    ocp.save(path, state, custom_metadata=metadata, overwrite=True)
+    ocp.save(path, state, custom_metadata={"about": about}, overwrite=True)
+    with whole(path / SUMS) as sums:
+        sums.write_text("".join(f"{digest}  {name}\n" for name, digest in _digests(path).items()))
     for old in steps(folder)[:-KEEP]:
         shutil.rmtree(root / f"{old:08d}")
 
 
 def steps(folder):
-    """Steps of the whole checkpoints there are, ascending."""
+    """Steps of the checkpoints there are, ascending."""
     root = Path(folder) / "checkpoints"
-    if not root.is_dir():
-        return []
-    return sorted(int(p.name) for p in root.iterdir()
-                  if p.name.isdigit() and ocp.is_orbax_checkpoint(p.absolute()))
+    return sorted(int(p.parent.name) for p in root.glob(f"*/{SUMS}") if p.parent.name.isdigit())
 
 
 def restore(folder, like, say=print):
     """The newest checkpoint that is whole and unaltered.
 
-    Orbax loads a flipped byte silently: the arrays are compared with the stored checksum. A
-    damaged checkpoint is passed over for the one before it, with a line through ``say``.
-
     Args:
-      folder: of the run. like: tree of arrays or ``jax.ShapeDtypeStruct`` to restore into.
-      say: takes one line of text.
+      folder: of the run.
+      like: tree of arrays or ``jax.ShapeDtypeStruct`` to restore into.
+      say: takes one line of text for every damaged checkpoint that is passed over.
 
     Returns:
       The tree of device arrays, or None where there is no usable checkpoint.
     """
     for step in reversed(steps(folder)):
         path = (Path(folder) / "checkpoints" / f"{step:08d}").absolute()
-        try:
+        stored = dict(reversed(line.split("  ", 1))
+                      for line in (path / SUMS).read_text().splitlines() if "  " in line)
+        if stored == _digests(path):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # orbax notes that shardings are ours
-                expected = ocp.metadata(path).custom_metadata["sha256"]
-                state = ocp.load(path, jax.tree.map(_abstract, like))
-        except (ValueError, KeyError, TypeError, OSError, json.JSONDecodeError) as error:
-            say(f"{path}: cannot be read ({type(error).__name__}); the one before it is used")
-            continue
-        if _digest(state) == expected:
-            return state
-        say(f"{path}: its arrays do not match their checksum; the one before it is used")
+                warnings.simplefilter("ignore")  # orbax notes that the shardings are ours
+                return ocp.load(path, jax.tree.map(_abstract, like))
+        say(f"{path}: its files do not match {SUMS}; the checkpoint before it is used")
     return None
 
 
@@ -73,10 +71,7 @@ def _abstract(leaf):
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
-def _digest(state):
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        array = np.asarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+def _digests(path):
+    """SHA-256 of every file below ``path`` but the sums themselves, by relative name."""
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p != path / SUMS)
+    return {str(p.relative_to(path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from dwijax.data import cohort as cohorts
 from dwijax.data.simulated import simulated_cohort
+from dwijax.data.whitening import whitening
 from dwijax.directions import compare
 from dwijax.errors import InputError
 from dwijax.training import checkpoint, run, settings
@@ -62,13 +63,16 @@ def train_and_evaluate(config, workdir, *, quiet=False):
     task = settings.build_task(config, gtab, b0s)
     network = settings.build_network(config, task)
     optimizer = settings.build_optimizer(config)
-    predict = settings.build_predictor(config, task)
+    statistics = None
+    if config.model.whiten:
+        statistics = whitening(np.asarray(task.see(train.b0, train.dwi)), train.mask)
+    predict = settings.build_predictor(config, task, statistics)
     dispatch = make_dispatch(make_step(
         predict, task, optimizer, seed=config.seed, batch=config.batch, patch=config.patch))
     validate = make_validation(predict, task, batch=config.batch)
 
     about = run.describe(
-        plain, gtab, b0s, scales,
+        plain, gtab, b0s, scales, statistics,
         {name: [m.files.name for m in getattr(members, name)]
          for name in ("train", "validation", "test")} | {"within_subject": members.within_subject})
     run.write(workdir, about)
@@ -112,7 +116,7 @@ def restore_run(workdir):
     Raises:
       InputError: no run, or no whole checkpoint in it.
     """
-    config, gtab, about = run.read(workdir)
+    config, gtab, statistics, about = run.read(workdir)
     task = settings.build_task(config, gtab, about["table"]["b0s"])
     network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
     like = jax.eval_shape(partial(init_state, network, optimizer),
@@ -122,7 +126,8 @@ def restore_run(workdir):
         raise InputError(
             Path(workdir) / "checkpoints", found="no whole checkpoint",
             expected="a trained run", remedy="train it first: train.py with this --workdir")
-    return config, gtab, task, settings.build_predictor(config, task), state.params, about
+    predict = settings.build_predictor(config, task, statistics)
+    return config, gtab, task, predict, state.params, about
 
 
 def _next_stop(step, config):

@@ -7,7 +7,6 @@
 """
 
 import json
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -15,19 +14,22 @@ from pathlib import Path
 import ml_collections
 import numpy as np
 
+from dwijax.data.whitening import Whitening
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
+from dwijax.output import whole
 
 PACKAGES = ("dwijax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dipy",
             "nibabel")
 
 
-def describe(config, gtab, b0s, scales, members):
+def describe(config, gtab, b0s, scales, whitening, members):
     """Everything about a run but its parameters, as JSON-able objects.
 
     Args:
       config: nested dict. gtab: table of the shell, without b0s. b0s: their number.
       scales: name of a training subject to its scale. members: names by split.
+      whitening: of the input channels, or None.
     """
     return {
         "config": config,
@@ -36,6 +38,7 @@ def describe(config, gtab, b0s, scales, members):
         "normalisation": {
             "rule": "DWIs and b0 of a subject are divided by one scale from its b0 in the mask",
             "training_scales": scales,
+            "whitening": whitening and {k: v.tolist() for k, v in whitening._asdict().items()},
         },
         "table": {"bvals": gtab.bvals.tolist(), "bvecs": gtab.bvecs.tolist(), "b0s": b0s,
                   "inputs": config["data"]["inputs"]},
@@ -63,15 +66,13 @@ def open_folder(workdir, config):
 
 def write(workdir, about):
     """Writes ``config.json``; under a temporary name first."""
-    path = Path(workdir) / "config.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(about, indent=1) + "\n")
-    temporary.replace(path)
+    Path(workdir).mkdir(parents=True, exist_ok=True)
+    with whole(Path(workdir) / "config.json") as path:
+        path.write_text(json.dumps(about) + "\n")
 
 
 def read(workdir):
-    """``(config, gtab, about)`` of a run.
+    """``(config, gtab, whitening, about)`` of a run.
 
     Raises:
       InputError: no run there.
@@ -81,7 +82,10 @@ def read(workdir):
         about = json.loads(path.read_text())
         table = about["table"]
         gtab = GradientTable(np.asarray(table["bvals"]), np.asarray(table["bvecs"]))
-        return ml_collections.ConfigDict(about["config"]), gtab, about
+        whitening = about["normalisation"]["whitening"]
+        if whitening:
+            whitening = Whitening(**{k: np.asarray(v, np.float32) for k, v in whitening.items()})
+        return ml_collections.ConfigDict(about["config"]), gtab, whitening, about
     except FileNotFoundError:
         found = "no such file"
     except (OSError, ValueError, KeyError, TypeError) as error:

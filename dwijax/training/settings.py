@@ -81,9 +81,10 @@ def build_optimizer(config):
         momentum=o.momentum, weight_decay=o.weight_decay, clip=o.clip)
 
 
-def build_predictor(config, task):
-    """``(params, x [N, H, W, C]) -> [K, N, H, W, D]``."""
-    return tasks.predictor(task, build_network(config, task), config.model.output_scale)
+def build_predictor(config, task, whitening):
+    """``(params, x [N, H, W, C]) -> [K, N, H, W, D]``; ``whitening`` may be None."""
+    return tasks.predictor(
+        task, build_network(config, task), config.model.output_scale, whitening)
 
 
 def build_keys(config, task):

@@ -82,15 +82,25 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=4
     return Task(targets, 1 + len(inputs), 1, see, measured, reference, weights, coupled)
 
 
-def predictor(task, network, output_scale):
+def predictor(task, network, output_scale, whitening=None):
     """``(params [K, ...], x [N, H, W, C]) -> [K, N, H, W, D]``: reference plus network.
 
-    Written for one network, lifted once. ``output_scale`` brings the output of a freshly
-    initialised network to the size of a residual.
+    Written for one network, lifted once.
+
+    Args:
+      task: what the networks see and what their outputs are added to.
+      network: one network, :class:`dwijax.models.stack.Network`.
+      output_scale: brings the output of a freshly initialised network to a residual's size.
+      whitening: :class:`dwijax.data.whitening.Whitening` of the channels, or None.
     """
 
-    def one(params, weights, x):
-        return task.reference(weights, x) + output_scale * network.apply(params, x)
+    def one(params, weights, x, seen):
+        return task.reference(weights, x) + output_scale * network.apply(params, seen)
 
-    stacked = jax.vmap(one, in_axes=(0, 0, None))
-    return lambda params, x: stacked(params, task.reference_weights, x)
+    stacked = jax.vmap(one, in_axes=(0, 0, None, None))
+
+    def predict(params, x):
+        seen = x if whitening is None else (x - whitening.mean) @ whitening.matrix
+        return stacked(params, task.reference_weights, x, seen)
+
+    return predict

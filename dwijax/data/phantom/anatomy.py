@@ -27,14 +27,14 @@ from dwijax.data.phantom.recipe import Recipe
 
 # Both sides share these: x is the distance from the midsagittal plane.  Rows: x, y, z, radius.
 LATERAL_VENTRICLE = (
-    (6, 33, 4, 2.5),
-    (8, 24, 10, 4.8),
-    (10, 8, 17, 4.8),
-    (13, -10, 20, 4.4),
-    (18, -26, 19, 5.2),
-    (23, -38, 13, 6.8),
-    (25, -52, 9, 4.8),
-    (23, -66, 6, 2.4),
+    (11, 35, 3, 2.2),
+    (7.5, 25, 9, 4.2),
+    (6, 10, 14, 4.0),
+    (9, -8, 18, 4.0),
+    (15, -25, 19, 4.8),
+    (23, -38, 13, 6.6),
+    (26, -52, 9, 4.6),
+    (24, -66, 6, 2.2),
 )
 TEMPORAL_HORN = ((24, -38, 11, 5), (31, -30, -3, 3.2), (32, -15, -14, 3))
 CAUDATE = (
@@ -48,7 +48,9 @@ HIPPOCAMPUS = ((24, -38, 3, 3.6), (28, -30, -5, 4.6), (27, -18, -15, 5.5))
 BRAINSTEM = ((0, -16, -6, 12), (0, -24, -18, 13), (0, -30, -32, 14), (0, -42, -58, 9))
 THIRD_VENTRICLE = ((0, 4, -6, 1.6), (0, -8, 2, 2.0), (0, -22, 2, 2.0))
 
-DEEP = ("caudate", "putamen", "pallidum", "thalamus", "hippocampus")
+BASE = -14.0  # brainstem and cerebellum take over below this z
+
+DEEP = ("caudate", "putamen", "pallidum", "thalamus", "hippocampus", "basal_forebrain")
 
 # The corpus callosum arches along this ellipse (y, z) of the midsagittal plane.
 CORE_CENTRE = (-4.0, 3.0)
@@ -65,7 +67,7 @@ class Anatomy(NamedTuple):
     deep: np.ndarray
     csf: np.ndarray
     scalp: np.ndarray
-    nuclei: np.ndarray  # [5, X, Y, Z] shares of DEEP
+    nuclei: np.ndarray  # [6, X, Y, Z] shares of DEEP
     brain: np.ndarray  # bool
     pial: np.ndarray  # mm from the nearest cerebrospinal fluid outside the cortex
     depth: np.ndarray  # mm below the hull
@@ -114,7 +116,7 @@ def _template_points(rng, recipe, shape, affine, spacing):
     points = np.empty((3, *shape), np.float32)
     for n in range(3):
         points[n] = matrix[n, 0] * i + matrix[n, 1] * j + (matrix[n, 2] * k + offset[n])
-        warp = band_noise(rng, shape, spacing, 70.0, 0.5)
+        warp = band_noise(rng, shape, spacing, 75.0, 0.3)
         points[n] += np.float32(recipe.deformation) * warp
     return points, rotation
 
@@ -131,7 +133,9 @@ def _hull(recipe, rng, ax, y, z):
     radius = np.sqrt(ax**2 + v**2 + w**2)
     outer = radius / np.maximum(norm, 1e-3) * (1 - norm)
     floor = -16 - 24 * smooth_step(ax, 14, 24) * smooth_step(y, 22, 10) * smooth_step(y, -62, -40)
-    outer = smooth_min(outer, z - floor, 8.0)
+    # Above the brainstem the base has no cortex of its own: keep the hull away from there.
+    stem = smooth_step(ax, 24, 15) * smooth_step(np.abs(y + 16), 34, 20)
+    outer = smooth_min(outer, z - floor + 50 * stem, 8.0)
     core = np.maximum(core_distance(y, z), 0)
     below = np.maximum(smooth_step(z, 6, -4) * smooth_step(np.abs(y + 6), 34, 22) * 14, core)
     medial = np.sqrt(ax**2 + below**2) - np.float32(0.3)
@@ -162,7 +166,7 @@ def _folds(recipe, rng, points, depth, hull_gradient, active, spacing, medial, o
         bottoms, anchor, order=1, mode="grid-wrap"
     )
     lateral = smooth_step(medial[active] - outer[active], -4, 8)
-    limit = np.clip(limit, 2, 22) * (np.float32(0.55) + np.float32(0.45) * lateral)
+    limit = np.clip(limit, 2, np.float32(10) + 15 * lateral)
     within = depth[active]
     sheet = distance(primary)
     dimple = distance(secondary)
@@ -171,9 +175,10 @@ def _folds(recipe, rng, points, depth, hull_gradient, active, spacing, medial, o
     return np.minimum(first, second), np.minimum(sheet, dimple * 1.5)
 
 
-def _sylvian(ax, y, z):
+def _sylvian(ax, y, z, wobble):
     """Distance to the lateral fissure and to the insula's outer face (positive, mm)."""
-    roof = np.float32(2) - np.float32(0.42) * (y + 5)
+    ax, y = ax + np.float32(1.8) * wobble, y - np.float32(3) * wobble
+    roof = np.float32(2) - np.float32(0.42) * (y + 5) + np.float32(4) * wobble
     along = np.maximum(np.maximum(y - 18, -44 - y), 0)
     across = np.maximum(np.float32(36) - ax, 0)
     fissure = np.sqrt(((z - roof) * np.float32(0.92)) ** 2 + along**2 + across**2)
@@ -182,6 +187,18 @@ def _sylvian(ax, y, z):
     plane = ax - np.float32(37.5) + np.float32(0.006) * (y - 2) ** 2
     insula = np.sqrt(plane**2 + span**2 + reach**2)
     return np.minimum(fissure, insula)
+
+
+def _posterior_fossa(ax, y, z):
+    """Signed distances to brainstem and cerebellum, and to the cerebellum's folia."""
+    stem = tube((ax, y, z), refined(BRAINSTEM))
+    cerebellum = ellipsoid((ax, y, z), (19.0, -64.0, -36.0), (29.0, 25.0, 19.0))
+    # Folia are sheets that meet where the peduncles enter.
+    angle = np.arctan2(z + 34, -(y + 40))
+    reach = np.hypot(y + 40, z + 34)
+    sheet = np.abs(np.sin(angle * np.float32(np.pi / 0.36))) * reach * np.float32(0.36 / np.pi)
+    pial = np.minimum(cerebellum, np.hypot(sheet, np.maximum(cerebellum - 9, 0)) - 0.3)
+    return stem, cerebellum, pial
 
 
 def build(recipe: Recipe, rng, shape, affine, voxel_size) -> Anatomy:
@@ -217,16 +234,33 @@ def build(recipe: Recipe, rng, shape, affine, voxel_size) -> Anatomy:
     sulcus = recipe.sulcus.draw(rng)
     pial = depth.copy()
     pial[active] = np.minimum(depth[active], folded - sulcus)
-    pial = np.minimum(pial, _sylvian(ax, y, z) - np.float32(1.0))
+    wobble = band_noise(rng, fine_shape, spacing, 32.0, 0.4)
+    pial = np.minimum(pial, _sylvian(ax, y, z, wobble) - sulcus * np.float32(1.3))
     thickness = recipe.cortex.draw(rng) * (
         1 + np.float32(0.14) * band_noise(rng, fine_shape, spacing, 25.0, 0.5)
     )
 
     brain = ramp(outer, cell)
     wm = ramp(pial - thickness, cell)
-    csf = ramp(-pial, cell) * ramp(outer + 2, cell)
-    scalp = ramp(-outer - 6.5, cell) * ramp(outer + 11, cell)
+    csf = ramp(-pial, cell) * ramp(outer + 1.0, cell)
+    scalp = ramp(-outer - 5.5, cell) * ramp(outer + 10, cell)
     cortex = np.clip(1 - wm - ramp(-pial, cell), 0, 1) * brain
+
+    if (z < BASE).any():
+        low = z < BASE
+        stem, cerebellum, folia = _posterior_fossa(ax[low], y[low], z[low])
+        hind = np.maximum(ramp(stem, cell), ramp(cerebellum, cell))
+        hollow = ramp(np.minimum(24 - ax[low], 40 - np.abs(y[low] + 16)), cell)
+        cistern = ramp(np.maximum(stem, cerebellum) + np.float32(2.5), cell)
+        core = np.maximum(ramp(stem, cell), ramp(folia - thickness[low] * np.float32(0.8), cell))
+        keep = 1 - np.maximum(hollow, cistern)
+        wm[low] = wm[low] * keep + core * hind
+        cortex[low] = cortex[low] * keep + np.clip(ramp(folia, cell) - core, 0, 1) * hind
+        csf[low] = csf[low] * keep + np.maximum(cistern - core - cortex[low] * hind, 0)
+        scalp[low] *= keep
+        outer[low] = np.maximum(outer[low], np.maximum(stem, cerebellum))
+        brain = ramp(outer, cell)
+        pial[low] = np.where(hind > 0, np.maximum(stem, folia), pial[low])
 
     callosum = ramp(callosum_distance(ax, y, z), cell) * ramp(16 - ax, cell)
     bounds = (ax < 42) & (np.abs(y + 14) < 62) & (z < 36) & (z > -64)
@@ -244,6 +278,7 @@ def build(recipe: Recipe, rng, shape, affine, voxel_size) -> Anatomy:
         ellipsoid(near, (19.6, -3.0, -1.0), (3.9, 10.5, 6.5), yaw=-22),
         ellipsoid(near, (10.2, -18.0, 7.5), (8.2, 15.0, 9.0), yaw=-20),
         tube(near, refined(HIPPOCAMPUS)),
+        ellipsoid(near, (6.0, 7.0, -9.0), (9.0, 15.0, 10.0)),
     )
     room = 1 - callosum[bounds]
     chamber = ramp(ventricle, cell) * room
@@ -256,8 +291,7 @@ def build(recipe: Recipe, rng, shape, affine, voxel_size) -> Anatomy:
     # What is left keeps the proportions of cortex, white matter and fluid it had before.
     for tissue in (wm, cortex, csf):
         tissue[bounds] *= room
-    wm += callosum * (1 - callosum * 0)
-    wm[~bounds] -= callosum[~bounds]
+    wm[bounds] += callosum[bounds]
     csf[bounds] += chamber
 
     coarse = [block_mean(f, factor) for f in (wm, cortex, csf, scalp, pial, depth)]
@@ -271,7 +305,7 @@ def build(recipe: Recipe, rng, shape, affine, voxel_size) -> Anatomy:
     normal = np.einsum("ab,b...->a...", (affine[:3, :3] / np.asarray(voxel_size)), normal)
     deep = nuclei.sum(0)
     total = wm + cortex + deep + csf
-    inside = (total > 0.5) & (block_mean(outer, factor) > -1.0)
+    inside = (total > 0.5) & (block_mean(outer, factor) > -0.6)
     return Anatomy(
         points=np.stack([block_mean(p, factor) for p in points]),
         to_world=rotation,

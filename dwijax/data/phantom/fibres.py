@@ -98,6 +98,19 @@ TRACTS = (*FIELDS, *CURVES)
 COMMISSURAL = ("callosum", "anterior_commissure")
 PROJECTION = ("corona_radiata", "thalamic_radiation", "corticospinal")
 
+# Some tracts are tighter than others: factor on the dispersion of voxels that they lead.
+FANNING = dict.fromkeys(TRACTS, 1.0) | {
+    "callosum": 0.8,
+    "corticospinal": 0.8,
+    "cingulum": 0.9,
+    "optic_radiation": 0.8,
+    "corona_radiata": 1.4,
+    "thalamic_radiation": 1.3,
+    "superior_longitudinal": 1.2,
+    "blade": 1.2,
+    "u_fibres": 1.6,
+}
+
 POPULATIONS = 3
 FEWEST = 0.08  # a population below this share of the fibres is dropped
 
@@ -108,6 +121,7 @@ class Fibres(NamedTuple):
     index: np.ndarray  # int [V] into the raveled grid
     fraction: np.ndarray  # float32 [3, V], descending, sums to 1
     direction: np.ndarray  # float32 [3, V, 3], unit, RAS world
+    fanning: np.ndarray  # float32 [V], factor on the dispersion: towards the cortex fibres fan out
     tract: np.ndarray  # int [V], the strongest, into TRACTS
 
 
@@ -185,7 +199,7 @@ def populate(anatomy: Anatomy, recipe: Recipe, rng, voxel_size) -> Fibres:
     radius = np.hypot(ax - 24, (y + 8) * np.float32(0.42))
     band = _gap(9 + 0.22 * np.maximum(z, 0) - radius, 3.0)
     deep = _gap(anatomy.depth.reshape(-1)[index] - 12, 5.0)
-    weights["corona_radiata"] = (1.1 * band + 0.38) * _gap(z + 4, 4.0) * deep
+    weights["corona_radiata"] = (0.75 * band + 0.35) * _gap(z + 4, 4.0) * deep
     anterior = np.maximum(smooth_step(y, 4, 18), smooth_step(y, -20, -36))
     weights["thalamic_radiation"] = (
         (0.15 + 0.75 * anterior) * _gap(30 - z, 5.0) * _gap(ax - 8, 3.0) * deep
@@ -197,6 +211,7 @@ def populate(anatomy: Anatomy, recipe: Recipe, rng, voxel_size) -> Fibres:
     weights["cingulum"] *= 2
     weights["external_capsule"] *= 2
     weights["corticospinal"] *= 1.5
+    weights["corticospinal"] += np.float32(0.3) * _gap(-12 - z, 3.0) * _gap(16 - ax, 3.0)
     for name in directions:
         directions[name] = directions[name] * mirror
     weights["blade"], directions["blade"] = in_blade, blade
@@ -229,4 +244,6 @@ def populate(anatomy: Anatomy, recipe: Recipe, rng, voxel_size) -> Fibres:
             wander = band_noise(rng, shape, voxel_size, recipe.perturbation_wavelength, 0.6)
             population[:, axis] += tilt * wander.reshape(-1)[index]
     chosen = normalised(chosen) @ anatomy.to_world.T
-    return Fibres(index, fraction, chosen.astype(np.float32), order[0])
+    fanning = np.array([FANNING[name] for name in TRACTS], np.float32)[order[0]]
+    fanning *= 1 + smooth_step(anatomy.pial.reshape(-1)[index], 9, 3)
+    return Fibres(index, fraction, chosen.astype(np.float32), fanning, order[0])

@@ -3,6 +3,8 @@
 All arrays are float32.  Distances are signed and positive inside, in mm.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import scipy.fft
 
@@ -47,7 +49,7 @@ def texture(rng, shape, spacing, exponent, longest=30.0):
 
 
 def ramp(distance, width):
-    """Share of a cell of size ``width`` that lies inside a border at signed ``distance``: [0, 1]."""
+    """Share of a cell ``width`` wide that lies inside a border at signed ``distance``, 0 to 1."""
     return np.clip(distance * np.float32(1 / width) + np.float32(0.5), 0, 1)
 
 
@@ -101,7 +103,7 @@ def tube(points, curve, tangents=False):
     curve = np.asarray(curve, np.float32)
     best = np.full(points[0].shape, -1e6, np.float32)
     direction = np.zeros((*points[0].shape, 3), np.float32) if tangents else None
-    for start, stop in zip(curve[:-1], curve[1:], strict=True):
+    for start, stop in pairwise(curve):
         axis = stop[:3] - start[:3]
         length2 = axis @ axis
         along = sum((p - s) * a for p, s, a in zip(points, start, axis, strict=False)) / length2
@@ -113,7 +115,7 @@ def tube(points, curve, tangents=False):
         np.maximum(best, distance, out=best)
         if tangents:
             unit = axis / np.sqrt(length2)
-            direction += np.exp(np.clip(distance, -60, 20) * np.float32(0.5))[..., None] * unit
+            direction += np.exp(np.clip(distance, -40, 20) * np.float32(0.5))[..., None] * unit
     return (best, normalised(direction)) if tangents else best
 
 

@@ -14,11 +14,11 @@ def shading(rng, shape, strength):
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in shape), indexing="ij",
                           sparse=True)
     weights = rng.standard_normal(9).astype(np.float32)
-    field = weights[0] * x + weights[1] * y + weights[2] * 0.5 * z
-    field = field + weights[3] * x * y + 0.6 * (weights[4] * x**3 + weights[5] * y**3)
+    field = 0.6 * (weights[0] * x + weights[1] * y) + 0.3 * weights[2] * z
+    field = field + 0.6 * weights[3] * x * y + 0.4 * (weights[4] * x**3 + weights[5] * y**3)
     field = field + 0.4 * weights[6] * x * z + 0.4 * weights[7] * y * z
     # Surface coils: the rim is nearer to them than the middle is.
-    field = field + (1.6 + 0.3 * weights[8]) * (x**2 + y**2)
+    field = field + (2.4 + 0.3 * weights[8]) * (x**2 + y**2)
     field = (field - field.mean()) / field.std()
     return np.exp(np.float32(strength) * field).astype(np.float32)
 

@@ -10,12 +10,12 @@ from one healthy adult to the next.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 
-class Spread(NamedTuple):
+@dataclass(frozen=True)
+class Spread:
     """A subject's value is drawn from a normal distribution, cut at two standard deviations."""
 
     mean: float
@@ -39,47 +39,47 @@ class Recipe:
     pose_degrees: float = 3.0
     pose_shift: float = 1.5
     fold_wavelength: Spread = Spread(25.0, 1.0)  # two gyri and two sulci
-    fold_depth: Spread = Spread(14.0, 0.7)
-    cortex: Spread = Spread(2.6, 0.08)
-    sulcus: Spread = Spread(0.55, 0.06)  # half its width
+    fold_depth: Spread = Spread(17.0, 0.5)
+    cortex: Spread = Spread(2.6, 0.06)
+    sulcus: Spread = Spread(0.42, 0.04)  # half its width
     ventricles: Spread = Spread(1.0, 0.07)  # factor on radii
 
     # Fibres.
     perturbation_degrees: float = 12.0  # fine wandering of the directions
     perturbation_wavelength: float = 14.0
-    interleaving: float = 1.1  # how unevenly populations share a voxel: SD of the log weights
-    interleaving_wavelength: float = 11.0
+    interleaving: float = 0.5  # how unevenly populations share a voxel: SD of the log weights
+    interleaving_wavelength: float = 13.0
     tract_edge: float = 0.8  # mm over which a tract ends
     projection: float = 1.0  # factors on the weights of the three families
     commissural: float = 1.0
     association: float = 1.0
-    dispersion: Spread = Spread(0.07, 0.004)  # share of a stick's diffusivity lost sideways
+    dispersion: Spread = Spread(0.10, 0.004)  # share of a stick's diffusivity lost sideways
 
     # Compartments.
-    intra_fraction: Spread = Spread(0.60, 0.008)
-    intra_parallel: Spread = Spread(2.15, 0.03)
-    extra_parallel: Spread = Spread(1.75, 0.03)
-    extra_perpendicular: Spread = Spread(0.62, 0.012)
-    cortex_diffusivity: Spread = Spread(0.86, 0.010)
-    cortex_anisotropy: float = 0.10  # (parallel - perpendicular) / mean, along the cortex's normal
-    deep_diffusivity: Spread = Spread(0.78, 0.010)
+    intra_fraction: Spread = Spread(0.46, 0.006)
+    intra_parallel: Spread = Spread(1.85, 0.03)
+    extra_parallel: Spread = Spread(1.30, 0.03)
+    extra_perpendicular: Spread = Spread(0.55, 0.012)
+    cortex_diffusivity: Spread = Spread(0.75, 0.010)
+    cortex_anisotropy: float = 0.24  # (parallel - perpendicular) / mean, along the cortex's normal
+    deep_diffusivity: Spread = Spread(0.70, 0.010)
     csf_diffusivity: Spread = Spread(3.0, 0.02)
     lesion_diffusivity: float = 1.35
 
     # b0 intensities relative to white matter.
     csf_s0: Spread = Spread(3.1, 0.08)
-    cortex_s0: Spread = Spread(1.38, 0.02)
+    cortex_s0: Spread = Spread(1.34, 0.02)
     deep_s0: Spread = Spread(1.18, 0.02)
     lesion_s0: float = 1.7
 
     # Texture: relative SD and the exponent of its power spectrum, power ~ k^-exponent.
-    texture_exponent: float = 2.0
+    texture_exponent: float = 1.6
     s0_texture: float = 0.05
-    fraction_texture: float = 0.10
+    fraction_texture: float = 0.20
     diffusivity_texture: float = 0.04
 
     # Acquisition.
-    shading: float = 0.18  # SD of the log receive sensitivity
+    shading: float = 0.22  # SD of the log receive sensitivity
     snr: tuple[float, float] = (20.0, 20.0)  # drawn uniformly between the two
     motion_mm: float = 0.0  # residual motion between volumes, SD of each shift
     motion_degrees: float = 0.0
@@ -91,37 +91,37 @@ SHIFTED = Recipe(
     "shifted",
     half_width=Spread(60.0, 1.6),
     half_length=Spread(79.5, 2.0),
-    deformation=2.8,
+    deformation=2.6,
     pose_degrees=5.0,
     fold_wavelength=Spread(22.0, 1.2),
-    fold_depth=Spread(12.0, 0.8),
-    cortex=Spread(2.9, 0.10),
-    sulcus=Spread(0.75, 0.08),
-    ventricles=Spread(1.2, 0.09),
-    perturbation_degrees=16.0,
-    perturbation_wavelength=10.0,
+    fold_depth=Spread(15.0, 0.5),
+    cortex=Spread(2.9, 0.06),
+    sulcus=Spread(0.50, 0.05),
+    ventricles=Spread(1.12, 0.08),
+    perturbation_degrees=14.0,
+    perturbation_wavelength=11.0,
     interleaving=0.8,
-    interleaving_wavelength=15.0,
+    interleaving_wavelength=10.0,
     tract_edge=1.4,
     projection=1.25,
     commissural=0.8,
     association=1.3,
-    dispersion=Spread(0.12, 0.006),
-    intra_fraction=Spread(0.52, 0.008),
-    intra_parallel=Spread(2.35, 0.03),
-    extra_parallel=Spread(1.55, 0.03),
-    extra_perpendicular=Spread(0.55, 0.012),
-    cortex_diffusivity=Spread(0.92, 0.010),
-    cortex_anisotropy=0.16,
-    deep_diffusivity=Spread(0.74, 0.010),
+    dispersion=Spread(0.10, 0.006),
+    intra_fraction=Spread(0.54, 0.006),
+    intra_parallel=Spread(2.20, 0.03),
+    extra_parallel=Spread(1.30, 0.03),
+    extra_perpendicular=Spread(0.58, 0.012),
+    cortex_diffusivity=Spread(0.80, 0.010),
+    cortex_anisotropy=0.15,
+    deep_diffusivity=Spread(0.79, 0.010),
     csf_s0=Spread(3.6, 0.08),
     cortex_s0=Spread(1.28, 0.02),
     deep_s0=Spread(1.08, 0.02),
-    texture_exponent=2.6,
+    texture_exponent=2.2,
     s0_texture=0.06,
-    fraction_texture=0.13,
+    fraction_texture=0.25,
     diffusivity_texture=0.06,
-    shading=0.25,
+    shading=0.28,
     snr=(12.0, 30.0),
     motion_mm=0.25,
     motion_degrees=0.25,

@@ -14,9 +14,10 @@ from dwijax.data.phantom.fibres import Fibres
 from dwijax.data.phantom.fields import band_noise, normalised, texture
 from dwijax.data.phantom.recipe import Recipe
 
-# Iron shortens T2: relative b0 of caudate, putamen, pallidum, thalamus, hippocampus.
-NUCLEI_S0 = (1.02, 0.98, 0.74, 1.0, 1.14)
-NUCLEI_ANISOTROPY = (0.06, 0.06, 0.16, 0.20, 0.08)
+# Iron shortens T2: relative b0 of caudate, putamen, pallidum, thalamus, hippocampus,
+# basal forebrain.
+NUCLEI_S0 = (1.02, 0.98, 0.74, 1.0, 1.14, 1.08)
+NUCLEI_ANISOTROPY = (0.25, 0.22, 0.45, 0.50, 0.25, 0.30)
 SCALP_S0 = 0.35
 WM_S0 = 1000.0  # intensity units of the files
 SCALP_DIFFUSIVITY = 0.25
@@ -76,11 +77,14 @@ def compose(anatomy: Anatomy, fibres: Fibres, recipe: Recipe, rng, voxel_size, l
 
     # White matter.
     intra = recipe.intra_fraction.draw(rng) * grain(recipe.fraction_texture)
+    intra = intra * np.exp(np.float32(recipe.fraction_texture) * band(14.0, 0.5))
     intra = np.clip(intra, 0.15, 0.85)
     d_in, d_out = recipe.intra_parallel.draw(rng), recipe.extra_parallel.draw(rng)
     d_across = recipe.extra_perpendicular.draw(rng)
     d_across = d_across * scale * (1 + np.float32(0.5) * (np.float32(0.6) - intra))
     spread = recipe.dispersion.draw(rng) * np.exp(np.float32(0.4) * band(9.0, 0.7))
+    spread[inner] *= fibres.fanning
+    spread = np.minimum(spread, np.float32(0.3))  # a third would be isotropic
     white = at(anatomy.wm) * s0 * healthy
     for population, direction in zip(fibres.fraction, fibres.direction, strict=True):
         share = np.zeros(index.size, np.float32)

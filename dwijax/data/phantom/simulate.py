@@ -50,11 +50,14 @@ def make_settings(
     _check("generator", generator in RECIPES, generator, " or ".join(RECIPES))
     _check("seed", int(seed) >= 0, seed, "a whole number from 0 up")
     size = np.broadcast_to(np.asarray(voxel_size, float), 3)
-    _check("voxel size", (0.5 <= size).all() and (size <= 6).all(), voxel_size, "0.5 to 6 mm")
+    _check("voxel size", (size >= 0.5).all() and (size <= 6).all(), voxel_size, "0.5 to 6 mm")
     shape = tuple(int(n) for n in shape)
     _check("shape", len(shape) == 3 and min(shape) >= 4, shape, "three lengths of at least 4")
     _check("snr", snr is None or snr > 0, snr, "a number above 0")
     if gtab is None:
+        _check("directions", n_directions >= 1, n_directions, "at least 1")
+        _check("shells", len(shells) and min(shells) > 50, shells, "b-values above 50 s/mm²")
+        _check("b0s", b0s >= 1, b0s, "at least 1 b0 volume")
         gtab = acquisition(n_directions, shells, b0s)
     _check("gradient table", gtab.b0s_mask.any(), "no b0", "at least one b0 volume")
     return Settings(

@@ -1,0 +1,31 @@
+"""``dwijax predict DWI --run RUN``: more directions for a scan."""
+
+from pathlib import Path
+
+HELP = "synthesise a run's further directions for a scan, and fit tensors to all of them"
+EXAMPLE = ("dwijax predict dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --mask mask.nii.gz "
+           "--run runs/phantom -o out")
+
+
+def add_arguments(parser):
+    parser.add_argument("dwi", type=Path, metavar="DWI", help="NIfTI series")
+    parser.add_argument("--bvals", type=Path, required=True, help="FSL b-values, s/mm²")
+    parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
+    parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
+    parser.add_argument("--run", type=Path, required=True, dest="trained", metavar="RUN",
+                        help="folder of a trained run (the --workdir of train.py)")
+    parser.add_argument("-o", "--out", type=Path, required=True,
+                        help="folder for dwi.nii.gz, .bval, .bvec, .json and the maps")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars, no summary")
+
+
+def run(args):
+    from dwijax.prediction import predict_scan
+
+    summary = predict_scan(args.dwi, args.bvals, args.bvecs, args.mask, args.trained, args.out,
+                           quiet=args.quiet)
+    if not args.quiet:
+        print(f"{args.out}: {summary['measured']} measured and {summary['synthetic']} synthetic "
+              f"volumes, input directions within {summary['largest_angle']:.1f}° of the run's. "
+              "Leave the synthetic volumes (listed in dwi.json) out of eddy correction, denoising, "
+              "kurtosis and deconvolution: they bring no information of their own.")

@@ -1,0 +1,131 @@
+"""The stack is what it says: every network trains as it would alone."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dwijax import dti
+from dwijax.data.slices import Slices
+from dwijax.data.whitening import whitening
+from dwijax.directions import direction_set
+from dwijax.gradients import GradientTable
+from dwijax.models.stack import functional, network_keys
+from dwijax.models.unet import UNet
+from dwijax.training import losses, optimizers, references, tasks
+from dwijax.training.step import init_state, make_dispatch, make_step, make_validation
+
+Q, N = 8, 12
+GTAB = GradientTable(np.full(N, 1000.0), direction_set(N))
+
+
+@pytest.fixture(scope="module")
+def slices():
+    """Six slices of smoothly varying random tensors with a little noise."""
+    rng = np.random.default_rng(0)
+    root = rng.normal(0, 0.4, (6, 1, 1, 3, 3)) + 0.2 * rng.normal(0, 1, (6, 16, 16, 3, 3))
+    tensor = root @ np.swapaxes(root, -1, -2) + 0.3 * np.eye(3)
+    adc = np.einsum("mi,...ij,mj->...m", GTAB.bvecs, tensor, GTAB.bvecs)
+    dwi = np.exp(-adc) + rng.normal(0, 0.03, adc.shape)
+    mask = np.zeros((6, 16, 16, 1), np.float32)
+    mask[:, 2:14, 3:15] = 1
+    origins = np.tile(np.int32([[[0, 0], [8, 8]]]), (6, 1, 1))
+    return Slices(np.ones_like(mask), dwi.astype(np.float32), mask, origins)
+
+
+def setup(slices, targets, *, optimizer="sgd", fa_weight=0.0, residual="sh", rate=0.05):
+    task = tasks.direction_synthesis(GTAB, 2, np.arange(Q), targets, residual=residual,
+                                     fa_weight=fa_weight)
+    network = functional(lambda rngs: UNet(
+        task.in_channels, 1, width=4, levels=2, convolutions=1, rngs=rngs))
+    optimizer = optimizers.build(optimizer, learning_rate=rate, steps=20, decay=0.01)
+    statistics = whitening(np.asarray(task.see(slices.b0, slices.dwi)), slices.mask)
+    predict = tasks.predictor(task, network, 0.1, statistics)
+    step = make_step(predict, task, optimizer, seed=5, batch=2, patch=8)
+    keys = network_keys(jax.random.key(1), jnp.asarray(task.numbers))
+    return task, predict, step, init_state(network, optimizer, keys)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_network_in_the_stack_equals_network_alone(slices, optimizer):
+    """Parameters to 1e-5 after 20 steps, same seed, same batches."""
+    with jax.numpy_dtype_promotion("standard"):  # optax's adam mixes dtypes
+        rate = {"sgd": 0.05, "adamw": 1e-3}[optimizer]
+        _, _, step, state = setup(slices, np.arange(Q, N), optimizer=optimizer, rate=rate)
+        together, _ = make_dispatch(step)(state, slices, 20)
+        _, _, step, state = setup(slices, np.array([10]), optimizer=optimizer, rate=rate)
+        start = jax.tree.map(np.asarray, state.params)
+        alone, _ = make_dispatch(step)(state, slices, 20)
+    moved = 0.0
+    for a, b, s in zip(*map(jax.tree.leaves, (together.params, alone.params, start)), strict=True):
+        np.testing.assert_allclose(a[2], b[0], atol=1e-5)
+        moved = max(moved, float(np.abs(b - s).max()))
+    assert moved > 1e-3  # it did train
+
+
+def test_training_lowers_the_loss_and_validation_agrees(slices):
+    task, predict, step, state = setup(slices, np.arange(Q, N), rate=0.2)
+    validate = make_validation(predict, task, batch=4)  # 6 slices: the last batch is half empty
+    before = validate(state.params, slices)
+    predictions = predict(state.params, task.see(slices.b0, slices.dwi))
+    by_hand = ((np.asarray(predictions)[..., 0] - np.moveaxis(slices.dwi[..., Q:], -1, 0)) ** 2
+               * slices.mask[..., 0]).sum((1, 2, 3)) / slices.mask.sum()
+    np.testing.assert_allclose(before, by_hand, rtol=1e-4)
+    state, _ = make_dispatch(step)(state, slices, 60)
+    assert (validate(state.params, slices) < before).all()
+
+
+def test_dispatch_length_does_not_matter(slices):
+    _, _, step, state = setup(slices, np.arange(Q, N))
+    dispatch = make_dispatch(step)
+    once, _ = dispatch(jax.tree.map(jnp.copy, state), slices, jnp.int32(7))
+    twice, _ = dispatch(state, slices, jnp.int32(3))
+    twice, _ = dispatch(twice, slices, jnp.int32(4))
+    for a, b in zip(jax.tree.leaves(once), jax.tree.leaves(twice), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert dispatch._cache_size() == 1  # one program for every number of steps
+
+
+def test_fa_loss_reaches_every_network(slices):
+    with jax.numpy_dtype_promotion("strict"):
+        task, predict, _, state = setup(slices, np.arange(Q, N), fa_weight=1.0)
+
+        def coupled(params):
+            x = task.see(slices.b0, slices.dwi)
+            return task.coupled(predict(params, x), slices.b0, slices.dwi, slices.mask)
+
+        value, gradient = jax.value_and_grad(coupled)(state.params)
+    assert value > 0
+    for leaf in jax.tree.leaves(gradient):
+        assert np.isfinite(leaf).all()
+    outputs = jax.tree.leaves(gradient)[-1].reshape(N - Q, -1)
+    assert (np.abs(np.concatenate([np.asarray(leaf).reshape(N - Q, -1) for leaf in
+                                   jax.tree.leaves(gradient)], 1)).max(1) > 0).all(), outputs
+
+
+def test_fa_loss_is_zero_for_the_measured_volumes(slices):
+    design = dti.design_matrix(np.r_[0.0, GTAB.bvals], np.r_[np.zeros((1, 3)), GTAB.bvecs])
+    signal = jnp.concatenate([slices.b0, slices.dwi], -1)
+    weights = jnp.asarray([2.0] + [1.0] * N, jnp.float32)
+    assert losses.fa_loss(signal, signal, design, weights, slices.mask) == 0
+    assert losses.fa_loss(signal * 1.0, signal[..., ::-1], design, weights, slices.mask) > 1e-4
+
+
+@pytest.mark.parametrize("name", ["none", "mean", "sh", "tensor"])
+def test_references(slices, name):
+    """Of a noise-free tensor signal: sh and tensor are (nearly) exact, mean is the mean."""
+    tensor = np.diag([1.1, 0.9, 1.0])
+    dwi = np.exp(-np.einsum("mi,ij,mj->m", GTAB.bvecs, tensor, GTAB.bvecs)).astype(np.float32)
+    x = jnp.asarray(np.r_[1.0, dwi[:Q]], jnp.float32)[None, None, None]
+    reference, weights = references.build(name, GTAB, np.arange(Q), np.arange(Q, N), order=2,
+                                          weight=1e-6)
+    out = np.asarray(jax.vmap(partial(reference), (0, None))(weights, x))[:, 0, 0, 0, 0]
+    expected = {"none": 0 * dwi[Q:], "mean": np.full(N - Q, dwi[:Q].mean())}.get(name, dwi[Q:])
+    np.testing.assert_allclose(out, expected, atol=2e-3 if name == "sh" else 1e-5)
+
+
+def test_input_cannot_be_target():
+    with pytest.raises(ValueError, match="both input and target"):
+        tasks.direction_synthesis(GTAB, 1, np.arange(8), np.arange(7, 12))
