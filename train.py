@@ -12,6 +12,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
+from dwijax.errors import InputError
 from dwijax.flags import launch
 
 DEFAULT = Path(__file__).parent / "configs" / "phantom.py"
@@ -25,8 +26,11 @@ EVALUATE = flags.DEFINE_bool("evaluate", True, "Evaluate after training, as eval
 def main():
     from dwijax.training.loop import train_and_evaluate
 
-    name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).name
-    workdir = WORKDIR.value or f"runs/{name.replace('.py', '').replace(':', '-')}"
+    path, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    if not Path(path).is_file():
+        raise InputError("--config", found=f"no file {path}", expected="a config file",
+                         remedy="see configs/")
+    workdir = WORKDIR.value or f"runs/{'-'.join(filter(None, (Path(path).stem, variant)))}"
     train_and_evaluate(CONFIG.value, workdir)
     if EVALUATE.value:
         from dwijax.evaluation.report import evaluate

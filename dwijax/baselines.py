@@ -49,14 +49,15 @@ class Interpolator(NamedTuple):
       name: for files. short: for figures. label: for tables, with what was tuned.
       predict: ``(Acquired, GradientTable of K directions) -> float32 [V, K]``, in the intensity
         unit of what was acquired.
-      sees_b0: whether the prediction depends on the b0s.
+      check: the same where the first step of the tensor fit judges (`voxelwise.FIRST_STEP`), for
+        predictions that come from b0s and a tensor fit themselves; None: ``predict`` serves.
     """
 
     name: str
     short: str
     label: str
     predict: Callable
-    sees_b0: bool = False
+    check: Callable | None = None
 
 
 class Case(NamedTuple):
@@ -90,11 +91,13 @@ def spherical_harmonics(order, weight):
 
 
 def tensor():
-    """The tensor fitted to b0s and DWIs predicts the signal (fit of `dwijax.voxelwise`)."""
-    def predict(acquired, gtab):
-        return tensor_signal(fit_maps([acquired.signal], acquired.gtab), gtab)
+    """The tensor fitted to b0s and DWIs predicts the signal (`dwijax.voxelwise.fit_maps`)."""
+    def predict(acquired, gtab, first_step=False):
+        maps = fit_maps([acquired.signal], acquired.gtab, first_step)
+        return tensor_signal(maps, gtab)
 
-    return Interpolator("tensor", "tensor", "tensor interpolation", predict, sees_b0=True)
+    return Interpolator("tensor", "tensor", "tensor interpolation", predict,
+                        partial(predict, first_step=True))
 
 
 def smoothed(fwhm, then):
@@ -103,11 +106,12 @@ def smoothed(fwhm, then):
     Args:
       fwhm: full width at half maximum, mm. then: `Interpolator`.
     """
-    def predict(acquired, gtab):
-        return then.predict(smooth(acquired, fwhm), gtab)
+    def after(predict):
+        return lambda acquired, gtab: predict(smooth(acquired, fwhm), gtab)
 
     return Interpolator(f"smoothed_{then.name}", f"smoothing, {then.short}",
-                        f"Gaussian {fwhm:.1f} mm, {then.label}", predict, then.sees_b0)
+                        f"Gaussian {fwhm:.1f} mm, {then.label}", after(then.predict),
+                        then.check and after(then.check))
 
 
 def smooth(acquired, fwhm):

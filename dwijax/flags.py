@@ -18,7 +18,8 @@ def launch(main):
             rest = flags.FLAGS(argv)
         except flags.Error as error:
             _fail(error)
-        except (OSError, TypeError, ValueError) as error:  # the config file's own, or its absence
+        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+            # What ml_collections raises for an unknown field, and the config file itself.
             _fail(error)
         if len(rest) > 1:
             _fail(f"stray argument {rest[1]!r}; options are written --name=value, see --help")
@@ -39,5 +40,8 @@ def launch(main):
 
 
 def _fail(error):
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    text = str(error).strip()
+    if "Traceback" in text:  # ml_collections puts the config file's whole traceback in its message
+        text = text.splitlines()[-1]
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(2)

@@ -1,5 +1,6 @@
 """Tensor fits and maps of masked voxels, in chunks of one shape: compiled once per table length."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -7,9 +8,12 @@ import numpy as np
 
 from dwijax import dti
 
-# The fit of He et al.: MRtrix3's default, measured weights and two reweightings. Points put on
-# the surface of its own fit leave it where it was, so tensor interpolation adds nothing to it.
+# MRtrix3's default, which He et al. used: the squared measured signals as weights, then two
+# reweightings by the squared predicted ones.
 FIT = {"method": "iwls", "start": "measured"}
+# Its first step (MRtrix3's -iter 0). As a sample's weight does not depend on the other samples,
+# points put on the surface of a fit leave it exactly where it was.
+FIRST_STEP = FIT | {"reweightings": 0}
 
 _CHUNK = 4096  # voxels; with a hundred volumes a chunk still fits into a processor's cache
 
@@ -24,19 +28,20 @@ class Maps(NamedTuple):
     log_s0: np.ndarray
 
 
-def fit_maps(parts, gtab):
+def fit_maps(parts, gtab, first_step=False):
     """Tensors by `FIT`, FA and MD.
 
     Args:
       parts: list of float32 ``[V, m_i]``, side by side the volumes of ``gtab``. They are joined
         chunk by chunk, never as a whole.
       gtab: `dwijax.gradients.GradientTable` of all their volumes.
+      first_step: by `FIRST_STEP` instead.
 
     Returns:
       `Maps`.
     """
     design = dti.design_matrix(gtab.bvals, gtab.bvecs)
-    return Maps(*_in_chunks(lambda signal: _fit(signal, design), parts))
+    return Maps(*_in_chunks(lambda signal: _fit(signal, design, first_step), parts))
 
 
 def tensor_signal(maps, gtab):
@@ -67,9 +72,9 @@ def _in_chunks(function, parts):
     return outputs
 
 
-@jax.jit
-def _fit(signal, design):
-    fit = dti.fit_tensor(signal, design, **FIT)
+@partial(jax.jit, static_argnames="first_step")
+def _fit(signal, design, first_step):
+    fit = dti.fit_tensor(signal, design, **(FIRST_STEP if first_step else FIT))
     fa = dti.fractional_anisotropy(fit.tensor).clip(0, 1)
     return fa, dti.mean_diffusivity(fit.tensor), fit.tensor, fit.log_s0
 

@@ -1,6 +1,5 @@
 """The phantom: reproducible, anatomically rich, physically right, and readable as real data is."""
 
-import argparse
 import json
 
 import nibabel as nib
@@ -9,7 +8,7 @@ import pytest
 from dipy.core.gradients import gradient_table
 from dipy.reconst.dti import TensorModel
 
-from dwijax.commands import simulate as command
+from dwijax.cli import main
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import acquisition, make_settings, simulate, simulate_subject
 from dwijax.data.phantom.noise import moved, rician
@@ -247,19 +246,19 @@ def test_lesions(coarse):
     assert damaged.clean[lesion][:, 0].mean() > healthy.clean[lesion][:, 0].mean()
 
 
-def test_any_table(tmp_path):
+def test_any_table(tmp_path, capsys):
     two = acquisition(8, shells=(1000.0, 3000.0), b0s=3)
     assert len(two) == 19 and two.b0s_mask.sum() == 3
     write_gradients(two, tmp_path / "b.bval", tmp_path / "b.bvec")
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    arguments = ["--subjects", "1", "--shape", "16", "20", "6", "--voxel-size", "6", "--workers",
-                 "1", "--quiet", "--rotate-bvecs", "1", "--bvals", str(tmp_path / "b.bval")]
-    with pytest.raises(InputError, match="--bvecs"):
-        command.run(parser.parse_args([str(tmp_path / "out"), *arguments]))
+    out, bvals, bvecs = (str(tmp_path / name) for name in ("out", "b.bval", "b.bvec"))
+    grid = ["--subjects", "1", "--shape", "16", "20", "6", "--voxel-size", "6"]
+    line = ["simulate", out, *grid, "--workers", "1", "--quiet", "--rotate-bvecs", "1",
+            "--bvals", bvals]
+    assert main(line) == 2
+    assert "--bvecs" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-    command.run(parser.parse_args(
-        [str(tmp_path / "out"), *arguments, "--bvecs", str(tmp_path / "b.bvec")]))
+    assert main([*line, "--bvecs", bvecs]) == 0
+    assert "sub-000" in capsys.readouterr().out
     scan = tmp_path / "out" / "sub-000" / "T1w" / "Diffusion"
     own = read_gradients(scan / "bvals", scan / "bvecs")
     np.testing.assert_array_equal(own.bvals, two.bvals)
@@ -286,7 +285,7 @@ def test_realism_numbers(coarse):
     finite = {name: value for name, value in numbers.items() if name != "SH4/SH2"}
     assert np.isfinite(list(finite.values())).all()
     assert numbers["residual/sigma"] == pytest.approx(1, abs=0.2)
-    for image in ("b0", "FA", "DWI"):
+    for image in ("b0", "FA", "DWI", "mean DWI"):
         shares = [value for name, value in numbers.items() if name.startswith(f"{image} ")
                   and name.endswith("mm")]
         assert sum(shares) == pytest.approx(1)

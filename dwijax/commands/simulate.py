@@ -1,6 +1,9 @@
-"""``dwijax simulate OUT``: writes simulated subjects."""
+"""``dwijax simulate OUT``: the embedded default data."""
 
 from pathlib import Path
+
+HELP = "simulate subjects in HCP layout, each with its noise-free truth"
+EXAMPLE = "dwijax simulate phantoms --subjects 20 --snr 20 --lesions"
 
 
 def add_arguments(parser):
@@ -48,4 +51,4 @@ def run(args):
         shells=tuple(args.shells), b0s=args.b0s, lesions=args.lesions,
         varying_noise=args.varying_noise, rotate_degrees=args.rotate_bvecs,
     )
-    print(f"{len(names)} subjects in {args.out}: {names[0]} to {names[-1]}")
+    print(f"{args.out}: {names[0]} to {names[-1]}" if len(names) > 1 else args.out / names[0])

@@ -115,7 +115,8 @@ def _squared_norms(tensor):
     total = xx * xx + yy * yy + zz * zz + off
     limits = jnp.finfo(tensor.dtype)
     lost = (16 * limits.eps) ** 2
-    return deviatoric, total, (deviatoric > lost * total) & (total > limits.tiny / limits.eps)
+    # The derivative of a quotient squares the denominator, which must not underflow.
+    return deviatoric, total, (deviatoric > lost * total) & (total > limits.tiny**0.5)
 
 
 def _quotient(numerator, denominator, defined, where_not=0):
@@ -127,4 +128,7 @@ def _quotient(numerator, denominator, defined, where_not=0):
 
 def _per_trace(numerator, tensor):
     trace = tensor[..., 0] + tensor[..., 2] + tensor[..., 5]
-    return _quotient(numerator, trace, trace > jnp.finfo(tensor.dtype).tiny)
+    largest = jnp.abs(tensor).max(-1)
+    limits = jnp.finfo(tensor.dtype)
+    defined = (trace > 16 * limits.eps * largest) & (largest > limits.tiny**0.25)
+    return _quotient(numerator, trace, defined)

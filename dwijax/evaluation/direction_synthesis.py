@@ -11,8 +11,9 @@ inputs' noise, what counts is
 
     R = RMSE(FA with synthetic, 64 GTFA) / RMSE(32 GTFA, 64 GTFA)
 
-Tensor interpolation has R = 1: it adds points on the surface of its own fit. With fewer than 32
-targets or two b0s, all there are take their place.
+Tensor interpolation has R = 1 by the first step of the tensor fit, which is what is used here: it
+adds points on the surface of its own fit. (Reweighted fits move by up to some percent of R.) With
+fewer than 32 targets or two b0s, all there are take their place.
 """
 
 from typing import NamedTuple
@@ -92,17 +93,18 @@ def judge(scan, split, networks, interpolators, shown):
     if len(last) < len(targets):
         maps[MORE] = fit_maps([inputs.signal, measured[:, last]], _joined(inputs.gtab, own[last]))
     maps[ALL] = scan.references["all acquired"]
-    fa32 = fit_maps([few.signal], few.gtab).fa
-    fa64 = fit_maps([few.signal, measured[:, last]], _joined(few.gtab, own[last])).fa
+    fa32 = fit_maps([few.signal], few.gtab, first_step=True).fa
+    fa64 = fit_maps([few.signal, measured[:, last]], _joined(few.gtab, own[last]),
+                    first_step=True).fa
     rows += _shared_noise(scan, INPUTS, fa32, fa32, fa64)
 
     def predictions():
         yield NETWORKS, networks, networks, split.gtab
         for baseline in interpolators:
             prediction = baseline.predict(inputs, own)
-            # R is a comparison of the same acquired volumes: two b0s for all.
-            again = baseline.predict(few, own) if baseline.sees_b0 else prediction
-            yield baseline.name, prediction, again, own
+            # R compares fits of the same acquired volumes: two b0s for all.
+            from_few = baseline.check(few, own) if baseline.check else prediction
+            yield baseline.name, prediction, from_few, own
         if clean is not None:
             yield PERFECT, clean, clean, own
 
@@ -110,7 +112,8 @@ def judge(scan, split, networks, interpolators, shown):
         if name != PERFECT:
             rows += _signal(scan, name, prediction, measured, clean)
         maps[name] = fit_maps([inputs.signal, prediction], _joined(inputs.gtab, gtab))
-        fa = fit_maps([few.signal, from_few[:, last]], _joined(few.gtab, gtab[last])).fa
+        fa = fit_maps([few.signal, from_few[:, last]], _joined(few.gtab, gtab[last]),
+                      first_step=True).fa
         rows += _shared_noise(scan, name, fa, fa32, fa64)
         kept[name] = prediction[shown]
     for against, reference in scan.references.items():

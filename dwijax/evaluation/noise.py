@@ -3,37 +3,46 @@
 import numpy as np
 
 
-def noise_level(signal, b0s_mask, *, clean=None, predicted=None):
-    """SD of the noise in each channel, σ.
+def from_truth(signal, clean, b0s_mask):
+    """σ of a simulated subject.
 
     Args:
-      signal: ``[V, M]``, measured in the brain. b0s_mask: bool ``[M]``.
-      clean: ``[V, M]``, noise-free, or None.
-      predicted: ``[V, M]``, the tensor fit's signal, or None; used where there is neither ``clean``
-        nor a second b0.
+      signal: ``[V, M]``, measured in the brain. clean: ``[V, M]``, noise-free.
+      b0s_mask: bool ``[M]``.
 
     Returns:
-      ``(σ, source)``, in the unit of ``signal`` and in words; NaN where nothing tells it.
+      ``(σ, source)``, in the unit of ``signal`` and in words.
     """
-    b0 = signal[:, b0s_mask]
-    if clean is not None:
-        residual = signal - clean
-        # Where the signal is high enough for Gaussian noise, but in the DWIs: their contrast is
-        # low, so that residual motion adds little.
-        rough = _robust_sd(residual[:, b0s_mask])
-        high = ~b0s_mask & (clean > 5 * rough)
-        return (_robust_sd(residual[high] if high.any() else residual),
-                "measured minus noise-free signal")
-    if b0.shape[1] > 1:
+    residual = signal - clean
+    # Where the signal is high enough for Gaussian noise, but in the DWIs: their contrast is low,
+    # so that residual motion adds little.
+    high = ~b0s_mask & (clean > 5 * _robust_sd(residual[:, b0s_mask]))
+    return _robust_sd(residual[high] if high.any() else residual), "the noise-free signal"
+
+
+def from_scan(signal, predicted, b0s_mask):
+    """σ of a scan: the smaller of two estimates that err upwards.
+
+    b0 repeats take drift, motion and pulsation for noise, residuals of the tensor fit its misfit.
+
+    Args:
+      signal: ``[V, M]``, measured in the brain. predicted: ``[V, M]``, by the tensor fit.
+      b0s_mask: bool ``[M]``.
+
+    Returns:
+      As `from_truth`.
+    """
+    count = len(b0s_mask)
+    residual = _robust_sd((signal - predicted)[:, ~b0s_mask]) * np.sqrt(count / (count - 7))
+    found = [(float(residual), "residuals of the tensor fit")]
+    repeats = int(b0s_mask.sum())
+    if repeats > 1:
         from scipy.stats import chi2
 
-        degrees = b0.shape[1] - 1
-        variance = np.median(b0.var(axis=1, ddof=1)) / (chi2.median(degrees) / degrees)
-        return float(np.sqrt(variance)), f"{b0.shape[1]} b0 repeats"
-    if predicted is not None:
-        return (_robust_sd((signal - predicted)[:, ~b0s_mask]),
-                "residual of the tensor fit (holds its misfit too)")
-    return np.nan, "unknown"
+        variance = np.median(signal[:, b0s_mask].var(axis=1, ddof=1))
+        variance *= (repeats - 1) / chi2.median(repeats - 1)
+        found.append((float(np.sqrt(variance)), f"{repeats} b0 repeats"))
+    return min(found)
 
 
 def _robust_sd(residual):

@@ -60,7 +60,12 @@ def describe(dwi, gtab, mask, voxel_size, sigma):
         "residual/sigma": np.sqrt((residual**2).mean() * freedom) / sigma,
         "SH4/SH2": _harmonic_ratio(dwi[mask][white], gtab),
     }
-    images = {"b0": b0, "FA": volume, "DWI": dwi[..., np.flatnonzero(weighted)[0]]}
+    images = {
+        "b0": b0,
+        "FA": volume,
+        "DWI": dwi[..., np.flatnonzero(weighted)[0]],
+        "mean DWI": dwi[..., weighted].mean(-1),
+    }
     for name, image in images.items():
         for (low, high), share in zip(BANDS, _spectrum(image, mask, voxel_size), strict=True):
             label = f"> {low:g}" if np.isinf(high) else f"{low:g}-{high:g}"

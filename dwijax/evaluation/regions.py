@@ -8,7 +8,7 @@ REGIONS = ("brain", "WM", "GM", "CSF")
 _CSF, _GREY, _WM = 1, (2, 3), 4
 
 TRUTH = "the phantom's tissue map"
-FROM_FIT = "classes by the fit of all acquired: CSF where MD > 1.5, WM where FA > 0.25, GM the rest"
+FROM_FIT = "the fit of all acquired (CSF: MD > 1.5, WM: FA > 0.25, GM: the rest)"
 
 
 def from_tissue(tissue):

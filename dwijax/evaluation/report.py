@@ -59,7 +59,7 @@ def evaluate(workdir, *, quiet=False):
     pictures, axis = Path(workdir) / "figures", run.config.data.axis
     total = len(tuning) + sum(len(g.members) for g in groups)
     records, facts, histograms = [], {}, plots.Histograms()
-    with tqdm(total=total, desc="evaluating", unit="subject", disable=quiet,
+    with tqdm(total=total, desc="evaluating", unit="subject", disable=quiet or None,
               leave=False) as progress:
 
         def synthesised(member):

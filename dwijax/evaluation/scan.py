@@ -9,7 +9,7 @@ from dwijax.data.subject import load_subject
 from dwijax.data.volumes import canonical, read_dwi, read_image, read_volumes
 from dwijax.errors import InputError
 from dwijax.evaluation import regions as tissue
-from dwijax.evaluation.noise import noise_level
+from dwijax.evaluation.noise import from_scan, from_truth
 from dwijax.gradients import compare
 from dwijax.voxelwise import Maps, fit_maps, tensor_signal
 
@@ -83,17 +83,15 @@ def read_scan(member, gtab, *, shell, axis):
         references["noise-free"] = fit_maps([clean], subject.gtab)
         classes = _canonical(read_image(files.truth / "tissue.nii.gz"))[mask]
         regions, regions_source = tissue.from_tissue(classes.astype(np.uint8)), tissue.TRUTH
+        sigma, source = from_truth(signal, clean, b0s_mask)
     else:
         maps = references["all acquired"]
         regions, regions_source = tissue.from_fit(maps.fa, maps.md), tissue.FROM_FIT
+        sigma, source = from_scan(signal, tensor_signal(maps, subject.gtab), b0s_mask)
     if member.slices is not None:
         judged = np.isin(np.nonzero(mask)[axis], member.slices)
         regions = {name: region & judged for name, region in regions.items()}
 
-    predicted = None
-    if clean is None and b0s_mask.sum() == 1:
-        predicted = tensor_signal(references["all acquired"], subject.gtab)
-    sigma, source = noise_level(signal, b0s_mask, clean=clean, predicted=predicted)
     scan = Scan(subject.name, acquired, clean, int(b0s_mask.sum()), sigma, source, regions,
                 regions_source, references, subject.affine, angle)
     return scan, subject

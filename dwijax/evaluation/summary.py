@@ -79,13 +79,16 @@ class Report(NamedTuple):
     def _head(self):
         q, k = len(self.split.inputs), len(self.split.targets)
         config, about = self.run.config, self.run.about
-        where = "slabs of one scan" if self.within_subject else "subjects"
         yield (f"{self.workdir}: {k} networks, {q} acquired directions in, {k} synthesised, "
                f"b = {config.data.shell} s/mm², dwijax {__version__}")
-        yield (f"trained on {len(about['subjects']['train'])} {where}; baselines tuned on the "
-               f"measured DWIs of {self.tuned_on} validation {where}")
+        if self.within_subject:
+            yield ("networks trained on one slab, baselines tuned on the measured DWIs of another, "
+                   "all judged on a third")
+        else:
+            yield (f"networks trained on {len(about['subjects']['train'])} subjects, baselines "
+                   f"tuned on the measured DWIs of {self.tuned_on} validation subjects")
         yield ("DWIs in units of the subject's median b0, MD in µm²/ms; RMSE over the voxels of a "
-               "region; tensors by MRtrix3's default fit")
+               "region; tensors by the fit that is MRtrix3's default")
         if self.within_subject:
             yield "WITHIN SUBJECT: one person's slabs; there is no interval over subjects"
         else:
@@ -93,8 +96,8 @@ class Report(NamedTuple):
 
     def _group_head(self, group):
         facts = self.facts[group.name]
-        n, note = len(group.members), ", within subject" if self.within_subject else ""
-        yield f"{group.name} ({n} {'subject' if n == 1 else 'subjects'}{note}), {group.origin}"
+        n = len(group.members)
+        yield f"{group.name} ({n} {'subject' if n == 1 else 'subjects'}), {group.origin}"
         sigmas = [f[1] for f in facts]
         level = f"{min(sigmas):.4f}" + (f" to {max(sigmas):.4f}" if n > 1 else "")
         yield f"σ = {level} of the median b0, from {facts[0][2]}; tissue from {facts[0][3]}"
@@ -123,7 +126,7 @@ class Report(NamedTuple):
             pair = None if method == SH else self.results.paired((*key, method), (*key, SH))
             return interval(pair and pair[1], 1, "+")
 
-        columns = [self._title("DWIs, RMSE to"), *(["noise-free", "vs SH, %"] if truth else []),
+        columns = ["DWIs by", *(["noise-free", "vs SH, %"] if truth else []),
                    "measured", "vs SH, %", "RMSE/σ", "excess/σ",
                    "WM", "GM", "CSF"]
         rows = []
@@ -187,7 +190,7 @@ class Report(NamedTuple):
             f"{few}: {q} acquired and {b0s} b0; {many}: and the last {last} targets; "
             f"prediction: {q} acquired, {b0s} b0 and the last {last} synthetic",
             f"R = RMSE(prediction, {many}) / RMSE({few}, {many}); all share the inputs' noise; "
-            "tensor interpolation must give 1",
+            "by the first step of the fit, for which tensor interpolation must give 1",
             f"the networks see the mean of all {self.run.about['table']['b0s']} b0s"]
         return Table(self._title("FA as He et al. compare it, brain"),
                      ["prediction by", f"to {many}", f"to {few}", "R", "R WM", "R GM", "R CSF"],
@@ -213,7 +216,8 @@ class Report(NamedTuple):
             if pair is None:
                 continue
             what = self.labels.signal if quantity.startswith("DWI") else self.labels.maps
-            reference = "noise-free truth" if against == "noise-free" else against
+            reference = {"noise-free": "noise-free truth", "measured": "measured DWIs",
+                         "all acquired": f"fit of {self.labels.maps[ALL]}"}[against]
             verdict = ""
             if not self.within_subject:
                 certain = pair[1].excludes_zero

@@ -50,7 +50,8 @@ def train_and_evaluate(config, workdir, *, quiet=False):
     plain = settings.to_dict(config)
     run.open_folder(workdir, plain)
     members = read_cohort(config)
-    bar = partial(tqdm, disable=quiet, leave=False, dynamic_ncols=True)
+    # None: no bars where stderr is not a terminal; the printed lines below serve there.
+    bar = partial(tqdm, disable=quiet or None, leave=False, dynamic_ncols=True)
     load = partial(
         cohorts.load_slices, shell=config.data.shell, axis=config.data.axis,
         multiple=settings.multiple_of(config))
@@ -104,6 +105,11 @@ def train_and_evaluate(config, workdir, *, quiet=False):
                 losses = np.asarray(validate(state.params, validation))
                 log.write(step, {"validation_loss": float(losses.mean())},
                           {"validation_per_network": losses})
+                if not quiet:
+                    minutes = (config.steps - step) * config.batch / rate / 60
+                    progress.write(f"step {step} of {config.steps}: validation loss "
+                                   f"{losses.mean():.4e}, {rate:.0f} slices/s, "
+                                   f"{minutes:.1f} min to go")
             if step % config.checkpoint_every == 0 or step == config.steps:
                 checkpoint.save(workdir, step, state, about)
     log.close()

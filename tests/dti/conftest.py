@@ -7,6 +7,14 @@ import pytest
 from dwijax.dti.elements import from_matrix
 
 
+@pytest.fixture(autouse=True, scope="package")
+def _quick_compilation():
+    """These tests compile much and compute little; ``tests/test_fit_command.py`` optimises."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(autouse=True)
 def _strict_promotion():
     with jax.numpy_dtype_promotion("strict"):

@@ -133,9 +133,7 @@ def of_tensor(tensor, by_magnitude=False):
 
 @functools.cache
 def _compiled(options):
-    # Most of the table's time goes into compiling; results do not depend on the level.
-    return jax.jit(lambda signal, design: dti.fit_tensor(signal, design, **dict(options)).tensor,
-                   compiler_options={"xla_backend_optimization_level": 0})
+    return jax.jit(lambda signal, design: dti.fit_tensor(signal, design, **dict(options)).tensor)
 
 
 def ours(voxels, dtype, as_mrtrix=False, **options):

@@ -245,5 +245,5 @@ def populate(anatomy: Anatomy, recipe: Recipe, rng, voxel_size) -> Fibres:
             population[:, axis] += tilt * wander.reshape(-1)[index]
     chosen = normalised(chosen) @ anatomy.to_world.T
     fanning = np.array([FANNING[name] for name in TRACTS], np.float32)[order[0]]
-    fanning *= 1 + smooth_step(anatomy.pial.reshape(-1)[index], 9, 3)
+    fanning *= 1 + np.float32(0.4) * smooth_step(anatomy.pial.reshape(-1)[index], 9, 3)
     return Fibres(index, fraction, chosen.astype(np.float32), fanning, order[0])

@@ -35,7 +35,7 @@ class Recipe:
     half_width: Spread = Spread(62.5, 1.6)
     half_length: Spread = Spread(78.0, 2.0)
     half_height: Spread = Spread(62.0, 1.5)
-    deformation: float = 2.0  # SD of the smooth displacement of every structure
+    deformation: float = 1.6  # SD of the smooth displacement of every structure
     pose_degrees: float = 3.0
     pose_shift: float = 1.5
     fold_wavelength: Spread = Spread(25.0, 1.0)  # two gyri and two sulci
@@ -56,7 +56,7 @@ class Recipe:
     dispersion: Spread = Spread(0.10, 0.004)  # share of a stick's diffusivity lost sideways
 
     # Compartments.
-    intra_fraction: Spread = Spread(0.46, 0.006)
+    intra_fraction: Spread = Spread(0.44, 0.006)
     intra_parallel: Spread = Spread(1.85, 0.03)
     extra_parallel: Spread = Spread(1.30, 0.03)
     extra_perpendicular: Spread = Spread(0.55, 0.012)
@@ -68,15 +68,15 @@ class Recipe:
 
     # b0 intensities relative to white matter.
     csf_s0: Spread = Spread(3.1, 0.08)
-    cortex_s0: Spread = Spread(1.34, 0.02)
+    cortex_s0: Spread = Spread(1.27, 0.02)
     deep_s0: Spread = Spread(1.18, 0.02)
     lesion_s0: float = 1.7
 
     # Texture: relative SD and the exponent of its power spectrum, power ~ k^-exponent.
     texture_exponent: float = 1.6
-    s0_texture: float = 0.05
+    s0_texture: float = 0.035
     fraction_texture: float = 0.20
-    diffusivity_texture: float = 0.04
+    diffusivity_texture: float = 0.03
 
     # Acquisition.
     shading: float = 0.22  # SD of the log receive sensitivity
@@ -91,7 +91,7 @@ SHIFTED = Recipe(
     "shifted",
     half_width=Spread(60.0, 1.6),
     half_length=Spread(79.5, 2.0),
-    deformation=2.6,
+    deformation=2.2,
     pose_degrees=5.0,
     fold_wavelength=Spread(22.0, 1.2),
     fold_depth=Spread(15.0, 0.5),
@@ -107,7 +107,7 @@ SHIFTED = Recipe(
     commissural=0.8,
     association=1.3,
     dispersion=Spread(0.10, 0.006),
-    intra_fraction=Spread(0.54, 0.006),
+    intra_fraction=Spread(0.51, 0.006),
     intra_parallel=Spread(2.20, 0.03),
     extra_parallel=Spread(1.30, 0.03),
     extra_perpendicular=Spread(0.58, 0.012),
@@ -115,12 +115,12 @@ SHIFTED = Recipe(
     cortex_anisotropy=0.15,
     deep_diffusivity=Spread(0.79, 0.010),
     csf_s0=Spread(3.6, 0.08),
-    cortex_s0=Spread(1.28, 0.02),
+    cortex_s0=Spread(1.20, 0.02),
     deep_s0=Spread(1.08, 0.02),
     texture_exponent=2.2,
-    s0_texture=0.06,
+    s0_texture=0.045,
     fraction_texture=0.25,
-    diffusivity_texture=0.06,
+    diffusivity_texture=0.045,
     shading=0.28,
     snr=(12.0, 30.0),
     motion_mm=0.25,

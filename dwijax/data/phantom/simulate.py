@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -111,10 +112,17 @@ def simulate(out, *, subjects, first=0, prefix="sub-", workers=2, progress=True,
     _claim(out, settings)
     missing = {n: i for n, i in names.items() if not (out / n).is_dir()}
     bar = tqdm(total=len(missing), desc=f"simulate {settings.generator}", unit="subject",
-               disable=not progress or not missing)
-    with bar:
-        for _ in _write_all(out, settings, missing, workers):
-            bar.update()
+               disable=(not progress or not missing) or None)
+    try:
+        with bar:
+            for _ in _write_all(out, settings, missing, workers):
+                bar.update()
+    except OSError as error:
+        raise InputError(
+            out, found=f"it cannot be written ({error.strerror or error})",
+            expected="a writable place with free space",
+            remedy="choose another folder or free some space, then run the same command again",
+        ) from error
     return list(names)
 
 
@@ -142,9 +150,10 @@ def _write_one(out, settings, name, index):
 
 
 def _on_cpu():
-    """Workers leave accelerators to the parent."""
+    """Workers leave accelerators, and the answer to Ctrl-C, to the parent."""
     import jax
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     jax.config.update("jax_platforms", "cpu")
 
 

@@ -1,0 +1,206 @@
+"""The commands as a user types them, from simulation to a longer scan."""
+
+import importlib.metadata
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dwijax.data.layouts import find_subjects
+from dwijax.gradients import read_gradients, write_gradients
+from dwijax.training import checkpoint
+from dwijax.training.loop import restore_run
+
+ROOT = Path(__file__).resolve().parents[1]
+SMOKE = "--config=" + str(ROOT / "configs" / "phantom.py") + ":smoke"
+
+
+def command(*words, **options):
+    # argv[0] is a path for scripts, a module for commands
+    return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True,
+                          timeout=300, **options)
+
+
+def train(workdir, data, *extra):
+    return [str(ROOT / "train.py"), SMOKE, f"--workdir={workdir}", f"--config.data.root={data}",
+            *extra]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture(scope="module")
+def trained(place):
+    done = command(*train(place / "run", place / "data"), cwd=place)
+    assert done.returncode == 0, done.stderr
+    return place / "run", done.stdout
+
+
+def one_line(done):
+    """A fault is one line on stderr and status 2."""
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert done.returncode == 2 and len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
+    return lines[0]
+
+
+def test_train_evaluates_and_describes_itself(trained):
+    run, printed = trained
+    about = json.loads((run / "config.json").read_text())
+    assert about["versions"]["jax"] == importlib.metadata.version("jax")
+    assert about["seed"] == 0 and len(about["table"]["bvals"]) == 90
+    assert len(about["normalisation"]["training_scales"]) == 2
+    assert about["subjects"]["train"] == ["sub-000", "sub-001"]
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines[-1]["validation_per_network"]) == 60
+    assert list((run / "tables").glob("*.csv")) and list((run / "tables").glob("*.md"))
+    assert len(list((run / "figures").glob("*.png"))) >= 3
+    assert "networks" in printed and "FA" in printed
+    assert list((run / "tensorboard").iterdir())
+
+
+def test_again_does_nothing_new(trained, place):
+    run, _ = trained
+    before = (run / "metrics.jsonl").read_text()
+    done = command(*train(run, place / "data", "--noevaluate"), cwd=place)
+    assert done.returncode == 0 and "going on from step 20" in done.stdout
+    assert (run / "metrics.jsonl").read_text() == before
+
+
+def test_another_config_is_refused(trained, place):
+    run, _ = trained
+    told = one_line(command(*train(run, place / "data", "--config.model.width=6"), cwd=place))
+    assert "model.width 4 instead of 6" in told and "--workdir" in told
+
+
+@pytest.mark.parametrize("flag, told", [
+    ("--config.model.widht=3", "widht"),
+    ("--config.model.residual=shh", "residual"),
+    ("--config.patch=31", "patch"),
+    ("--config.data.inputs=90", "inputs"),
+    ("stray", "stray"),
+    ("--nonsense=1", "nonsense"),
+    ("--config.steps=many", "steps"),
+])
+def test_faulty_flags(place, trained, flag, told):
+    workdir = place / "never"
+    assert told in one_line(command(*train(workdir, place / "data", flag), cwd=place))
+    assert not workdir.exists()
+
+
+def test_faulty_config_file(place):
+    script = str(ROOT / "train.py")
+    assert "smokee" in one_line(command(script, SMOKE + "e", cwd=place))
+    assert "nowhere" in one_line(command(script, "--config=nowhere.py", cwd=place))
+
+
+def test_evaluation_of_nothing(place):
+    told = one_line(command(ROOT / "eval.py", f"--workdir={place / 'nothing'}", cwd=place))
+    assert "config.json" in told
+
+
+def test_killed_runs_end_the_same(place, trained):
+    """kill -9 twice, at whatever point; the same command ends with the same bits."""
+    steps = ["--noevaluate", "--config.steps=60", "--config.log_every=5"]
+    done = command(*train(place / "calm", place / "data", *steps), cwd=place)
+    assert done.returncode == 0, done.stderr
+    words = train(place / "killed", place / "data", *steps)
+    for kill_at in (10, 30):
+        process = subprocess.Popen([sys.executable, *words], cwd=place, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 200
+        while process.poll() is None and time.monotonic() < deadline:
+            if max(checkpoint.steps(place / "killed"), default=0) >= kill_at:
+                os.kill(process.pid, signal.SIGKILL)
+                break
+            time.sleep(0.02)
+        assert process.wait(60) == -signal.SIGKILL, "it ended before it could be killed"
+    done = command(*words, cwd=place)
+    assert done.returncode == 0 and "going on from step" in done.stdout, done.stderr
+    calm, killed = (restore_run(place / name)[4] for name in ("calm", "killed"))
+    for a, b in zip(jax.tree.leaves(calm), jax.tree.leaves(killed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    calm, killed = ([{k: v for k, v in json.loads(line).items() if k != "slices_per_second"}
+                     for line in (place / name / "metrics.jsonl").read_text().splitlines()]
+                    for name in ("calm", "killed"))
+    assert calm == killed
+
+
+@pytest.fixture(scope="module")
+def short_scan(place, trained):
+    """Six b0s and the 30 inputs of a test subject, as a scanner would deliver them."""
+    files = find_subjects(next((place / "data").glob("phantom-default-*")), "phantom")[-1]
+    image, gtab = nib.load(files.dwi), read_gradients(files.bval, files.bvec)
+    folder = place / "short scan"
+    folder.mkdir()
+    nib.save(image.slicer[..., :36], folder / "dwi.nii.gz")
+    write_gradients(gtab[np.arange(36)], folder / "dwi.bval", folder / "dwi.bvec")
+    nib.save(nib.load(files.mask), folder / "mask.nii.gz")
+    return folder, files
+
+
+def predict(folder, run, out, **files):
+    names = {"dwi": "dwi.nii.gz", "bvals": "dwi.bval", "bvecs": "dwi.bvec",
+             "mask": "mask.nii.gz"} | files
+    paths = {k: folder / v for k, v in names.items()}
+    return ["-m", "dwijax.cli", "predict", paths["dwi"], "--bvals", paths["bvals"], "--bvecs",
+            paths["bvecs"], "--mask", paths["mask"], "--run", run, "-o", out]
+
+
+def test_predict_writes_a_longer_scan(place, trained, short_scan):
+    folder, files = short_scan
+    out = place / "longer"
+    done = command(*predict(folder, trained[0], out), cwd=place)
+    assert done.returncode == 0, done.stderr
+    short, longer = nib.load(folder / "dwi.nii.gz"), nib.load(out / "dwi.nii.gz")
+    assert longer.shape == (*short.shape[:3], 96)
+    np.testing.assert_array_equal(longer.affine, short.affine)
+    assert longer.header["sform_code"] == short.header["sform_code"]
+    assert longer.header.get_xyzt_units() == short.header.get_xyzt_units()
+    np.testing.assert_array_equal(longer.get_fdata(dtype=np.float32)[..., :36],
+                                  short.get_fdata(dtype=np.float32))
+    gtab, full = read_gradients(out / "dwi.bval", out / "dwi.bvec"), read_gradients(
+        files.bval, files.bvec)
+    np.testing.assert_allclose(gtab.bvecs, full.bvecs, atol=1e-6)
+    told = json.loads((out / "dwi.json").read_text())
+    assert told["synthetic_volumes"] == list(range(36, 96))
+    assert told["networks"] == list(range(30, 90))
+    mask = nib.load(folder / "mask.nii.gz").get_fdata() > 0
+    synthetic = longer.get_fdata()[mask][:, 36:]
+    measured = nib.load(files.dwi).get_fdata()[mask][:, 36:]
+    # Twenty steps of training, but in the scan's units and for the right directions.
+    assert np.corrcoef(synthetic.ravel(), measured.ravel())[0, 1] > 0.9
+    assert 0.95 < synthetic.mean() / measured.mean() < 1.05
+    for name in ("fa", "md", "ad", "rd", "v1", "color_fa", "tensor"):
+        assert np.isfinite(nib.load(out / f"{name}.nii.gz").get_fdata()).all()
+    assert not list(place.glob(".longer*"))
+
+
+def test_predict_refuses_another_table(place, trained, short_scan):
+    folder, _ = short_scan
+    gtab = read_gradients(folder / "dwi.bval", folder / "dwi.bvec")
+    order = np.r_[0:6, 35:5:-1]
+    write_gradients(gtab[order], folder / "other.bval", folder / "other.bvec")
+    out = place / "refused"
+    told = one_line(command(*predict(folder, trained[0], out, bvecs="other.bvec"), cwd=place))
+    assert "°" in told and "other.bvec" in told and not out.exists()
+
+
+def test_predict_refuses_too_few_directions(place, trained, short_scan):
+    folder, _ = short_scan
+    nib.save(nib.load(folder / "dwi.nii.gz").slicer[..., :30], folder / "few.nii.gz")
+    gtab = read_gradients(folder / "dwi.bval", folder / "dwi.bvec")
+    write_gradients(gtab[np.arange(30)], folder / "few.bval", folder / "few.bvec")
+    out = place / "refused"
+    told = one_line(command(*predict(folder, trained[0], out, dwi="few.nii.gz", bvals="few.bval",
+                                     bvecs="few.bvec"), cwd=place))
+    assert "24 directions" in told and not out.exists()
