@@ -185,7 +185,7 @@ def test_header_affine_and_background_are_kept(scan):
         assert name == "residuals" or not values[0, 0, 0].any()
     written = json.loads((out / "fit.json").read_text())
     assert written["voxels_without_tensor"] == 1
-    assert written["voxels_with_samples_not_positive"] == 2
+    assert written["voxels_with_samples_left_out"] == 2
     signal = load(scan / "dwi.nii.gz")[mask]
     residuals = load(out / "residuals.nii.gz")[mask]
     rmse = load(out / "rmse.nii.gz")[mask]

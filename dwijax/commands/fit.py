@@ -66,6 +66,7 @@ def run(args):
         volumes = np.setdiff1d(volumes, synthetic)
     maps = _chosen(args.maps, synthetic is not None and len(synthetic) and not args.measured_only)
 
+    _keep_compilations()
     from dwijax.dti.design import check_design
     from dwijax.fitting import fit_scan
 
@@ -102,10 +103,22 @@ def run(args):
         print(
             f"{args.out}: {len(maps)} maps of {summary['voxels']} voxels from {len(volumes)} "
             f"volumes, condition number {condition:.1f}; {summary['voxels_without_tensor']} voxels "
-            f"without a tensor (0 in all maps), {summary['voxels_with_samples_not_positive']} with "
-            f"samples of 0 or less (left out), {summary['voxels_with_negative_eigenvalue']} with a "
-            "negative eigenvalue"
+            f"without a tensor (0 in all maps), {summary['voxels_with_samples_left_out']} with "
+            "samples near 0 (left out of the fit), "
+            f"{summary['voxels_with_negative_eigenvalue']} with a negative eigenvalue"
         )
+
+
+def _keep_compilations():
+    """Compiled fits are kept between runs: compiling takes longer than fitting most scans."""
+    import os
+
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "dwijax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _chosen(wanted, with_synthetic):

@@ -16,6 +16,10 @@ METHODS = ("ols", "wls", "iwls", "robust")
 # diffusivity (µm²/ms, between grey and white matter) in their place.
 _TYPICAL_DIFFUSIVITY = 0.8
 
+# No image has more than 16 bits, so less than this fraction of a voxel's largest sample is nothing
+# (or what interpolation made of nothing).
+_SMALLEST = 1e-6
+
 _LARGEST_LOG = 20.0  # e^40 and e^-40, the weights, and their products fit into float32
 
 
@@ -57,7 +61,8 @@ def fit_tensor(
       weights: optional, broadcastable to ``[..., M]``, not negative: factors for volumes (``[M]``)
         or single samples.
       floor: samples below this absolute value are raised to it (dipy: 1e-4). Default None: samples
-        that are not positive and finite carry no information for a logarithm and are left out.
+        that are not finite, or below a millionth of the voxel's largest, are left out. Raised to a
+        floor, a sample of 0 would be the most extreme of all logarithms and rule the fit.
       relative_floor: the same as a fraction of the voxel's largest sample (MRtrix3: 1e-6).
       min_diffusivity: raise smaller eigenvalues to this (µm²/ms) afterwards, for a positive
         definite tensor (dipy: 1e-3 / largest b in s/mm²); None: leave them as fitted.
@@ -96,20 +101,26 @@ def fit_tensor(
     return TensorFit(tensor, jnp.where(ok, beta[6], mean) + log_scale)
 
 
+def samples_that_count(signal):
+    """Which samples a fit without a floor uses, bool ``[..., M]``, and the largest, ``[..., 1]``."""
+    tiny = jnp.finfo(signal.dtype).tiny
+    finite = jnp.isfinite(signal)
+    largest = jnp.where(finite, signal, jnp.zeros_like(signal)).max(-1, keepdims=True)
+    largest = lax.stop_gradient(jnp.maximum(largest, tiny))
+    # Below tiny**0.75 the derivative of the logarithm overflows.
+    return finite & (signal > jnp.maximum(_SMALLEST * largest, tiny**0.75)), largest
+
+
 def _log_samples(signal, floor, relative_floor):
     """``ln(S / maximum)`` and whether it counts ``[..., M]``, ln of the voxel's maximum ``[...]``.
 
     Dividing by the voxel's maximum makes all weights of order one and the logarithms small numbers,
     whatever the scanner's units: in float32 that is worth a digit.
     """
-    finite = jnp.isfinite(signal)
-    usable = finite & (signal > 0)
-    scale = lax.stop_gradient(jnp.where(usable, signal, jnp.zeros_like(signal)).max(-1))
-    scale = jnp.maximum(scale, jnp.finfo(signal.dtype).tiny)[..., None]
-    if floor is not None:
-        signal, usable = jnp.maximum(signal, jnp.asarray(floor, signal.dtype)), finite
-    elif relative_floor is not None:
-        signal, usable = jnp.maximum(signal, relative_floor * scale), finite
+    usable, scale = samples_that_count(signal)
+    if floor is not None or relative_floor is not None:
+        lowest = relative_floor * scale if floor is None else jnp.asarray(floor, signal.dtype)
+        usable, signal = jnp.isfinite(signal), jnp.maximum(signal, lowest)
     ratio = jnp.where(usable, signal, scale) / scale
     return jnp.log(ratio), jnp.log(scale[..., 0]), usable.astype(signal.dtype)
 

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from dwijax.dti.elements import congruence
-from dwijax.dti.fit import predict_signal
+from dwijax.dti.fit import predict_signal, samples_that_count
 from dwijax.dti.solve import cholesky, cholesky_solve, column_products, project
 
 
@@ -46,7 +46,7 @@ def fit_statistics(signal, design, fit, method="wls", weights=None):
       `FitStatistics`; 0 where there are no more than seven samples or no fit.
     """
     predicted = predict_signal(*fit, design)
-    usable = jnp.isfinite(signal) & (signal > 0)
+    usable, _ = samples_that_count(signal)
     given = jnp.ones((), signal.dtype) if weights is None else weights
     given = jnp.where(usable, given, jnp.zeros_like(signal))
     present = (given > 0).astype(signal.dtype)

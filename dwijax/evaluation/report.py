@@ -50,8 +50,8 @@ def evaluate(workdir, *, quiet=False):
     """
     run = load_run(workdir)
     cohort = read_cohort(run.config)
+    _check_cohort(run, cohort, workdir)
     groups = _groups(run, cohort)
-    _check_disjoint(run, cohort, workdir)
     read = partial(read_scan, gtab=run.gtab, shell=run.config.data.shell,
                    axis=run.config.data.axis)
     split = Split(run.inputs, run.targets, run.gtab[run.targets])
@@ -93,8 +93,8 @@ def evaluate(workdir, *, quiet=False):
     within = cohort.within_subject
     results = Results(records, between_subjects=not within)
     note = "within subject" if within else ""
-    suffix = f" ({note})" if note else ""
-    histograms.draw(pictures / "fa_histograms.png", labels.maps, f"FA by tissue, share of voxels{suffix}")
+    histograms.draw(pictures / "fa_histograms.png", labels.maps,
+                    f"FA by tissue, share of voxels{f' ({note})' if note else ''}")
     plots.draw_errors(pictures / "errors.png", results, [g.name for g in groups], labels,
                       "Errors (within subject)" if within
                       else "Errors: mean paired difference and its 95 % confidence interval")
@@ -135,7 +135,13 @@ def _phantom(members):
     return f"phantom {json.loads(record.read_text())['hash']}"
 
 
-def _check_disjoint(run, cohort, workdir):
+def _check_cohort(run, cohort, workdir):
+    """There is something to tune on and to judge, and the run has seen none of it."""
+    for part in ("validation", "test"):
+        if not getattr(cohort, part):
+            raise InputError(
+                Path(workdir) / "config.json", found=f"no {part} subjects",
+                expected="at least one", remedy="train with another split")
     if cohort.within_subject:
         return
     seen = {name for part in ("train", "validation") for name in run.about["subjects"][part]}

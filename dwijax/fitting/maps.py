@@ -9,6 +9,7 @@ from jax import lax
 
 from dwijax import dti
 from dwijax.dti.elements import MM2_PER_S, congruence
+from dwijax.dti.fit import samples_that_count
 
 _TILE = 4096  # voxels whose 100 volumes of weights, residuals and products stay in the cache
 _PER_CHUNK = 8 * 2**20  # samples of a chunk: 32 MB
@@ -56,8 +57,8 @@ class ChunkFit:
     def compiled(self):
         """``(samples [M, chunk], grad_dev [9, chunk] or [0, chunk]) -> {name: [chunk, ...]}``.
 
-        Beside the maps there are ``failed`` (no tensor), ``incomplete`` (samples that are not
-        positive) and ``negative`` (an eigenvalue below 0), bool ``[chunk]``, and ``beta``
+        Beside the maps there are ``failed`` (no tensor), ``incomplete`` (samples left
+        out) and ``negative`` (an eigenvalue below 0), bool ``[chunk]``, and ``beta``
         ``[chunk, 7]``.
         """
         samples = jax.ShapeDtypeStruct((len(self.design), self.chunk), jnp.float32)
@@ -80,7 +81,7 @@ class ChunkFit:
         tensor = dti.correct_tensor(fit.tensor, grad_dev) if self.grad_dev else fit.tensor
         out = {
             "failed": (fit.tensor == 0).all(-1),
-            "incomplete": (signal <= 0).any(-1),
+            "incomplete": ~samples_that_count(signal)[0].all(-1),
             "beta": jnp.concatenate([fit.tensor, fit.log_s0[..., None]], axis=-1),
         }
         evals, evecs = dti.eigen(tensor)

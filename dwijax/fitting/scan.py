@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 
 from dwijax import __version__
-from dwijax.dti.elements import MM2_PER_S, to_order
+from dwijax.dti.elements import ELEMENTS, MM2_PER_S, to_order
 from dwijax.fitting import naming as names
 from dwijax.fitting.maps import MAPS, ChunkFit
 from dwijax.fitting.samples import read_samples
@@ -155,16 +155,11 @@ def _summary(plan, fitted, naming, gtab, volumes, facts):
         "bvals": [float(b) for b in gtab.bvals[volumes]],
         "options": plan.options,
         "frame": "scanner, RAS+ mm" if names.in_world(naming) else "FSL image space",
-        "tensor_elements": [names_of for names_of in _element_names(naming)],
+        "tensor_elements": [f"D{ELEMENTS[k]}" for k in names.ORDERS[naming]],
         "diffusivity_unit": f"mm2/s ({MM2_PER_S:g} of the um2/ms fitted)",
         "voxels_without_tensor": int(fitted["failed"].sum()),
-        "voxels_with_samples_not_positive": int(fitted["incomplete"].sum()),
+        "voxels_with_samples_left_out": int(fitted["incomplete"].sum()),
         "voxels_with_negative_eigenvalue": int(fitted["negative"].sum()),
         **facts,
     }
 
-
-def _element_names(naming):
-    from dwijax.dti.elements import ELEMENTS
-
-    return [f"D{ELEMENTS[k]}" for k in names.ORDERS[naming]]

@@ -1,0 +1,332 @@
+"""The protocol, its statistics and its report, on arrays with known answers."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dwijax import baselines
+from dwijax.data.cohort import Cohort, Member
+from dwijax.data.layouts import find_subjects
+from dwijax.data.phantom import simulate
+from dwijax.directions import direction_set
+from dwijax.errors import InputError
+from dwijax.evaluation import (
+    direction_synthesis,
+    figures,
+    metrics,
+    noise,
+    regions,
+    report,
+    statistics,
+    tables,
+)
+from dwijax.evaluation.direction_synthesis import ALL, INPUTS, NETWORKS, PERFECT, Split, judge
+from dwijax.evaluation.scan import Scan, read_scan
+from dwijax.gradients import GradientTable
+from dwijax.inference import Run
+from dwijax.voxelwise import fit_maps
+
+SIGMA = 0.04
+
+
+# Statistics
+
+
+def test_the_interval_is_scipys():
+    values = [0.3, 0.1, 0.25, 0.4, 0.2]
+    e = statistics.estimate(values)
+    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    np.testing.assert_allclose(e, (5, np.mean(values), np.std(values, ddof=1), low, high))
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    draws = np.random.default_rng(0).normal(1.0, 0.3, (2000, 6))
+    inside = [e.low < 1.0 < e.high for e in map(statistics.estimate, draws)]
+    assert abs(np.mean(inside) - 0.95) < 0.015
+
+
+def test_paired_differences_are_scipys():
+    a, b = np.array([1.0, 1.2, 0.9, 1.1]), np.array([1.3, 1.4, 1.25, 1.2])
+    difference, percent = statistics.paired(a, b)
+    interval = stats.ttest_rel(a, b).confidence_interval()
+    np.testing.assert_allclose((difference.low, difference.high), interval)
+    assert percent.mean == pytest.approx(np.mean(100 * (a / b - 1)))
+    assert difference.excludes_zero
+
+
+@pytest.mark.parametrize("values, between", [([0.3], True), ([0.1, 0.2, 0.3], False)])
+def test_one_person_has_no_interval(values, between):
+    e = statistics.estimate(values, between)
+    assert e.mean == pytest.approx(np.mean(values))
+    assert np.isnan([e.sd, e.low, e.high]).all() and not e.excludes_zero
+
+
+# Metrics, regions, noise
+
+
+def test_errors_of_a_region():
+    values, reference = np.array([1.0, 2.0, 9.0]), np.array([2.0, 4.0, 0.0])
+    region = np.array([True, True, False])
+    assert metrics.rmse(values, reference, region) == pytest.approx(np.sqrt(2.5))
+    assert metrics.bias(values, reference, region) == -1.5
+    assert metrics.excess(0.05, 0.04) == pytest.approx(0.03)
+    assert metrics.excess(0.03, 0.04) == 0
+    assert np.isnan(metrics.rmse(values, reference, ~region & region))
+
+
+def test_tissues_never_overlap_and_fill_the_brain():
+    found = regions.from_tissue(np.array([1, 2, 3, 4, 0]))
+    assert [int(found[r].sum()) for r in regions.REGIONS] == [5, 1, 2, 1]
+    classes = regions.from_fit(np.array([0.6, 0.1, 0.6]), np.array([0.7, 0.8, 2.9]))
+    np.testing.assert_array_equal(np.stack([classes[r] for r in regions.REGIONS]),
+                                  [[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+
+
+def test_the_noise_level_is_found(scan):
+    b0s = scan.acquired.gtab.b0s_mask
+    sigma, _ = noise.from_truth(scan.acquired.signal, scan.clean, b0s)
+    assert sigma == pytest.approx(SIGMA, rel=0.02)
+    sigma, source = noise.from_scan(scan.acquired.signal, scan.clean, b0s)
+    assert sigma == pytest.approx(SIGMA, rel=0.07) and source
+
+
+# The protocol
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """2 × 1500 voxels of two crossing tensors or of none, 3 b0s, 16 and then 40 directions, with
+    complex noise."""
+    rng = np.random.default_rng(0)
+    directions = direction_set(56)
+    gtab = GradientTable(np.r_[np.full(3, 5.0), np.full(56, 1000.0)],
+                         np.concatenate([directions[:3], directions]))
+    shape = (20, 30, 5)
+    fibres = rng.standard_normal((2, 3000, 3))
+    fibres /= np.linalg.norm(fibres, axis=-1, keepdims=True)
+    cosines = (fibres @ gtab.bvecs.T) ** 2
+    share = rng.uniform(0, 1, (3000, 1))
+    sticks = share * np.exp(-gtab.bvals / 1000 * (0.4 + 1.3 * cosines[0]))
+    sticks += (1 - share) * np.exp(-gtab.bvals / 1000 * (0.4 + 1.3 * cosines[1]))
+    tissue = np.where(np.arange(3000) < 1500, 4, 2)
+    clean = np.where(tissue[:, None] == 4, sticks, np.exp(-gtab.bvals / 1000 * 0.8))
+    signal = np.abs(clean + SIGMA * (rng.standard_normal(clean.shape)
+                                     + 1j * rng.standard_normal(clean.shape)))
+    clean, signal = clean.astype(np.float32), signal.astype(np.float32)
+    acquired = baselines.Acquired(signal, gtab, np.ones(shape, bool), np.full(3, 2.0))
+    return Scan("sub", acquired, clean, 3, SIGMA, "known", regions.from_tissue(tissue), "known",
+                {"all acquired": fit_maps([signal], gtab), "noise-free": fit_maps([clean], gtab)},
+                np.diag([-2.0, 2, 2, 1]), 0.0)
+
+
+@pytest.fixture(scope="module")
+def split(scan):
+    targets = np.arange(16, 56)
+    return Split(np.arange(16), targets, scan.acquired.gtab[3 + targets])
+
+
+def judged(scan, split, networks):
+    """Value by (quantity, against, region, method)."""
+    rows = judge(scan, split, networks, [baselines.tensor()], np.arange(3000) < 5).rows
+    found = {tuple(row[:4]): row.value for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def test_perfect_prediction_leaves_the_noise_alone(scan, split):
+    found = judged(scan, split, scan.clean[:, 3 + split.targets])
+    assert found["DWI RMSE", "noise-free", "brain", NETWORKS] == 0
+    assert found["DWI RMSE/sigma", "measured", "brain", NETWORKS] == pytest.approx(1, abs=0.02)
+    assert found["DWI excess/sigma", "measured", "brain", NETWORKS] < 0.2
+    better = found["FA RMSE", "noise-free", "brain", NETWORKS]
+    assert better < found["FA RMSE", "noise-free", "brain", ALL]
+    assert better == found["FA RMSE", "noise-free", "brain", PERFECT]
+    assert found["FA RMSE", "noise-free", "brain", ALL] \
+        < found["FA RMSE", "noise-free", "brain", INPUTS]
+    # What the shared noise leaves to perfect synthesis, and never less.
+    assert 0.5 < found["R", direction_synthesis.WITH_TARGETS, "brain", NETWORKS] < 0.9
+
+
+def test_tensor_interpolation_adds_nothing_to_its_own_fit(scan, split):
+    found = judged(scan, split, scan.clean[:, 3 + split.targets])
+    for region in ("brain", "WM", "GM"):
+        assert found["R", direction_synthesis.WITH_TARGETS, region, "tensor"] \
+            == pytest.approx(1, abs=1e-3)
+
+
+def test_a_leaked_target_shows(scan, split):
+    found = judged(scan, split, scan.acquired.signal[:, 3 + split.targets])
+    assert found["R", direction_synthesis.WITH_TARGETS, "brain", NETWORKS] == 0
+    assert found["DWI RMSE", "measured", "brain", NETWORKS] == 0
+    assert found["FA RMSE", "all acquired", "brain", NETWORKS] == 0
+
+
+def test_errors_are_counted_by_region(scan, split):
+    networks = scan.clean[:, 3 + split.targets].copy()
+    networks[scan.regions["WM"]] += 0.1
+    found = judged(scan, split, networks)
+    assert found["DWI RMSE", "noise-free", "WM", NETWORKS] == pytest.approx(0.1, rel=1e-5)
+    assert found["DWI RMSE", "noise-free", "GM", NETWORKS] == 0
+    assert np.isnan(found["DWI RMSE", "noise-free", "CSF", NETWORKS])
+
+
+def test_without_a_truth_that_part_is_left_out(scan, split):
+    bare = scan._replace(clean=None, references={"all acquired": scan.references["all acquired"]})
+    found = judged(bare, split, scan.clean[:, 3 + split.targets])
+    assert {key[1] for key in found} == {"measured", "all acquired",
+                                         direction_synthesis.WITH_TARGETS,
+                                         direction_synthesis.INPUTS_ALONE}
+    assert PERFECT not in {key[3] for key in found}
+
+
+# Tables and figures
+
+
+def test_tables_line_up_and_say_what_is_missing():
+    records = [tables.Record("test", s, "DWI RMSE", "measured", "brain", m, v)
+               for s, m, v in (("a", "networks", 0.9), ("a", "sh", 1.0),
+                               ("b", "networks", 1.9), ("b", "sh", 2.0))]
+    results = tables.Results(records)
+    key = "test", "DWI RMSE", "measured", "brain"
+    assert tables.mean_sd(results.estimate(*key, "sh"), 1) == "1.5 ± 0.7"
+    assert tables.mean(results.estimate(*key, "tensor")) == tables.DASH
+    difference, percent = results.paired((*key, "networks"), (*key, "sh"))
+    assert difference.mean == pytest.approx(-0.1) and percent.mean == pytest.approx(-7.5)
+    table = tables.Table("Title", ["a", "b"], [["x", "1.0"], ["long", "–"]], ["note"])
+    assert table.text().splitlines() == ["Title", "a       b", "----  ---", "x     1.0",
+                                         "long    –", "note"]
+    assert "| long | – |" in table.markdown()
+
+
+def test_pictures_are_drawn_as_radiologists_look_at_them(scan):
+    view = figures.middle_slice(scan, 2)
+    position = np.array(np.nonzero(scan.acquired.mask))[:, view.voxels]
+    # LAS: the first axis runs to the left, which radiologists have on their right.
+    across = view.picture(position[0].astype(np.float32))
+    up = view.picture(position[1].astype(np.float32))
+    assert (np.diff(across, axis=1)[1:-1, 1:-1] > 0).all()
+    assert (np.diff(up, axis=0)[1:-1, 1:-1] > 0).all()  # drawn from below
+    assert view.sides == ("R", "L") and np.isnan(across[0]).all()
+    assert view.ratio == pytest.approx(32 / 22)
+
+
+# From a run's folder to its report
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantom")
+    simulate(folder, subjects=3, shape=(20, 24, 12), voxel_size=6.0, n_directions=20, b0s=2,
+             workers=1, progress=False)
+    return folder
+
+
+@pytest.fixture
+def pretend(monkeypatch, phantom):
+    """Lets `evaluate` find a run whose networks are as good as the noise-free signal."""
+    files = find_subjects(phantom, "hcp")
+
+    def install(layout, cohort, shifted=()):
+        import ml_collections
+
+        config = ml_collections.ConfigDict({
+            "data": {"layout": layout, "root": str(phantom), "shell": 1000, "axis": 2},
+            "phantom": {}})
+        scan, _ = read_scan(Member(files[0], None), _shell(files[0]), shell=1000, axis=2)
+        gtab = scan.acquired.gtab[2:]
+        subjects = {"train": ["other"], "validation": [], "test": [],
+                    "within_subject": cohort.within_subject}
+        run = Run(config, gtab, np.arange(8), np.arange(8, 20), None, None, None,
+                  {"table": {"b0s": 2}, "subjects": subjects})
+        monkeypatch.setattr(report, "load_run", lambda _: run)
+        monkeypatch.setattr(report, "read_cohort", lambda _: cohort)
+        monkeypatch.setattr(report, "shifted_members", lambda root, **_: list(shifted))
+        monkeypatch.setattr(report, "synthesise",
+                            lambda run, subject: np.full((*subject.mask.shape, 12),
+                                                         0.4 * subject.scale, np.float32))
+
+    return files, install
+
+
+def _shell(files):
+    from dwijax.data.subject import load_subject
+
+    gtab = load_subject(files).gtab
+    return gtab[~gtab.b0s_mask]
+
+
+def test_evaluation_of_both_generators(pretend, tmp_path, capsys):
+    files, install = pretend
+    members = [Member(f, None) for f in files]
+    install("phantom", Cohort([], members[:1], members[1:], False), shifted=members[:2])
+    results = report.evaluate(tmp_path, quiet=False)
+    printed = capsys.readouterr().out
+    assert re.search(r"default generator \(2 subjects\), phantom [0-9a-f]{16}", printed)
+    assert "shifted generator (2 subjects)" in printed and "8 + 12 by networks" in printed
+    key = "default generator", "R", direction_synthesis.WITH_TARGETS, "brain", "tensor"
+    assert results.estimate(*key).mean == pytest.approx(1, abs=1e-3)
+    written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert written == {
+        "tables/per_subject.csv", "tables/summary.csv", "tables/comparisons.csv",
+        "tables/report.md", "figures/errors.png", "figures/fa_histograms.png",
+        *(f"figures/{kind}_{generator}_generator.png"
+          for kind in ("directions", "fa") for generator in ("default", "shifted"))}
+    with (tmp_path / "tables" / "per_subject.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["subject"] for row in rows} == {f.name for f in files}
+    assert {row["region"] for row in rows} == set(regions.REGIONS)
+
+
+def test_evaluation_within_one_scan_claims_no_interval(pretend, tmp_path, capsys):
+    files, install = pretend
+    slabs = [Member(files[0], np.array(s)) for s in ([0, 1, 2], [5, 6], [9, 10])]
+    install("hcp", Cohort(*([s] for s in slabs), True))
+    report.evaluate(tmp_path)
+    printed = capsys.readouterr().out
+    assert "WITHIN SUBJECT" in printed and "±" not in printed and "generator" not in printed
+    assert printed.count("(within subject)") == 3
+    with (tmp_path / "tables" / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["note"] for row in rows} == {"within subject"}
+    assert {row["ci95_low"] for row in rows} == {""}
+
+
+def test_only_the_slab_counts(pretend):
+    files, _ = pretend
+    scan, subject = read_scan(Member(files[0], np.array([5, 6])), _shell(files[0]), shell=1000,
+                              axis=2)
+    inside = scan.volume(scan.regions["brain"])
+    assert set(np.nonzero(inside)[2]) == {5, 6}
+    assert inside.sum() == subject.mask[:, :, [5, 6]].sum()
+
+
+def test_test_subjects_seen_in_training_are_refused(pretend, tmp_path):
+    files, install = pretend
+    members = [Member(f, None) for f in files]
+    install("phantom", Cohort([], members[:1], members[1:], False))
+    run = report.load_run("")  # the pretended one
+    run.about["subjects"]["train"].append(files[2].name)
+    with pytest.raises(InputError, match=files[2].name):
+        report.evaluate(tmp_path, quiet=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_table_is_refused(pretend):
+    files, _ = pretend
+    turned = _shell(files[0])
+    turned = GradientTable(turned.bvals, turned.bvecs[::-1])
+    with pytest.raises(InputError, match="from the run's"):
+        read_scan(Member(files[0], None), turned, shell=1000, axis=2)
+
+
+def test_maps_of_a_scan_agree_with_the_phantoms_truth(pretend):
+    """The noise-free reference is the truth folder's FA but for the weights of the fit."""
+    import nibabel as nib
+
+    files, _ = pretend
+    scan, subject = read_scan(Member(files[0], None), _shell(files[0]), shell=1000, axis=2)
+    fa = np.asarray(nib.load(files[0].truth / "fa.nii.gz").dataobj)[subject.mask]
+    assert np.abs(scan.references["noise-free"].fa - fa).mean() < 0.01
