@@ -1,8 +1,5 @@
 """Baselines against signals on which their answers are known."""
 
-from functools import partial
-
-import jax
 import numpy as np
 import pytest
 from dipy.core.geometry import cart2sphere
@@ -132,10 +129,9 @@ def test_tuning_needs_a_subject():
 
 def test_chunks_do_not_show():
     signal = np.tile(tensor_signals(), (60, 1)).astype(np.float32)
-    assert len(signal) % 4096
+    assert len(signal) > 4096 and len(signal) % 4096
     maps = voxelwise.fit_maps([signal[:, :5], signal[:, 5:]], TABLE)
-    whole = jax.jit(partial(dti.fit_tensor, **voxelwise.FIT))(
-        signal, dti.design_matrix(TABLE.bvals, TABLE.bvecs))
-    np.testing.assert_allclose(maps.tensor, whole.tensor, atol=2e-5)
-    np.testing.assert_allclose(maps.md, dti.mean_diffusivity(whole.tensor), atol=2e-5)
     np.testing.assert_allclose(voxelwise.tensor_signal(maps, TABLE), signal, rtol=1e-3)
+    for values in maps:
+        copies = values.reshape(60, VOXELS, -1)
+        np.testing.assert_array_equal(copies, copies[:1].repeat(60, axis=0))

@@ -219,7 +219,7 @@ def test_pictures_are_drawn_as_radiologists_look_at_them(scan):
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantom")
-    simulate(folder, subjects=3, shape=(20, 24, 12), voxel_size=6.0, n_directions=20, b0s=2,
+    simulate(folder, subjects=3, shape=(20, 24, 12), voxel_size=6.0, n_directions=24, b0s=2,
              workers=1, progress=False)
     return folder
 
@@ -228,6 +228,7 @@ def phantom(tmp_path_factory):
 def pretend(monkeypatch, phantom):
     """Lets `evaluate` find a run whose networks are as good as the noise-free signal."""
     files = find_subjects(phantom, "hcp")
+    monkeypatch.setattr(figures, "DPI", 40)
 
     def install(layout, cohort, shifted=()):
         import ml_collections
@@ -239,13 +240,13 @@ def pretend(monkeypatch, phantom):
         gtab = scan.acquired.gtab[2:]
         subjects = {"train": ["other"], "validation": [], "test": [],
                     "within_subject": cohort.within_subject}
-        run = Run(config, gtab, np.arange(8), np.arange(8, 20), None, None, None,
+        run = Run(config, gtab, np.arange(16), np.arange(16, 24), None, None, None,
                   {"table": {"b0s": 2}, "subjects": subjects})
         monkeypatch.setattr(report, "load_run", lambda _: run)
         monkeypatch.setattr(report, "read_cohort", lambda _: cohort)
         monkeypatch.setattr(report, "shifted_members", lambda root, **_: list(shifted))
         monkeypatch.setattr(report, "synthesise",
-                            lambda run, subject: np.full((*subject.mask.shape, 12),
+                            lambda run, subject: np.full((*subject.mask.shape, 8),
                                                          0.4 * subject.scale, np.float32))
 
     return files, install
@@ -265,7 +266,7 @@ def test_evaluation_of_both_generators(pretend, tmp_path, capsys):
     results = report.evaluate(tmp_path, quiet=False)
     printed = capsys.readouterr().out
     assert re.search(r"default generator \(2 subjects\), phantom [0-9a-f]{16}", printed)
-    assert "shifted generator (2 subjects)" in printed and "8 + 12 by networks" in printed
+    assert "shifted generator (2 subjects)" in printed and "16 + 8 by networks" in printed
     key = "default generator", "R", direction_synthesis.WITH_TARGETS, "brain", "tensor"
     assert results.estimate(*key).mean == pytest.approx(1, abs=1e-3)
     written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
@@ -301,6 +302,22 @@ def test_only_the_slab_counts(pretend):
     inside = scan.volume(scan.regions["brain"])
     assert set(np.nonzero(inside)[2]) == {5, 6}
     assert inside.sum() == subject.mask[:, :, [5, 6]].sum()
+
+
+def test_a_bad_subject_leaves_nothing_behind(pretend, tmp_path, monkeypatch):
+    files, install = pretend
+    members = [Member(f, None) for f in files]
+    install("hcp", Cohort([], members[:1], members[1:], False))
+
+    def read(member, *args, **kwargs):
+        if member is members[2]:
+            raise InputError("bvecs", found="a", expected="b", remedy="c")
+        return read_scan(member, *args, **kwargs)
+
+    monkeypatch.setattr(report, "read_scan", read)
+    with pytest.raises(InputError, match="bvecs"):
+        report.evaluate(tmp_path, quiet=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_test_subjects_seen_in_training_are_refused(pretend, tmp_path):

@@ -84,14 +84,18 @@ def fit_tensor(
     if method == "robust":
         weights = weights * inliers(basis, weights, log_signal)
 
+    # A sample raised to a floor pulls the weights over many orders of magnitude, which costs the
+    # normal equations their digits in float32; without a floor the corrections below suffice.
+    refine = floor is not None or relative_floor is not None
     if start == "measured":
-        fit, ok = weighted_least_squares(basis, weights * jnp.exp(2 * log_signal), log_signal)
+        first_weights = weights * jnp.exp(2 * log_signal)
+        fit, ok = weighted_least_squares(basis, first_weights, log_signal, refine)
     elif reweightings:
         fit = project(basis, _filled(log_signal, weights, design))
     else:
-        fit, ok = weighted_least_squares(basis, weights, log_signal)
+        fit, ok = weighted_least_squares(basis, weights, log_signal, refine)
     for _ in range(reweightings):
-        fit, ok = _reweighted(basis, weights, log_signal, fit)
+        fit, ok = _reweighted(basis, weights, log_signal, fit, refine)
 
     beta = _back_substitute(triangle, fit)
     tensor = jnp.where(ok[..., None], jnp.stack(beta[:6], axis=-1), jnp.zeros((), signal.dtype))
@@ -102,7 +106,7 @@ def fit_tensor(
 
 
 def samples_that_count(signal):
-    """Which samples a fit without a floor uses, bool ``[..., M]``, and the largest, ``[..., 1]``."""
+    """Samples a fit without a floor uses, bool ``[..., M]``, and the largest one ``[..., 1]``."""
     tiny = jnp.finfo(signal.dtype).tiny
     finite = jnp.isfinite(signal)
     largest = jnp.where(finite, signal, jnp.zeros_like(signal)).max(-1, keepdims=True)
@@ -138,7 +142,7 @@ def _filled(log_signal, weights, design):
     return jnp.where(present, log_signal, log_s0[..., None] - decay)
 
 
-def _reweighted(basis, weights, log_signal, fit):
+def _reweighted(basis, weights, log_signal, fit, refine):
     """One weighted fit, the weights multiplied by the squared prediction of the fit before.
 
     What is solved for is the correction to the fit before. That is the same minimum, and it spares
@@ -148,7 +152,7 @@ def _reweighted(basis, weights, log_signal, fit):
     # The largest sample is 1; a start that floored samples have thrown off may predict anything.
     weights = weights * jnp.exp(2 * jnp.clip(prediction, -_LARGEST_LOG, _LARGEST_LOG))
     residual = log_signal - lax.stop_gradient(prediction)
-    correction, ok = weighted_least_squares(basis, weights, residual)
+    correction, ok = weighted_least_squares(basis, weights, residual, refine)
     return lax.stop_gradient(fit) + correction, ok
 
 

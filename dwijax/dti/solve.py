@@ -79,7 +79,7 @@ def cholesky_solve(factor, rhs):
     return jnp.stack(x)
 
 
-def weighted_least_squares(basis, weights, residual):
+def weighted_least_squares(basis, weights, residual, refine=False):
     """``argmin_γ Σ w (residual - basis γ)²`` per voxel, differentiable to any order.
 
     The derivative is that of the solution of the normal equations (implicit differentiation): the
@@ -89,6 +89,7 @@ def weighted_least_squares(basis, weights, residual):
       basis: ``[M, n]``.
       weights: ``[..., M]``, not negative.
       residual: ``[..., M]``.
+      refine: solve once more for what float32 left over (Björck 1987, corrected normal equations).
 
     Returns:
       ``(γ [n, ...], ok [...])``; where the normal matrix is singular to rounding ``ok`` is False,
@@ -107,6 +108,8 @@ def weighted_least_squares(basis, weights, residual):
     def gradient_of(residual):
         return jnp.where(ok, project(basis, weights * residual), jnp.zeros((), residual.dtype))
 
+    if not refine:
+        return lax.custom_linear_solve(normal, gradient_of(residual), solve, symmetric=True), ok
     first = lax.stop_gradient(solve(None, gradient_of(residual)))
-    rest = gradient_of(residual - expand(lax.stop_gradient(basis), first))
+    rest = gradient_of(residual - expand(basis, first))
     return first + lax.custom_linear_solve(normal, rest, solve, symmetric=True), ok

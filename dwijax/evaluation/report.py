@@ -56,9 +56,9 @@ def evaluate(workdir, *, quiet=False):
                    axis=run.config.data.axis)
     split = Split(run.inputs, run.targets, run.gtab[run.targets])
     tuning = cohort.validation[:TUNING_SUBJECTS]
-    pictures, axis = Path(workdir) / "figures", run.config.data.axis
+    axis = run.config.data.axis
     total = len(tuning) + sum(len(g.members) for g in groups)
-    records, facts, histograms = [], {}, plots.Histograms()
+    records, facts, first, histograms = [], {}, {}, plots.Histograms()
     with tqdm(total=total, desc="evaluating", unit="subject", disable=quiet or None,
               leave=False) as progress:
 
@@ -74,25 +74,28 @@ def evaluate(workdir, *, quiet=False):
         interpolators = [*baselines.tune(cases()), baselines.tensor()]
         labels = summary.labels(split, interpolators)
         for group in groups:
-            for member, (scan, networks) in _ahead(synthesised, group.members):
+            for scan, networks in _ahead(synthesised, group.members):
                 view = figures.middle_slice(scan, axis)
                 judged = direction_synthesis.judge(
                     scan, split, networks, interpolators, view.voxels)
                 records += [Record(group.name, scan.name, *row) for row in judged.rows]
                 histograms.add(group.name, scan, judged.maps)
-                if member is group.members[0]:
-                    title, slug = f"{group.name}, {scan.name}", group.name.replace(" ", "_")
-                    figures.draw_directions(
-                        pictures / f"directions_{slug}.png", view, scan, split, judged.shown,
-                        interpolators[0], f"Synthetic DWIs: {title}")
-                    figures.draw_fa(pictures / f"fa_{slug}.png", view, scan, judged.maps,
-                                    labels.maps, f"FA: {title}")
+                first.setdefault(group.name, (view, scan, judged))
                 facts.setdefault(group.name, []).append(
                     (scan.name, scan.sigma, scan.sigma_source, scan.regions_source, scan.angle))
                 progress.update()
     within = cohort.within_subject
     results = Results(records, between_subjects=not within)
     note = "within subject" if within else ""
+    pictures = Path(workdir) / "figures"
+    # From here on nothing can be wrong with the data: files appear all or none.
+    for name, (view, scan, judged) in first.items():
+        title, slug = f"{name}, {scan.name}", name.replace(" ", "_")
+        figures.draw_directions(
+            pictures / f"directions_{slug}.png", view, scan, split, judged.shown,
+            interpolators[0], f"Synthetic DWIs: {title}")
+        figures.draw_fa(pictures / f"fa_{slug}.png", view, scan, judged.maps, labels.maps,
+                        f"FA: {title}")
     histograms.draw(pictures / "fa_histograms.png", labels.maps,
                     f"FA by tissue, share of voxels{f' ({note})' if note else ''}")
     plots.draw_errors(pictures / "errors.png", results, [g.name for g in groups], labels,
@@ -110,13 +113,13 @@ def evaluate(workdir, *, quiet=False):
 
 
 def _ahead(function, items):
-    """Yields ``(item, function(item))``, the next one in the making while one is looked at."""
+    """Yields ``function(item)``, the next one in the making while one is looked at."""
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(function, items[0])
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for following in [*items[1:], None]:
             result = pending.result()
             pending = following and pool.submit(function, following)
-            yield item, result
+            yield result
 
 
 def _groups(run, cohort):

@@ -1,13 +1,13 @@
 """File names, frames and element orders of the tools whose maps ours may stand beside.
 
-========= ====================================== ======================= =======================
-naming    files                                  vectors and tensor in   tensor elements
-========= ====================================== ======================= =======================
-dwijax    ``fa.nii.gz``                          scanner, RAS+ mm        xx xy yy xz yz zz
-mrtrix    ``fa.nii.gz``, ``adc``, ``dt``, ``b0`` scanner, RAS+ mm        xx yy zz xy xz yz
-fsl       ``dti_FA.nii.gz``, ``dti_MO``          FSL's image space       xx xy xz yy yz zz
-bids      ``SOURCE_model-tensor_param-fa_dwimap``  scanner, RAS+ mm      xx xy yy xz yz zz
-========= ====================================== ======================= =======================
+======= ====================================== ==================== =================
+naming  files                                  vectors and tensor   tensor elements
+======= ====================================== ==================== =================
+dwijax  ``fa.nii.gz``, ``tensor``              scanner, RAS+ mm     xx xy yy xz yz zz
+mrtrix  ``fa.nii.gz``, ``adc``, ``dt``         scanner, RAS+ mm     xx yy zz xy xz yz
+fsl     ``dti_FA.nii.gz``, ``dti_tensor``      FSL's image space    xx xy xz yy yz zz
+bids    ``SUB_model-tensor_param-fa_dwimap``   scanner, RAS+ mm     xx xy yy xz yz zz
+======= ====================================== ==================== =================
 
 Diffusivities are in mm²/s under every naming; colours are red left-right, green
 posterior-anterior, blue inferior-superior of the scanner under every naming.

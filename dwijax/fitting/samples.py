@@ -5,6 +5,7 @@ voxel. So the masked voxels are kept, as rows of volumes: in memory while they a
 in a file that has no name and is gone with the process.
 """
 
+import contextlib
 import os
 import tempfile
 import zlib
@@ -34,22 +35,25 @@ class Samples:
         if 4 * volumes * voxels <= _IN_MEMORY:
             self._rows = np.empty(self.shape, np.float32)
         else:
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+            with _room(folder):
+                self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+            self._folder = folder
 
     def put(self, m, row):
         """Stores volume ``m``, ``[V]``."""
         if self._rows is not None:
             self._rows[m] = row
         else:
-            self._file.seek(4 * m * self.shape[1])
-            self._file.write(np.ascontiguousarray(row, np.float32))
+            with _room(self._folder):
+                self._file.seek(4 * m * self.shape[1])
+                self._file.write(np.ascontiguousarray(row, np.float32))
+                self._file.flush()
 
     def chunk(self, start, stop):
         """Voxels ``start`` to ``stop`` of all volumes, ``[M, stop - start]``."""
         if self._rows is not None:
             return self._rows[:, start:stop]
         out = np.empty((self.shape[0], stop - start), np.float32)
-        self._file.flush()
         for m, row in enumerate(out):
             os.preadv(self._file.fileno(), [row], 4 * (m * self.shape[1] + start))
         return out
@@ -59,7 +63,6 @@ class Samples:
         if self._rows is not None:
             return self._rows[m]
         row = np.empty(self.shape[1], np.float32)
-        self._file.flush()
         os.preadv(self._file.fileno(), [row], 4 * m * self.shape[1])
         return row
 
@@ -67,6 +70,19 @@ class Samples:
         self._rows = None
         if self._file is not None:
             self._file.close()
+
+
+@contextlib.contextmanager
+def _room(folder):
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            folder,
+            found=f"no temporary file can be written ({error.strerror or error})",
+            expected="room for the masked voxels of all volumes, 4 bytes each",
+            remedy="choose another output or free some space",
+        ) from error
 
 
 def read_samples(image, index, volumes, folder, progress=iter):

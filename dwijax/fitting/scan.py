@@ -10,6 +10,7 @@ import numpy as np
 
 from dwijax import __version__
 from dwijax.dti.elements import ELEMENTS, MM2_PER_S, to_order
+from dwijax.errors import InputError
 from dwijax.fitting import naming as names
 from dwijax.fitting.maps import MAPS, ChunkFit
 from dwijax.fitting.samples import read_samples
@@ -57,23 +58,27 @@ def fit_scan(
         grad_dev=grad_dev is not None,
         voxels=len(index),
     )
-    files = {name: out / file for name, file in names.file_names(naming, maps, image.get_filename()
-                                                                 ).items()}
-    out.mkdir(parents=True, exist_ok=True)
+    source = image.get_filename()
+    files = names.file_names(naming, maps, source)
+    if out.exists() and not out.is_dir():
+        raise InputError(out, found="a file", expected="a folder for the maps",
+                         remedy="choose another output")
+    spool = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
     with contextlib.ExitStack() as stack:
         compiled = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.compiled)
         samples = read_samples(
-            image, index, volumes, out,
+            image, index, volumes, spool,
             lambda rows: progress(rows, int(volumes[-1]) + 1, "read volumes"))
         stack.callback(samples.close)
         deviations = None
         if grad_dev is not None:
-            deviations = read_samples(grad_dev, index, np.arange(9), out)
+            deviations = read_samples(grad_dev, index, np.arange(9), spool)
             stack.callback(deviations.close)
         fitted = _fit_chunks(plan, compiled.result(), samples, deviations, progress)
         summary = _summary(plan, fitted, naming, gtab, volumes, facts or {})
-        targets = {name: stack.enter_context(whole(path)) for name, path in files.items()}
-        sidecar = stack.enter_context(whole(out / names.summary_name(naming, image.get_filename())))
+        targets = {
+            name: stack.enter_context(whole(out / file)) for name, file in files.items()}
+        sidecar = stack.enter_context(whole(out / names.summary_name(naming, source)))
         sidecar.write_text(json.dumps(summary, indent=2) + "\n")
         writers = stack.enter_context(ThreadPoolExecutor(2))
         jobs = []

@@ -11,13 +11,22 @@ import numpy as np
 from dwijax import dti
 from dwijax.interpolation import sh_interpolation
 
+# Least signal that a logarithm is taken of, as a fraction of the subject's scale: about the
+# Rician floor at SNR 50, below which a magnitude says nothing about diffusion.
+FLOOR = 0.02
+
 
 def linear(weights, x):
     """A fixed linear combination of the input channels."""
     return jnp.einsum("nhwc,c->nhw", x, weights)[..., None]
 
 
-def build(name, gtab, inputs, targets, *, order=4, weight=0.006):
+def exponential(weights, x):
+    """The exponential of a linear combination of the channels' logarithms."""
+    return jnp.exp(linear(weights, jnp.log(jnp.maximum(x, FLOOR))))
+
+
+def build(name, gtab, inputs, targets, *, order=2, weight=0.003, log=True):
     """The reference of every network of a direction stack.
 
     Args:
@@ -25,7 +34,9 @@ def build(name, gtab, inputs, targets, *, order=4, weight=0.006):
         harmonics) or ``tensor`` (fit of b0 and inputs, signal predicted by it).
       gtab: table of the shell's directions, ``[n]``, without b0s.
       inputs: positions of the inputs in it, ``[q]``. targets: of the targets, ``[K]``.
-      order, weight: of the spherical harmonics.
+      order, weight: of the spherical harmonics. log: expand ln S instead of S. Diffusion
+        profiles are smoother in the logarithm: a tensor is exactly of order 2 there and is not
+        at any order in S.
 
     Returns:
       ``(reference, weights)``; channel 0 of ``x`` is the mean b0.
@@ -51,6 +62,8 @@ def build(name, gtab, inputs, targets, *, order=4, weight=0.006):
     elif name == "sh":
         combination[:, 1:] = sh_interpolation(
             gtab.bvecs[inputs], gtab.bvecs[targets], order=order, weight=weight)
+        if log:
+            return exponential, jnp.asarray(combination)
     elif name != "none":
         raise ValueError(f"unknown reference {name!r}; known: none, mean, sh, tensor")
     return linear, jnp.asarray(combination)

@@ -61,6 +61,7 @@ def build_task(config, gtab, b0s):
     return tasks.direction_synthesis(
         gtab, b0s, inputs, np.arange(len(inputs), len(gtab)), residual=config.model.residual,
         sh_order=config.model.sh_order, sh_weight=config.model.sh_weight,
+        sh_log=config.model.sh_log,
         fa_weight=config.loss.fa_weight)
 
 

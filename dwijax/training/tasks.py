@@ -35,8 +35,8 @@ class Task(NamedTuple):
     coupled: Callable | None
 
 
-def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=4, sh_weight=0.006,
-                        fa_weight=0.0):
+def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2, sh_weight=0.003,
+                        sh_log=True, fa_weight=0.0):
     """He et al. 2020: each network synthesises one more DWI from b0 and the input DWIs.
 
     Args:
@@ -44,7 +44,7 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=4
       b0s: number of b0 volumes behind the mean b0 (its weight in the FA loss).
       inputs: positions of the inputs among the n directions, ``[q]``.
       targets: positions of the targets, ``[K]``.
-      residual: name of the reference. sh_order, sh_weight: of its spherical harmonics.
+      residual: name of the reference. sh_order, sh_weight, sh_log: of its spherical harmonics.
       fa_weight: weight of the FA loss relative to the squared error of the DWIs; 0 without.
 
     Raises:
@@ -54,7 +54,7 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=4
     if np.intersect1d(inputs, targets).size:
         raise ValueError("a direction cannot be both input and target")
     reference, weights = references.build(
-        residual, gtab, inputs, targets, order=sh_order, weight=sh_weight)
+        residual, gtab, inputs, targets, order=sh_order, weight=sh_weight, log=sh_log)
 
     def see(b0, dwi):
         return jnp.concatenate([b0, dwi[..., inputs]], axis=-1)
