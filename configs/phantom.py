@@ -62,8 +62,8 @@ def get_config(variant=""):
     config.model.activation = "relu"
     config.model.residual = "sh"        # none (He et al.), mean, sh, tensor
     config.model.sh_order = 2
-    config.model.sh_weight = 0.003      # Laplace-Beltrami
-    config.model.sh_log = True          # expand ln S, not S
+    config.model.sh_weight = 0.001      # Laplace-Beltrami
+    config.model.sh_log = True          # expand ln S, weighted, not S
     config.model.whiten = True          # input channels, by the training inputs' covariance
     config.model.output_scale = 0.1     # a residual is about a tenth of the signal
     config.model.zero_output = True     # start at the reference
@@ -73,7 +73,7 @@ def get_config(variant=""):
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adamw"     # adamw (warm-up, cosine), sgd (rate / (1 + decay·step))
-    config.optimizer.learning_rate = 2e-3
+    config.optimizer.learning_rate = 3e-3
     config.optimizer.decay = 0.0
     config.optimizer.momentum = 0.0
     config.optimizer.weight_decay = 1e-4
@@ -81,10 +81,10 @@ def get_config(variant=""):
 
     config.batch = 4                    # slices in a batch
     config.patch = 32                   # side of the random crops; 0: whole slices
-    config.steps = 800
+    config.steps = 1300
     config.log_every = 20
-    config.validate_every = 200
-    config.checkpoint_every = 200
+    config.validate_every = 260
+    config.checkpoint_every = 260
 
     if variant not in VARIANTS:
         raise ValueError(f"no variant {variant!r}; there are {', '.join(filter(None, VARIANTS))}")

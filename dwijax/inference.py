@@ -14,7 +14,7 @@ from dwijax.training import loop, settings
 from dwijax.training.tasks import Task
 
 # Slices of a volume that go through the stack at once.
-BATCH = 8
+BATCH = 4
 
 
 class Run(NamedTuple):
@@ -67,7 +67,7 @@ def synthesise(run, subject, *, quiet=True):
     b0, dwi, _ = cut(subject, filled, axis=axis, size=size, directions=run.inputs)
     out = np.zeros((shape[axis], *plane, len(run.targets)), np.float32)
     starts = range(0, len(filled), BATCH)
-    for start in tqdm(starts, disable=quiet or None, leave=False, unit="batch", desc="synthesising"):
+    for start in tqdm(starts, disable=quiet or None, leave=False, desc="synthesising"):
         part = slice(start, start + BATCH)
         x = np.concatenate([b0[part], dwi[part]], axis=-1)
         short = BATCH - len(x)  # the last batch is filled up: one shape, one compilation

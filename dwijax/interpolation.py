@@ -19,14 +19,18 @@ def sh_interpolation(bvecs_from, bvecs_to, *, order=4, weight=0.006):
     Returns:
       ``[K, q]`` float64; rows sum to 1 to rounding where ``weight`` leaves l = 0 free.
     """
-    b_from, degrees = _basis(bvecs_from, order)
-    b_to, _ = _basis(bvecs_to, order)
+    b_from, degrees = sh_basis(bvecs_from, order)
+    b_to, _ = sh_basis(bvecs_to, order)
     laplace_beltrami = np.diag((degrees * (degrees + 1.0)) ** 2)
     normal = b_from.T @ b_from + weight * laplace_beltrami
     return b_to @ np.linalg.solve(normal, b_from.T)
 
 
-def _basis(bvecs, order):
+def sh_basis(bvecs, order):
+    """``(B [n, c], degrees [c])``: even spherical harmonics at unit directions ``[n, 3]``.
+
+    The real basis of Descoteaux et al. 2007 as dipy has it (``real_sh_descoteaux``).
+    """
     from dipy.core.geometry import cart2sphere
     from dipy.reconst.shm import real_sh_descoteaux
 

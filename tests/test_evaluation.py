@@ -241,7 +241,7 @@ def pretend(monkeypatch, phantom):
         subjects = {"train": ["other"], "validation": [], "test": [],
                     "within_subject": cohort.within_subject}
         run = Run(config, gtab, np.arange(16), np.arange(16, 24), None, None, None,
-                  {"table": {"b0s": 2}, "subjects": subjects})
+                  {"table": {"b0s": 2}, "subjects": subjects | {"origin": ""}})
         monkeypatch.setattr(report, "load_run", lambda _: run)
         monkeypatch.setattr(report, "read_cohort", lambda _: cohort)
         monkeypatch.setattr(report, "shifted_members", lambda root, **_: list(shifted))

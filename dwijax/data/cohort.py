@@ -19,12 +19,17 @@ class Member(NamedTuple):
 
 
 class Cohort(NamedTuple):
-    """Disjoint lists of :class:`Member`; ``within_subject`` where one scan was cut in slabs."""
+    """Disjoint lists of :class:`Member`.
+
+    ``within_subject`` where one scan was cut in slabs; ``origin`` tells where the subjects are
+    from: for phantoms, with the hash of their settings.
+    """
 
     train: list
     validation: list
     test: list
     within_subject: bool
+    origin: str = ""
 
 
 def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=False):
@@ -50,10 +55,11 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
     if within_subject:
         filled = np.flatnonzero(_filled_slices(load_subject(found[0], shell=shell).mask, axis))
         slabs = slab_split(int(filled[-1] - filled[0] + 1), fractions)
-        return Cohort(*([Member(found[0], filled[0] + np.asarray(s))] for s in slabs), True)
+        return Cohort(*([Member(found[0], filled[0] + np.asarray(s))] for s in slabs), True,
+                      str(root))
     parts = subject_split([f.name for f in found], fractions, seed=seed)
     by_name = {f.name: f for f in found}
-    return Cohort(*([Member(by_name[n], None) for n in names] for names in parts), False)
+    return Cohort(*([Member(by_name[n], None) for n in names] for names in parts), False, str(root))
 
 
 def load_slices(members, *, shell, axis, multiple, patch, size=None, progress=iter):

@@ -1,5 +1,6 @@
 """Cohorts of simulated subjects, made where they are not there yet."""
 
+import json
 from pathlib import Path
 
 from dwijax.data.cohort import Cohort, Member
@@ -24,7 +25,8 @@ def simulated_cohort(root, *, subjects, progress=True, **options):
     options.pop("shifted_subjects", None)
     members = _members(root, "default", train + validation + test, progress, **options)
     return Cohort(members[:train], members[train:train + validation],
-                  members[train + validation:], within_subject=False)
+                  members[train + validation:], within_subject=False,
+                  origin=origin(members))
 
 
 def shifted_members(root, *, shifted_subjects, progress=True, **options):
@@ -32,6 +34,12 @@ def shifted_members(root, *, shifted_subjects, progress=True, **options):
     options.pop("subjects", None)
     options.pop("snr", None)  # drawn per subject
     return _members(root, "shifted", shifted_subjects, progress, **options)
+
+
+def origin(members):
+    """The record that the simulation left beside its subjects, in words."""
+    record = members[0].files.truth.parent.parent / "phantom.json"
+    return f"phantom {json.loads(record.read_text())['hash']}"
 
 
 def _members(root, generator, count, progress, *, shape, voxel_size, directions, seed, snr=None):

@@ -1,6 +1,5 @@
 """``evaluate(workdir)``: a trained run judged on its test subjects."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax import baselines
-from dwijax.data.simulated import shifted_members
+from dwijax.data.simulated import origin, shifted_members
 from dwijax.errors import InputError
 from dwijax.evaluation import direction_synthesis, figures, plots, summary
 from dwijax.evaluation.direction_synthesis import Split
@@ -128,18 +127,18 @@ def _groups(run, cohort):
         name = "within subject" if cohort.within_subject else "test subjects"
         return [Group(name, str(config.data.root), cohort.test)]
     shifted = shifted_members(config.data.root, **config.phantom)
-    return [Group(f"{generator} generator", _phantom(members), members)
+    return [Group(f"{generator} generator", origin(members), members)
             for generator, members in (("default", cohort.test), ("shifted", shifted)) if members]
-
-
-def _phantom(members):
-    """The record that the simulation left beside its subjects, in words."""
-    record = members[0].files.truth.parent.parent / "phantom.json"
-    return f"phantom {json.loads(record.read_text())['hash']}"
 
 
 def _check_cohort(run, cohort, workdir):
     """There is something to tune on and to judge, and the run has seen none of it."""
+    trained_on = run.about["subjects"]["origin"]
+    if cohort.origin != trained_on:
+        raise InputError(
+            Path(workdir) / "config.json", found=f"a run on {trained_on}",
+            expected=f"one on what is there now, {cohort.origin}",
+            remedy="train again: the simulation has changed")
     for part in ("validation", "test"):
         if not getattr(cohort, part):
             raise InputError(

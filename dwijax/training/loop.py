@@ -75,7 +75,8 @@ def train_and_evaluate(config, workdir, *, quiet=False):
     about = run.describe(
         plain, gtab, b0s, scales, statistics,
         {name: [m.files.name for m in getattr(members, name)]
-         for name in ("train", "validation", "test")} | {"within_subject": members.within_subject})
+         for name in ("train", "validation", "test")}
+        | {"within_subject": members.within_subject, "origin": members.origin})
     run.write(workdir, about)
     state = jax.jit(partial(init_state, network, optimizer))(settings.build_keys(config, task))
     state = checkpoint.restore(workdir, state) or state

@@ -35,7 +35,7 @@ class Task(NamedTuple):
     coupled: Callable | None
 
 
-def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2, sh_weight=0.003,
+def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2, sh_weight=0.001,
                         sh_log=True, fa_weight=0.0):
     """He et al. 2020: each network synthesises one more DWI from b0 and the input DWIs.
 
