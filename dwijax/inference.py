@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from dwijax.data.slices import cut, padded_size
+from dwijax.data.volumes import pad_to
 from dwijax.gradients import GradientTable
 from dwijax.training import loop, settings
 from dwijax.training.tasks import Task
@@ -73,7 +74,7 @@ def synthesise(run, subject, *, quiet=True):
         short = BATCH - len(x)  # the last batch is filled up: one shape, one compilation
         x = jnp.asarray(np.pad(x, [(0, short), (0, 0), (0, 0), (0, 0)]))
         y = np.asarray(run.predict(run.params, x))[..., 0]
-        y = np.moveaxis(y, 0, -1)[: BATCH - short, : plane[0], : plane[1]]
-        out[filled[part]] = y
+        y = np.moveaxis(y, 0, -1)[: BATCH - short]
+        out[filled[part]] = pad_to(y, plane, axes=(1, 2))
     # The magnitude of a signal is not negative; the networks do not know.
     return np.moveaxis(np.maximum(out, 0) * np.float32(subject.scale), 0, axis)

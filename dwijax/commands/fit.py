@@ -22,6 +22,9 @@ def add_arguments(parser):
                         "(default), reweighted, or reweighted without outliers (REKINDLE)")
     parser.add_argument("--reweightings", type=int, metavar="N",
                         help="refits with new weights (default: wls 1, iwls and robust 2)")
+    parser.add_argument("--floor", type=float, metavar="SIGNAL",
+                        help="raise smaller samples to this, as dipy does with 1e-4 (default: "
+                        "leave samples near 0 out of the fit)")
     parser.add_argument("--positive", action="store_true",
                         help="raise negative eigenvalues to 1e-9 mm²/s")
     parser.add_argument("--maps", nargs="+", metavar="MAP", help=_MAPS)
@@ -53,6 +56,9 @@ def run(args):
     if args.reweightings is not None and args.reweightings < 0:
         raise InputError("--reweightings", found=args.reweightings, expected="0 or more",
                          remedy="choose another number")
+    if args.floor is not None and not 0 < args.floor < float("inf"):
+        raise InputError("--floor", found=args.floor, expected="a signal above 0",
+                         remedy="choose another value or leave it out")
     synthetic = _synthetic(args.dwi, len(gtab))
     if args.measured_only and synthetic is None:
         raise InputError(
@@ -92,6 +98,8 @@ def run(args):
     options = {"method": args.method}
     if args.reweightings is not None:
         options["reweightings"] = args.reweightings
+    if args.floor is not None:
+        options["floor"] = args.floor
     if args.positive:
         options["min_diffusivity"] = 1e-6
     summary = fit_scan(
@@ -104,7 +112,7 @@ def run(args):
             f"{args.out}: {len(maps)} maps of {summary['voxels']} voxels from {len(volumes)} "
             f"volumes, condition number {condition:.1f}; {summary['voxels_without_tensor']} voxels "
             f"without a tensor (0 in all maps), {summary['voxels_with_samples_left_out']} with "
-            "samples near 0 (left out of the fit), "
+            f"samples near 0 ({'left out' if args.floor is None else 'raised to the floor'}), "
             f"{summary['voxels_with_negative_eigenvalue']} with a negative eigenvalue"
         )
 

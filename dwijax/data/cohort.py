@@ -54,9 +54,11 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
                    "substitute for other subjects")
     if within_subject:
         filled = np.flatnonzero(_filled_slices(load_subject(found[0], shell=shell).mask, axis))
-        slabs = slab_split(int(filled[-1] - filled[0] + 1), fractions)
-        return Cohort(*([Member(found[0], filled[0] + np.asarray(s))] for s in slabs), True,
-                      str(root))
+        # From the bottom: validation, test (in an axial head: basal ganglia), training.
+        train, validation, test = fractions
+        slabs = slab_split(int(filled[-1] - filled[0] + 1), (validation, test, train))
+        members = [[Member(found[0], filled[0] + np.asarray(slab))] for slab in slabs]
+        return Cohort(members[2], members[0], members[1], True, str(root))
     parts = subject_split([f.name for f in found], fractions, seed=seed)
     by_name = {f.name: f for f in found}
     return Cohort(*([Member(by_name[n], None) for n in names] for names in parts), False, str(root))

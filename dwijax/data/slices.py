@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dwijax.data.volumes import pad_to
+
 
 class Slices(NamedTuple):
     """Slices of many subjects, in units of each subject's own scale.
@@ -34,7 +36,7 @@ def cut(subject, positions, *, axis=2, size=None, directions=None):
       subject: a :class:`dwijax.data.subject.Subject`, volumes b0s first, canonical axes.
       positions: slice numbers along ``axis``, ``[S]``.
       axis: 0 sagittal, 1 coronal, 2 axial (canonical axes).
-      size: ``(H, W)`` to zero-pad to, at the end of both axes; default: as they are.
+      size: ``(H, W)`` to zero-pad to around the centre; default: as they are.
       directions: positions in the shell of those wanted, ``[n]``; default: all.
 
     Returns:
@@ -47,9 +49,7 @@ def cut(subject, positions, *, axis=2, size=None, directions=None):
 
     def take(volume):
         slices = np.moveaxis(np.take(volume, positions, axis), axis, 0)
-        height, width = size or slices.shape[1:3]
-        pad = [(0, 0), (0, height - slices.shape[1]), (0, width - slices.shape[2])]
-        return np.pad(slices, pad + [(0, 0)] * (slices.ndim - 3))
+        return pad_to(slices, size or slices.shape[1:3], axes=(1, 2))
 
     scale = np.float32(subject.scale)
     b0 = take(subject.b0)[..., None].astype(np.float32) / scale

@@ -48,3 +48,9 @@ def test_phantom(tmp_path):
 def test_real_scans(shared_data, name):
     # The other methods are in the table that ``python -m tests.dti.parity`` prints.
     check(parity.scan(shared_data / name, every=25), LIVE, {"wls", "WLS", "(default)"})
+
+
+def test_the_table_tells_other_weights_apart(monkeypatch):
+    monkeypatch.setitem(parity.MRTRIX, "(default)", {"method": "wls"})
+    table = list(parity.rows(parity.small_64d(), False, {"(default)"}))
+    assert all(value["fa64"] > 1e-3 for *_, value in table)
