@@ -54,7 +54,7 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
                    "substitute for other subjects")
     if within_subject:
         filled = np.flatnonzero(_filled_slices(load_subject(found[0], shell=shell).mask, axis))
-        # From the bottom: validation, test (in an axial head: basal ganglia), training.
+        # From the bottom: validation, test, training. The top of a head is the easiest to predict.
         train, validation, test = fractions
         slabs = slab_split(int(filled[-1] - filled[0] + 1), (validation, test, train))
         members = [[Member(found[0], filled[0] + np.asarray(slab))] for slab in slabs]
