@@ -1,5 +1,7 @@
 """The one exception that a user's input can cause."""
 
+from functools import partial
+
 
 class InputError(Exception):
     """A fault in what the user gave, told in one line.
@@ -17,3 +19,7 @@ class InputError(Exception):
         self.where, self.found, self.expected, self.remedy = where, found, expected, remedy
         text = f"{where}: found {found}; expected {expected}; {remedy}"
         super().__init__(" ".join(text.split()))
+
+    def __reduce__(self):  # worker processes hand it to their parent
+        parts = {"found": self.found, "expected": self.expected, "remedy": self.remedy}
+        return partial(type(self), **parts), (self.where,)

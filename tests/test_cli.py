@@ -126,3 +126,12 @@ def test_faults_of_ours_keep_their_traceback(one_command):
     one_command(raising(ZeroDivisionError("ours")))
     with pytest.raises(ZeroDivisionError):
         cli.main(["try", "3"])
+
+
+def test_input_error_survives_a_worker_process():
+    import copy
+    import multiprocessing.reduction as reduction
+
+    error = InputError("a file", found="x", expected="y", remedy="do z")
+    assert str(copy.copy(error)) == str(error)
+    assert b"a file" in reduction.ForkingPickler.dumps(error).tobytes()
