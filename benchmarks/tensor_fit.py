@@ -28,7 +28,7 @@ from dwijax import dti
 from dwijax.dti.elements import MM2_PER_S, MRTRIX_ORDER, from_matrix, from_order
 from dwijax.gradients import GradientTable, direction_set, write_gradients
 
-TILE = 4096
+TILE = 20_000  # voxels at a time: enough for two cores to share, few enough for their caches
 
 
 def simulated(voxels, volumes, seed=0):
