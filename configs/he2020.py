@@ -3,7 +3,7 @@
     python train.py --config=configs/he2020.py --config.data.root=/data/hcp --workdir=runs/he2020
 
 ``[stated]`` is in the abstract; ``[cited]`` is in the U-Net paper it cites (Ronneberger et al.
-2015); ``[chosen]`` was not stated and is chosen here. The whole schedule is about 3.8e18 FLOP.
+2015); ``[chosen]`` was not stated and is chosen here.
 Published: RMSE of FA 0.03 against 64 GTFA and 0.04
 against 32 GTFA, RMSE of the 60 outputs 0.048 ± 0.0034 (their Table 1).
 """

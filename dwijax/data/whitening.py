@@ -15,8 +15,8 @@ class Whitening(NamedTuple):
 def whitening(inputs, mask, *, every=4):
     """Statistics of the channels that the networks see.
 
-    DWIs of one shell are nearly collinear: nine tenths of their variance is one common
-    direction. Gradient descent crawls along the others, which hold what tells one diffusion
+    DWIs of one shell are nearly collinear: a few combinations, the mean above all, hold most of
+    their variance. Gradient descent crawls along the others, which hold what tells one diffusion
     direction from the next; on whitened channels it does not. The symmetric square root
     (ZCA) is taken because it does not depend on the arbitrary signs of eigenvectors.
 

@@ -1,7 +1,7 @@
 """A 2-D convolution that stays fast when many networks are stacked with ``jax.vmap``.
 
-``jax.vmap`` over kernels turns a convolution into a *grouped* convolution, which XLA's CPU
-backend runs at about 1 % of the machine's peak; differentiating inside a loop instead leaves
+``jax.vmap`` over kernels turns a convolution into a *grouped* convolution, for which XLA's
+CPU backend has no fast kernel; differentiating inside a loop instead leaves
 transposed convolutions that it does not simplify. Here the three convolutions of a training step
 (output, gradient of the input, gradient of the kernel) are each given their own batching rule,
 and the whole its own reverse-mode rule. The network never knows that it is stacked: it hands
