@@ -84,7 +84,8 @@ def saving(folder, about, *, keep, say=warn):
             try:
                 with context:
                     response = ocp.save_checkpointables_async(
-                        path, trees, custom_metadata={"about": about}, overwrite=True)
+                        path, trees, overwrite=True,
+                        custom_metadata={"about": about, "shapes": _shapes(trees)})
             except (OSError, ValueError) as error:
                 last = writer.submit(failed, error, path)
             else:
@@ -132,16 +133,11 @@ def restore(folder, like, *, networks=None, say=warn):
     if step < 0:
         return None
     path = (Path(folder) / "checkpoints" / f"{step:08d}").absolute()
+    _check_shapes(path, like)
     abstract = jax.tree.map(_on_device if networks is None else _on_host, like)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # orbax notes that the shardings are ours
-            trees = ocp.load_checkpointables(path, abstract)
-    except (KeyError, OSError, TypeError, ValueError) as error:
-        raise InputError(
-            path, found=f"a whole checkpoint that does not fit ({_reason(error)})",
-            expected="arrays of this config's networks",
-            remedy="use the code and config it was trained with, or another --workdir") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # orbax notes that the shardings are ours
+        trees = ocp.load_checkpointables(path, abstract)
     if networks is None:
         return trees
     return jax.tree.map(lambda leaf: jax.numpy.asarray(leaf[np.asarray(networks)]), trees)
@@ -209,6 +205,26 @@ def _prune(root, newest, keep):
                         if p.name.isdigit() and p <= newest and (p / SUMS).is_file())
     for path in set(_ours(root)) - set(whole_ones[-keep:]):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _shapes(trees):
+    """Of every leaf, by tree and path."""
+    return {name: {jax.tree_util.keystr(path): list(leaf.shape)
+                   for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+            for name, tree in trees.items()}
+
+
+def _check_shapes(path, like):
+    """Orbax pads nothing, but its own complaints fill a screen and leave tasks behind."""
+    stored = (ocp.checkpointables_metadata(path).custom_metadata or {}).get("shapes", {})
+    for name, wanted in _shapes(like).items():
+        there = stored.get(name, {})
+        for leaf in sorted(wanted.keys() | there.keys()):
+            if wanted.get(leaf) != there.get(leaf):
+                raise InputError(
+                    path, found=f"{name}{leaf} of shape {there.get(leaf, 'none')}",
+                    expected=f"{wanted.get(leaf, 'none')}, as this config's networks have",
+                    remedy="use the code and config it was trained with, or another --workdir")
 
 
 def _on_device(leaf):

@@ -1,5 +1,6 @@
 """The log of a run: ``metrics.jsonl`` (one object a line) and TensorBoard files."""
 
+import contextlib
 import json
 import os
 import time
@@ -93,6 +94,8 @@ class RunLog:
             self._board.write(event.SerializeToString())
             self._board.flush()
         except OSError as error:
+            with contextlib.suppress(OSError):  # it tries to write what it still holds
+                self._board.close()
             self._board = None
             self._tell(f"{self._path.parent / 'tensorboard'}: cannot be written "
                        f"({error.strerror}); TensorBoard files end here")
