@@ -35,13 +35,15 @@ def get_config(variant=""):
     config.seed = 0
 
     config.data = ConfigDict()
-    config.data.layout = "phantom"      # phantom, hcp, plain
+    config.data.layout = "phantom"      # phantom, hcp, plain, store
     config.data.root = "data"           # phantoms are made here where they are not there yet
     config.data.shell = 1000            # b-value in s/mm²
     config.data.inputs = 30             # the first so many directions are acquired
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
     config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
     config.data.within_subject = False  # True: cut a single scan into slabs
+    config.data.stream = "auto"         # batches of a store: auto (where it does not fit on the
+    #                                     device), always, never
 
     config.phantom = ConfigDict()
     config.phantom.subjects = (12, 2, 6)  # training, validation, test

@@ -23,6 +23,15 @@ class Slices(NamedTuple):
     mask: np.ndarray
     origins: np.ndarray
 
+    @property
+    def size(self):
+        """``(H, W)``."""
+        return self.mask.shape[1:3]
+
+    def read(self, index):
+        """``(b0, dwi, mask)`` of the slices ``index``."""
+        return self.b0[index], self.dwi[index], self.mask[index]
+
 
 def padded_size(shape, multiple):
     """Smallest sizes ``≥ shape`` that ``multiple`` divides."""

@@ -55,19 +55,18 @@ def write_store(path, cohort, *, shell, axis, progress=iter):
       InputError: a subject cannot be read or has other directions than the first; the folder is
         there already or cannot be written.
     """
-    members = [(part, member) for part in PARTS for member in getattr(cohort, part)]
     subjects = {part: [] for part in (*PARTS, "test")}
-    tables, slices, plain = [], 0, 0
+    members = [(part, member) for part in PARTS for member in getattr(cohort, part)]
+    first, slices, plain = None, 0, 0
     with whole_folder(path) as folder:
         for part, member in progress(members):
-            subject = load_subject(member.files, shell=shell)
-            tables.append(subject.gtab[~subject.gtab.b0s_mask])
-            same_directions([m for _, m in members[:len(tables)]], tables)
-            entry = _write_subject(folder / part / member.files.name, subject, member, axis)
+            entry = _write_member(folder / part / member.files.name, member, shell, axis)
+            first = first or (member, _table(entry))
+            same_directions([first[0], member], [first[1], _table(entry)])
             subjects[part].append(_listed(member) | entry)
-            count, *plane = entry["shape"]
+            count, height, width, n = entry["shape"]
             slices += count
-            plain += 4 * count * plane[0] * plane[1] * (plane[2] + 2)
+            plain += 4 * count * height * width * (n + 2)
         subjects["test"] = [_listed(member) for member in cohort.test]
         files = {str(f.relative_to(folder)): f.stat().st_size
                  for f in sorted(folder.rglob("*")) if f.is_file()}
@@ -109,7 +108,7 @@ class Store(NamedTuple):
                 raise InputError(
                     entry["files"]["dwi"], found=f"slices of {tuple(plane)}",
                     expected=f"at most {size}", remedy="leave the subject out")
-        tables = [GradientTable(np.asarray(e["bvals"]), np.asarray(e["bvecs"])) for e in entries]
+        tables = [_table(entry) for entry in entries]
         scales = {entry["name"]: entry["scale"] for entry in entries}
         return (StoredSlices(self.path / part, entries, size, patch), tables, scales,
                 entries[-1]["b0s"])
@@ -149,6 +148,11 @@ class StoredSlices:
         count, height, width, channels = self.shape
         return 4 * count * height * width * (channels + 2)
 
+    @property
+    def size(self):
+        """``(H, W)``, padded."""
+        return self.shape[1:3]
+
     def read(self, index, origins=None, patch=0):
         """Reads slices or crops of them, all at once.
 
@@ -169,7 +173,7 @@ class StoredSlices:
         owners = np.searchsorted(self._first, index, side="right") - 1
         pending = [[array[int(i - self._first[k])].read() for array in self._arrays[k]]
                    for i, k in zip(index, owners, strict=True)]
-        size = (patch, patch) if patch else self.shape[1:3]
+        size = (patch, patch) if patch else self.size
         b0, dwi, mask = (np.zeros((len(index), *size, channels), np.float32)
                          for channels in (1, self.shape[3], 1))
         for i, (futures, k) in enumerate(zip(pending, owners, strict=True)):
@@ -193,7 +197,7 @@ class StoredSlices:
     def _windows(self, plane, origin, size):
         """Where a crop of the padded slice lies in the stored slice, and where that goes in it."""
         there, here = [], []
-        for stored, padded, start, wanted in zip(plane, self.shape[1:3], origin, size, strict=True):
+        for stored, padded, start, wanted in zip(plane, self.size, origin, size, strict=True):
             offset = int(start) - (padded - stored) // 2  # as dwijax.data.volumes.pad_to
             first, last = max(offset, 0), min(offset + wanted, stored)
             there.append(slice(first, last))
@@ -240,8 +244,9 @@ def open_store(path):
     return Store(path, about["shell"], about["axis"], cohort, subjects)
 
 
-def _write_subject(folder, subject, member, axis):
-    """Writes the arrays of one subject, a file's worth of slices at a time."""
+def _write_member(folder, member, shell, axis):
+    """Writes the arrays of one subject, a file's worth of slices at a time; describes them."""
+    subject = load_subject(member.files, shell=shell)
     positions = brain_slices(member, subject.mask, axis)
     context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
     plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
@@ -262,6 +267,10 @@ def _write_subject(folder, subject, member, axis):
     return {"shape": shape, "positions": positions.tolist(), "extents": found,
             "scale": float(subject.scale), "b0s": int(subject.gtab.b0s_mask.sum()),
             "bvals": table.bvals.tolist(), "bvecs": table.bvecs.tolist()}
+
+
+def _table(entry):
+    return GradientTable(np.asarray(entry["bvals"]), np.asarray(entry["bvecs"]))
 
 
 def _listed(member):

@@ -40,23 +40,35 @@ def objective(predict, task, params, b0, dwi, mask):
     return total, losses
 
 
-def make_step(predict, task, optimizer, *, seed, batch, patch):
-    """``step(state, slices) -> (state, losses [K])``; pure, to be jitted or looped over.
+def make_update(predict, task, optimizer):
+    """``update(state, batch) -> (state, losses [K])`` on ``(b0, dwi, mask)``; pure.
 
     Args:
       predict: from :func:`dwijax.training.tasks.predictor`.
       optimizer: of one network; vmapped, so that every network has its own state and norm.
-      seed, batch, patch: of the sampling.
     """
 
-    def step(state, slices):
-        b0, dwi, mask = take_batch(slices, seed, state.step, batch=batch, patch=patch)
+    def update(state, batch):
         gradients, losses = jax.grad(
-            lambda params: objective(predict, task, params, b0, dwi, mask), has_aux=True
+            lambda params: objective(predict, task, params, *batch), has_aux=True
         )(state.params)
         updates, opt_state = jax.vmap(optimizer.update)(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state), losses
+
+    return update
+
+
+def make_step(predict, task, optimizer, *, seed, batch, patch):
+    """``step(state, slices) -> (state, losses [K])``; pure, to be jitted or looped over.
+
+    Args:
+      predict, task, optimizer: see :func:`make_update`. seed, batch, patch: of the sampling.
+    """
+    update = make_update(predict, task, optimizer)
+
+    def step(state, slices):
+        return update(state, take_batch(slices, seed, state.step, batch=batch, patch=patch))
 
     return step
 
@@ -81,12 +93,30 @@ def make_dispatch(step):
     return jax.jit(dispatch, donate_argnums=0)
 
 
+def make_judge(predict, task):
+    """``judge(params, totals, batch) -> totals``: adds a batch's errors to ``(sum [K], voxels)``.
+
+    Squared errors of each network over the voxels of the mask, which counts with weight 0 where
+    it is 0.
+    """
+
+    def judge(params, totals, batch):
+        b0, dwi, mask = batch
+        predictions = predict(params, task.see(b0, dwi))
+        losses = jax.vmap(masked_mse, in_axes=(0, 0, None))(
+            predictions, task.targets(b0, dwi), mask)
+        return totals[0] + losses * jnp.sum(mask), totals[1] + jnp.sum(mask)
+
+    return judge
+
+
 def make_validation(predict, task, *, batch):
     """``validate(params, slices) -> [K]``: masked squared error of each network.
 
     Whole slices, ``batch`` at a time; the slices past the last full batch wrap around and count
     with weight 0.
     """
+    judge = make_judge(predict, task)
 
     def validate(params, slices):
         count = slices.b0.shape[0]
@@ -95,11 +125,7 @@ def make_validation(predict, task, *, batch):
             index = i * batch + jnp.arange(batch)
             inside = (index < count).astype(jnp.float32)[:, None, None, None]
             b0, dwi, mask = (a[index % count] for a in slices[:3])
-            mask = mask * inside
-            predictions = predict(params, task.see(b0, dwi))
-            losses = jax.vmap(masked_mse, in_axes=(0, 0, None))(
-                predictions, task.targets(b0, dwi), mask)
-            return totals[0] + losses * jnp.sum(mask), totals[1] + jnp.sum(mask)
+            return judge(params, totals, (b0, dwi, mask * inside))
 
         zeros = jnp.zeros(len(task.numbers), jnp.float32), jnp.float32(0)
         total, voxels = jax.lax.fori_loop(0, -(-count // batch), body, zeros)
