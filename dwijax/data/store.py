@@ -139,8 +139,9 @@ class StoredSlices:
         counts = [entry["shape"][0] for entry in entries]
         self._first = np.cumsum([0, *counts])
         self.shape = (sum(counts), *size, entries[0]["shape"][3])
-        self.origins = crop_bounds(
-            np.concatenate([np.asarray(e["extents"], np.int32) for e in entries]), size, patch)
+        padded = [np.asarray(e["extents"], np.int32) + _margin(e["shape"][1:3], size)
+                  for e in entries]
+        self.origins = crop_bounds(np.concatenate(padded), size, patch)
 
     @property
     def nbytes(self):
@@ -197,11 +198,11 @@ class StoredSlices:
     def _windows(self, plane, origin, size):
         """Where a crop of the padded slice lies in the stored slice, and where that goes in it."""
         there, here = [], []
-        for stored, padded, start, wanted in zip(plane, self.size, origin, size, strict=True):
-            offset = int(start) - (padded - stored) // 2  # as dwijax.data.volumes.pad_to
-            first, last = max(offset, 0), min(offset + wanted, stored)
+        starts = np.asarray(origin) - _margin(plane, self.size)
+        for stored, start, wanted in zip(plane, starts.tolist(), size, strict=True):
+            first, last = max(start, 0), min(start + wanted, stored)
             there.append(slice(first, last))
-            here.append(slice(first - offset, last - offset))
+            here.append(slice(first - start, last - start))
         return tuple(there), tuple(here)
 
 
@@ -271,6 +272,11 @@ def _write_member(folder, member, shell, axis):
 
 def _table(entry):
     return GradientTable(np.asarray(entry["bvals"]), np.asarray(entry["bvecs"]))
+
+
+def _margin(plane, size):
+    """Rows and columns of zeros before a slice, as `dwijax.data.volumes.pad_to` adds them."""
+    return (np.asarray(size, np.int32) - np.asarray(plane, np.int32)) // 2
 
 
 def _listed(member):
