@@ -8,7 +8,11 @@ from dwijax.data.layouts import SubjectFiles, find_subjects
 from dwijax.data.slices import cut, gather, padded_size
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
+from dwijax.directions import compare
 from dwijax.errors import InputError
+
+# Rotations between subjects' tables beyond this are not the same directions any more.
+TABLE_TOLERANCE = 5.0
 
 
 class Member(NamedTuple):
@@ -50,8 +54,8 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
         raise InputError(
             root, found=f"{len(found)} subject(s) with within_subject={within_subject}",
             expected="several subjects, or one and within_subject=True",
-            remedy="set --config.data.within_subject accordingly: slabs of one scan are no "
-                   "substitute for other subjects")
+            remedy="set --config.data.within_subject (dwijax prepare: --within-subject) "
+                   "accordingly: slabs of one scan are no substitute for other subjects")
     if within_subject:
         filled = np.flatnonzero(_filled_slices(load_subject(found[0], shell=shell).mask, axis))
         # From the bottom: validation, test, training. The top of a head is the easiest to predict.
@@ -86,14 +90,43 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, progress=it
             raise InputError(
                 member.files.dwi, found=f"slices of {tuple(plane)}", expected=f"at most {size}",
                 remedy="give --config.data.size as large as the largest subject's slices")
-        positions = member.slices
-        if positions is None:
-            positions = np.flatnonzero(_filled_slices(subject.mask, axis))
+        positions = brain_slices(member, subject.mask, axis)
         parts.append(cut(subject, positions, axis=axis, size=size))
         tables.append(subject.gtab[~subject.gtab.b0s_mask])
         scales[member.files.name] = float(subject.scale)
         b0s = int(subject.gtab.b0s_mask.sum())
     return gather(parts, patch), tables, scales, b0s
+
+
+def brain_slices(member, mask, axis):
+    """The member's slices in which there is brain, int64 ``[S]``."""
+    filled = _filled_slices(mask, axis)
+    positions = np.arange(len(filled)) if member.slices is None else member.slices
+    return positions[filled[positions]]
+
+
+def same_directions(members, tables):
+    """All subjects must have (nearly) the directions of the first, in the same order.
+
+    Args:
+      members: list of :class:`Member`. tables: each one's table of the shell, without b0s.
+
+    Raises:
+      InputError: naming the first subject that has not.
+    """
+    for member, table in zip(members, tables, strict=True):
+        if len(table) != len(tables[0]):
+            raise InputError(
+                member.files.bvec, found=f"{len(table)} directions in the shell",
+                expected=f"{len(tables[0])} as {members[0].files.name} has",
+                remedy="leave the subject out")
+        angles = compare(table.bvecs, tables[0].bvecs)
+        if angles.max() > TABLE_TOLERANCE:
+            raise InputError(
+                member.files.bvec,
+                found=f"direction {angles.argmax()} at {angles.max():.1f}° from that of "
+                      f"{members[0].files.name}",
+                expected=f"at most {TABLE_TOLERANCE:.0f}°", remedy="leave the subject out")
 
 
 def _filled_slices(mask, axis):
