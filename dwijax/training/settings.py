@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from dwijax.data.layouts import LAYOUTS
 from dwijax.errors import InputError
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.unet import ACTIVATIONS, UNet
@@ -28,7 +29,7 @@ def check(config):
     one_of = lambda *names: (lambda v: v in names, "one of " + ", ".join(names))  # noqa: E731
     positive = (lambda v: v > 0, "a number above 0")
     expect("task", *one_of("direction_synthesis"))
-    expect("data.layout", *one_of("phantom", "hcp", "plain"))
+    expect("data.layout", *one_of(*LAYOUTS))
     expect("data.axis", lambda v: v in (0, 1, 2), "0, 1 or 2")
     expect("model.name", *one_of("unet"))
     expect("model.norm", *one_of("none", "group"))
