@@ -5,6 +5,10 @@ import sys
 from absl import app, flags, logging
 
 from dwijax.errors import InputError
+from dwijax.threads import limit_threads
+
+QUIET = flags.DEFINE_bool("quiet", False, "No progress bars, no tables; faults only.")
+THREADS = flags.DEFINE_integer("threads", None, "CPU threads of the computation; default: all.")
 
 
 def launch(main):
@@ -28,6 +32,7 @@ def launch(main):
     def guarded(_):
         logging.set_verbosity(logging.WARNING)  # orbax narrates every file it writes
         try:
+            limit_threads(THREADS.value)
             main()
         except InputError as error:
             _fail(error)

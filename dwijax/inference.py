@@ -35,13 +35,13 @@ class Run(NamedTuple):
     about: dict
 
 
-def load_run(workdir):
-    """Reads a run from its folder alone.
+def load_run(place):
+    """Reads a run from its folder, or from the file that ``dwijax export`` has made of it.
 
     Raises:
-      InputError: no run, or no whole checkpoint there.
+      InputError: no run, or no whole checkpoint there; a file that is damaged.
     """
-    config, gtab, task, predict, params, about = loop.restore_run(workdir)
+    config, gtab, task, predict, params, about = loop.restore_run(place)
     inputs = np.arange(config.data.inputs)
     return Run(config, gtab, inputs, np.asarray(task.numbers), task, params,
                jax.jit(predict), about)

@@ -12,6 +12,7 @@ import pytest
 from dipy.core.gradients import gradient_table
 from jax.experimental.compilation_cache import compilation_cache
 
+from dwijax import cli
 from dwijax.commands import fit
 from dwijax.dti.elements import MM2_PER_S, congruence, from_matrix, from_order, to_matrix
 from dwijax.errors import InputError
@@ -53,14 +54,10 @@ def write_scan(folder, data, affine, gtab, mask=None):
 
 
 def run(folder, *options, out="dti", dwi="dwi.nii.gz"):
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    fit.add_arguments(parser)
     mask = folder / "mask.nii.gz"
     line = [folder / dwi, "--bvals", folder / "dwi.bval", "--bvecs", folder / "dwi.bvec",
             "-o", folder / out, "--quiet", *(["--mask", mask] if mask.is_file() else []), *options]
-    fit.run(parser.parse_args([str(part) for part in line]))
+    fit.run(cli.build_parser().parse_args(["fit", *(str(part) for part in line)]))
     return folder / out
 
 
@@ -227,9 +224,51 @@ def test_namings_hold_the_same_tensors(scan):
     bids = scan / "sub-1_dwi.nii.gz"
     shutil.copy(scan / "dwi.nii.gz", bids)
     out = run(scan, "--naming", "bids", out="bids", dwi=bids.name)
-    assert (out / "sub-1_model-tensor_param-fa_dwimap.nii.gz").is_file()
+    tensors["bids"] = from_order(
+        load(out / "sub-1" / "dwi" / "sub-1_model-tensor_param-tensor_dwimap.nii.gz"),
+        naming.ORDERS["bids"]) / MM2_PER_S
+    np.testing.assert_allclose(tensors["bids"], tensors["dwijax"], atol=1e-6)
     with pytest.raises(InputError, match="BIDS"):
         run(scan, "--naming", "bids", out="no")
+
+
+def test_bids_derivatives(scan, tmp_path):
+    """What is written is a dataset that pybids reads back, one sidecar for a scan's maps."""
+    from bids import BIDSLayout
+
+    for stem in ("sub-01_ses-2_run-1_desc-preproc", "sub-02"):
+        shutil.copy(scan / "dwi.nii.gz", scan / f"{stem}_dwi.nii.gz")
+        run(scan, "--naming", "bids", "--maps", "fa", "md", "v1", "s0", "tensor",
+            out=tmp_path / "out", dwi=f"{stem}_dwi.nii.gz")
+    layout = BIDSLayout(tmp_path / "out", is_derivative=True)
+    assert layout.description["GeneratedBy"][0]["Name"] == "dwijax"
+    assert layout.get_subjects() == ["01", "02"]
+    maps = layout.get(suffix="dwimap", extension=".nii.gz", subject="01", session="2", run=1)
+    assert {f.entities["model"] for f in maps} == {"tensor"}
+    params = {f.filename.split("param-")[1].split("_")[0] for f in maps}  # unknown to pybids yet
+    assert params == {"fa", "md", "evec1", "bzero", "tensor"}
+    fields = maps[0].get_metadata()
+    assert fields["Parameters"]["FitMethod"] == "wls"
+    assert fields["md"]["Units"] == fields["tensor"]["Units"] == "mm2/s"
+    assert fields["evec1"] == {"OrientationRepresentation": "unit3vector", "ReferenceAxes": "xyz"}
+    assert fields["dwijax"]["tensor_elements"] == ["Dxx", "Dxy", "Dxz", "Dyy", "Dyz", "Dzz"]
+    for name in ("sub-01_dwi_dwi.nii.gz", "sub-_dwi.nii.gz", "sub-1.2_dwi.nii.gz"):
+        shutil.copy(scan / "dwi.nii.gz", scan / name)
+        with pytest.raises(InputError, match="not of BIDS"):
+            run(scan, "--naming", "bids", out="no", dwi=name)
+
+
+def test_maps_are_not_overwritten_unasked(scan, tmp_path):
+    out = run(scan, out=tmp_path / "dti")
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(InputError, match=r"fa\.nii\.gz: found that it is there already.*--force"):
+        run(scan, "--maps", "fa", "--method", "ols", out=out)
+    (out / "fa.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"fit\.json"):
+        run(scan, "--maps", "fa", out=out)
+    assert all(path.read_bytes() == content for path, content in before.items() if path.is_file())
+    run(scan, "--maps", "fa", "--method", "ols", "--force", out=out)
+    assert (out / "fa.nii.gz").read_bytes() != before[out / "fa.nii.gz"]
 
 
 def test_gradient_deviations_are_undone(scan, tmp_path):

@@ -34,7 +34,7 @@ def add_arguments(parser):
                         help="gradient deviations, nine volumes as FSL and the HCP ship them")
     parser.add_argument("--measured-only", action="store_true",
                         help="leave out the volumes that the JSON beside DWI calls synthetic")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars, no summary")
+    parser.add_argument("--force", action="store_true", help="replace maps that are there")
 
 
 def run(args):
@@ -105,7 +105,7 @@ def run(args):
     summary = fit_scan(
         image, gtab, mask, args.out, maps=maps, naming=args.naming, volumes=volumes,
         grad_dev=grad_dev, options=options, facts={"condition_number": round(condition, 2)},
-        progress=None if args.quiet else _bar,
+        progress=None if args.quiet else _bar, force=args.force,
     )
     if not args.quiet:
         print(
@@ -115,6 +115,7 @@ def run(args):
             f"samples near 0 ({'left out' if args.floor is None else 'raised to the floor'}), "
             f"{summary['voxels_with_negative_eigenvalue']} with a negative eigenvalue"
         )
+    return {"out": args.out, "maps": maps, **summary}
 
 
 def _keep_compilations():

@@ -15,12 +15,12 @@ from dwijax.fitting import naming as names
 from dwijax.fitting.maps import MAPS, ChunkFit
 from dwijax.fitting.samples import read_samples
 from dwijax.gradients import fsl_to_world
-from dwijax.output import whole
+from dwijax.output import refuse_to_overwrite, whole
 
 
 def fit_scan(
     image, gtab, mask, out, *, maps, naming="dwijax", volumes=None, grad_dev=None, options=None,
-    facts=None, progress=None,
+    facts=None, progress=None, force=False,
 ):
     """Fits tensors to a scan and writes maps.
 
@@ -36,12 +36,13 @@ def fit_scan(
       options: keywords of `dti.fit_tensor`.
       facts: more entries for the JSON.
       progress: ``(iterable, total, what) -> iterable``, or None.
+      force: overwrite maps that are there.
 
     Returns:
       dict: what is written to the JSON beside the maps.
 
     Raises:
-      InputError: a file is corrupt or not finite, or cannot be written.
+      InputError: a file is corrupt or not finite, cannot be written, or is there already.
     """
     from dwijax import dti
 
@@ -63,6 +64,10 @@ def fit_scan(
     if out.exists() and not out.is_dir():
         raise InputError(out, found="a file", expected="a folder for the maps",
                          remedy="choose another output")
+    if not force:
+        texts = names.text_files(naming, maps, source, {"options": {}})
+        refuse_to_overwrite(out / file for file in (*files.values(), *texts)
+                            if file != names.bids.DESCRIPTION)
     spool = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
     with contextlib.ExitStack() as stack:
         compiled = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.compiled)
@@ -78,8 +83,11 @@ def fit_scan(
         summary = _summary(plan, fitted, naming, gtab, volumes, facts or {})
         targets = {
             name: stack.enter_context(whole(out / file)) for name, file in files.items()}
-        sidecar = stack.enter_context(whole(out / names.summary_name(naming, source)))
-        sidecar.write_text(json.dumps(summary, indent=2) + "\n")
+        for file, content in names.text_files(naming, maps, source, summary).items():
+            if file == names.bids.DESCRIPTION and (out / file).exists():
+                continue  # of the dataset, whose other scans are there already
+            path = stack.enter_context(whole(out / file))
+            path.write_text(json.dumps(content, indent=2) + "\n")
         writers = stack.enter_context(ThreadPoolExecutor(2))
         jobs = []
         for name, path in targets.items():

@@ -14,7 +14,7 @@ from dwijax.data.simulated import simulated_cohort
 from dwijax.data.whitening import whitening
 from dwijax.directions import compare
 from dwijax.errors import InputError
-from dwijax.training import checkpoint, run, settings
+from dwijax.training import checkpoint, export, run, settings
 from dwijax.training.runlog import RunLog
 from dwijax.training.step import init_state, make_dispatch, make_step, make_validation
 
@@ -117,24 +117,51 @@ def train_and_evaluate(config, workdir, *, quiet=False):
     return state
 
 
-def restore_run(workdir):
-    """``(config, gtab, task, predict, params, about)`` of a trained run, from its folder alone.
+def restore_run(place):
+    """``(config, gtab, task, predict, params, about)`` of a trained run.
+
+    Args:
+      place: its folder, or the file that ``dwijax export`` has made of it; nothing else is read.
 
     Raises:
-      InputError: no run, or no whole checkpoint in it.
+      InputError: no run, or no whole checkpoint in it; a file of another version or damaged.
     """
-    config, gtab, statistics, about = run.read(workdir)
+    if Path(place).is_file():
+        return _restore_exported(place)
+    config, gtab, statistics, about = run.read(place)
+    task, predict, like = _rebuild(config, gtab, statistics, about)
+    state = checkpoint.restore(place, like)
+    if state is None:
+        raise InputError(
+            Path(place) / "checkpoints", found="no whole checkpoint",
+            expected="a trained run", remedy="train it first: train.py with this --workdir")
+    return config, gtab, task, predict, state.params, about
+
+
+def _restore_exported(path):
+    about, arrays = export.read(path)
+    config, gtab, statistics, about = run.parse(about, path)
+    try:
+        settings.check(config)
+        task, predict, like = _rebuild(config, gtab, statistics, about)
+        params = export.restore(path, arrays, like.params)
+        side = settings.multiple_of(config)
+        jax.eval_shape(predict, params, jnp.zeros((1, side, side, task.in_channels)))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Whatever a description that was made up can do to the builders.
+        raise InputError(
+            path, found=f"networks that cannot be built ({type(error).__name__}: {error})"[:300],
+            expected="a run of this version of dwijax", remedy="export the run again") from error
+    return config, gtab, task, predict, jax.tree.map(jnp.asarray, params), about
+
+
+def _rebuild(config, gtab, statistics, about):
+    """``(task, predict, state)``, the state's leaves being ``jax.ShapeDtypeStruct``."""
     task = settings.build_task(config, gtab, about["table"]["b0s"])
     network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
     like = jax.eval_shape(partial(init_state, network, optimizer),
                           settings.build_keys(config, task))
-    state = checkpoint.restore(workdir, like)
-    if state is None:
-        raise InputError(
-            Path(workdir) / "checkpoints", found="no whole checkpoint",
-            expected="a trained run", remedy="train it first: train.py with this --workdir")
-    predict = settings.build_predictor(config, task, statistics)
-    return config, gtab, task, predict, state.params, about
+    return task, settings.build_predictor(config, task, statistics), like
 
 
 def _next_stop(step, config):
