@@ -80,6 +80,8 @@ def main(argv=None):
     Returns:
       Exit status.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     args = build_parser().parse_args(argv)
     args.quiet = args.quiet or args.json
     try:
@@ -90,6 +92,9 @@ def main(argv=None):
         return result.get("status", 0) if isinstance(result, dict) else result or 0
     except InputError as error:
         print(f"dwijax: error: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"dwijax: error: not enough memory ({error})", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("dwijax: interrupted; no unfinished file is left, the same command starts again or "

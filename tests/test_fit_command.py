@@ -18,6 +18,7 @@ from dwijax.dti.elements import MM2_PER_S, congruence, from_matrix, from_order, 
 from dwijax.errors import InputError
 from dwijax.fitting import naming
 from dwijax.gradients import GradientTable, fsl_to_world, read_gradients, write_gradients
+from tests.test_volumes import ORIENTATIONS
 
 SCANS = (
     "canon_60dir_b1500",
@@ -256,6 +257,30 @@ def test_bids_derivatives(scan, tmp_path):
         shutil.copy(scan / "dwi.nii.gz", scan / name)
         with pytest.raises(InputError, match="not of BIDS"):
             run(scan, "--naming", "bids", out="no", dwi=name)
+
+
+def test_storage_order_changes_no_map(scan, tmp_path):
+    """All 48 ways to store the axes: the same maps in the same places."""
+    image, mask = nib.load(scan / "dwi.nii.gz"), nib.load(scan / "mask.nii.gz")
+    gtab = read_gradients(scan / "dwi.bval", scan / "dwi.bvec")
+    world = gtab.bvecs @ fsl_to_world(image.affine).T
+    start = nib.io_orientation(image.affine)
+    first = {}
+    for codes in ORIENTATIONS:
+        change = nib.orientations.ornt_transform(start, nib.orientations.axcodes2ornt(codes))
+        moved, inside = image.as_reoriented(change), mask.as_reoriented(change)
+        folder = write_scan(
+            tmp_path / codes, np.asarray(moved.dataobj), moved.affine,
+            GradientTable(gtab.bvals, world @ fsl_to_world(moved.affine)),
+            np.asarray(inside.dataobj))
+        out = run(folder, "--maps", "fa", "md", "color_fa", "tensor")
+        for name in ("fa", "md", "color_fa", "tensor"):
+            found = nib.load(out / f"{name}.nii.gz")
+            back = nib.orientations.ornt_transform(nib.io_orientation(found.affine), start)
+            found = found.as_reoriented(back).get_fdata()
+            scale = 1e-3 if name in ("md", "tensor") else 1
+            np.testing.assert_allclose(
+                found / scale, first.setdefault(name, found) / scale, atol=2e-4)
 
 
 def test_maps_are_not_overwritten_unasked(scan, tmp_path):

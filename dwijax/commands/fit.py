@@ -53,8 +53,8 @@ def run(args):
             expected=f"one for each of the {image.shape[3]} volumes of {args.dwi}",
             remedy="give the gradient table of this scan",
         )
-    if args.reweightings is not None and args.reweightings < 0:
-        raise InputError("--reweightings", found=args.reweightings, expected="0 or more",
+    if args.reweightings is not None and not 0 <= args.reweightings <= 100:
+        raise InputError("--reweightings", found=args.reweightings, expected="0 to 100",
                          remedy="choose another number")
     if args.floor is not None and not 0 < args.floor < float("inf"):
         raise InputError("--floor", found=args.floor, expected="a signal above 0",
@@ -165,8 +165,9 @@ def _synthetic(dwi, volumes):
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        with open(path, encoding="utf-8") as file:
+            content = json.loads(file.read(2**24))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, found=f"no JSON ({error})", expected="a JSON file",
                          remedy="mend or remove it") from error
     listed = content.get("synthetic_volumes") if isinstance(content, dict) else None

@@ -80,6 +80,10 @@ def fit_scan(
             deviations = read_samples(grad_dev, index, np.arange(9), spool)
             stack.callback(deviations.close)
         fitted = _fit_chunks(plan, compiled.result(), samples, deviations, progress)
+        if fitted["failed"].all():
+            raise InputError(source, found="no voxel of the mask with a signal to fit a tensor to",
+                             expected="a diffusion-weighted series with a head in the mask",
+                             remedy="check image and mask")
         summary = _summary(plan, fitted, naming, gtab, volumes, facts or {})
         targets = {
             name: stack.enter_context(whole(out / file)) for name, file in files.items()}

@@ -11,44 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from configs.phantom import get_config
 from dwijax import cli
-from dwijax.directions import direction_set
 from dwijax.errors import InputError
-from dwijax.gradients import GradientTable
 from dwijax.inference import load_run
-from dwijax.training import checkpoint, export, run
-from dwijax.training import settings as builders
-from dwijax.training.step import init_state
+from dwijax.training import export
+from tests.tiny_run import write_tiny_run
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run of two small networks, as train.py leaves it."""
-    workdir = tmp_path_factory.mktemp("runs") / "two"
-    config = get_config("smoke")
-    config.data.layout, config.data.root, config.data.inputs = "plain", "/secret/place", 6
-    gtab = GradientTable(np.full(8, 1000.0), direction_set(8))
-    task = builders.build_task(config, gtab, 2)
-    network, optimizer = builders.build_network(config, task), builders.build_optimizer(config)
-    state = init_state(network, optimizer, builders.build_keys(config, task))
-    rng = np.random.default_rng(0)
-    state = state._replace(step=state.step + 20, params=jax.tree.map(
-        lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), state.params))
-    statistics = {"mean": np.zeros(7), "matrix": np.eye(7)}
-    about = run.describe(
-        builders.to_dict(config), gtab, 2, {"Ann": 900.0}, None,
-        {"train": ["Ann"], "validation": ["Bob"], "test": ["Eve"], "within_subject": False,
-         "origin": "/secret/place"})
-    about["normalisation"]["whitening"] = {k: v.tolist() for k, v in statistics.items()}
-    run.write(workdir, about)
-    checkpoint.save(workdir, 20, state, about)
-    (workdir / "metrics.jsonl").write_text(
-        '{"step": 10, "validation_loss": 0.25}\n{"step": 20, "loss": 0.5, "validation_loss": 1}\n')
-    (workdir / "tables").mkdir()
-    (workdir / "tables" / "report.md").write_text(
-        "# Evaluation\n- /runs/two\n\n## test (1 subject), /secret/place\n- FA 7 % better\n| x |\n")
-    return workdir
+    return write_tiny_run(tmp_path_factory.mktemp("runs") / "two")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shlex
 import zlib
 from pathlib import Path
 
@@ -39,6 +40,9 @@ def read_image(path):
                 expected="a NIfTI file",
                 remedy="check the file name",
             )
+        if path.suffix in (".mif", ".mih") or path.name.endswith(".mif.gz"):
+            raise InputError(path, found="an image of MRtrix3", expected="a NIfTI file",
+                             remedy=f"convert it: {_mrconvert(path)}")
         image = nib.load(path)
     if not isinstance(image, nib.Nifti1Pair):  # NIfTI-2 and single files descend from it
         raise InputError(
@@ -84,6 +88,12 @@ def read_image(path):
         proxy = image.dataobj.reshape(shape[:4])
         image = type(image)(proxy, affine, image.header, file_map=image.file_map)
     return image
+
+
+def _mrconvert(path):
+    stem = path.name.removesuffix(".gz").removesuffix(path.suffix).removesuffix(".mif")
+    made = [str(path.with_name(stem + ending)) for ending in (".nii.gz", ".bvec", ".bval")]
+    return shlex.join(["mrconvert", str(path), made[0], "-export_grad_fsl", *made[1:]])
 
 
 def read_dwi(path):
