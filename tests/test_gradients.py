@@ -6,7 +6,7 @@ import subprocess
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -108,7 +108,7 @@ def test_missing_file_folder_and_huge_file(tmp_path):
 NUMBERS = st.lists(st.sampled_from(["0", "1", "1000", "-1", "0.6", "0.8", "1e3", "nan", "\n"]))
 
 
-@settings(max_examples=10_000)
+@settings(max_examples=10_000, phases=[Phase.generate])
 @given(st.one_of(st.binary(max_size=100), st.text("0123456789.-+e \t\n#naif", max_size=100),
                  NUMBERS.map(" ".join)), st.booleans())
 def test_any_bytes_are_read_or_refused(tmp_path_factory, contents, of_bvals):
