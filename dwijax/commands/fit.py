@@ -185,4 +185,5 @@ def _synthetic(dwi, volumes):
 def _bar(iterable, total, what):
     from tqdm import tqdm
 
-    return tqdm(iterable, total=total, desc=what, unit="", leave=False)
+    return tqdm(iterable, total=total, desc=what, unit="", leave=False,
+                disable=None)  # off where stderr is not a terminal

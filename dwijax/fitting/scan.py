@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from gzip import GzipFile
 
@@ -61,14 +62,15 @@ def fit_scan(
     )
     source = image.get_filename()
     files = names.file_names(naming, maps, source)
-    if out.exists() and not out.is_dir():
+    if os.path.exists(out) and not os.path.isdir(out):
         raise InputError(out, found="a file", expected="a folder for the maps",
                          remedy="choose another output")
     if not force:
         texts = names.text_files(naming, maps, source, {"options": {}})
         refuse_to_overwrite(out / file for file in (*files.values(), *texts)
                             if file != names.bids.DESCRIPTION)
-    spool = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
+    spool = next(folder for folder in (out.absolute(), *out.absolute().parents)
+                 if os.path.isdir(folder))
     with contextlib.ExitStack() as stack:
         compiled = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.compiled)
         samples = read_samples(
