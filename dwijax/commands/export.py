@@ -33,5 +33,5 @@ def run(args):
         export.evaluation_headlines(args.trained, about), force=args.force)
     networks = jax.tree.leaves(params)[0].shape[0]
     if not args.quiet:
-        print(f"{args.file}: {networks} networks, {size / 2**20:.1f} MiB")
+        print(f"{args.file}: {networks} networks, {size / 2**20:.2f} MiB")
     return {"file": args.file, "bytes": size, "networks": networks}

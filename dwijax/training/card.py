@@ -3,13 +3,20 @@
 import numpy as np
 
 _INTENDED = """\
-Research on diffusion MRI. The networks synthesise further diffusion-weighted volumes of a scan from
-its first {inputs} directions, so that tensor maps (FA, MD, directions) of a short scan come nearer
-to those of a longer one. Not a medical device: nothing here has been tested for diagnosis.
+Research on diffusion MRI. {purpose}
+Not a medical device: nothing here has been tested for diagnosis.
 """
+_PURPOSE = {
+    "direction_synthesis": "The networks synthesise further diffusion-weighted volumes of a scan, "
+    "so that tensor maps\n(FA, MD, directions) of a short scan come nearer to those of a longer "
+    "one.",
+    "map_regression": "The networks estimate tensor maps (such as FA, MD, directions) from few "
+    "diffusion-weighted\nvolumes.",
+}
 
 _WARNINGS = """\
-- They know one gradient table (below) and one b-value; another table has to be resampled first.
+- They know one gradient table, in this file, and one b-value; scans with another table have to be
+  resampled first.
 - Synthetic volumes bring no information of their own. Leave them out of eddy correction, denoising,
   kurtosis and deconvolution, and never count them as acquired.
 - What they gain they gain largely by looking at neighbouring voxels: small structures and lesions
@@ -39,11 +46,11 @@ def markdown(about, results):
         "",
         "## Intended use",
         "",
-        _INTENDED.format(inputs=table["inputs"]),
+        _INTENDED.format(purpose=_PURPOSE[config["task"]]),
         "## Networks",
         "",
-        f"- {len(bvals) - table['inputs']} directions from {table['inputs']}, one table of "
-        f"{len(bvals)} directions at b = {bvals.min():.0f} to {bvals.max():.0f} s/mm²",
+        f"- {_outputs(config, table)} from {table['inputs']}; one table of {len(bvals)} directions "
+        f"at b = {bvals.min():.0f} to {bvals.max():.0f} s/mm²",
         f"- {config['model']['name']}, {training.get('steps', 'unknown')} steps of "
         f"{config['batch']} slices, seed {about['seed']}",
         *(f"- {name.replace('_', ' ')}: {training[name]:.4e}"
@@ -68,3 +75,9 @@ def markdown(about, results):
         ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
         "",
     ])
+
+
+def _outputs(config, table):
+    if config["task"] == "map_regression":
+        return ", ".join(config["targets"])
+    return f"{len(table['bvals']) - table['inputs']} further directions"

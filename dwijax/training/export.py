@@ -130,7 +130,7 @@ def evaluation_headlines(workdir, about):
     root = str(about["config"]["data"]["root"])
     sections = text.replace(root, "the data").partition("\n## ")
     lines = "".join(sections[1:]).splitlines()
-    return [line for line in lines if line.startswith(("## ", "- "))]
+    return ["#" * line.startswith("## ") + line for line in lines if line.startswith(("## ", "- "))]
 
 
 def _parse(path, body):

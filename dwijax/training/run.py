@@ -18,6 +18,7 @@ from dwijax.data.whitening import Whitening
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
 from dwijax.output import whole
+from dwijax.training import export
 
 PACKAGES = ("dwijax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dipy",
             "nibabel")
@@ -72,11 +73,13 @@ def write(workdir, about):
 
 
 def read(workdir):
-    """``(config, gtab, whitening, about)`` of a run.
+    """``(config, gtab, whitening, about)`` of a run, from its folder or an exported file.
 
     Raises:
       InputError: no run there.
     """
+    if Path(workdir).is_file():
+        return parse(export.read(workdir)[0], workdir)
     path = Path(workdir) / "config.json"
     try:
         return parse(json.loads(path.read_text(encoding="utf-8")), path)

@@ -67,8 +67,9 @@ def test_the_file_describes_itself_and_names_nobody(exported):
     assert first == b"dwijax-run 1 sha256 " + hashlib.sha256(rest).hexdigest().encode()
     about = json.loads(rest.split(b"\n", 1)[0])
     card = about["card"]
-    for words in ("2 directions from 6", "20 steps", "validation loss: 2.5000e-01", "1 train",
-                  "b = 1000", "measured", "FA 7 % better", "Not a medical device", "Leave them"):
+    for words in ("2 further directions from 6", "20 steps", "validation loss: 2.5000e-01",
+                  "1 train", "b = 1000", "measured", "### test (1 subject), the data", "FA 7 % better",
+                  "Not a medical device", "Leave them"):
         assert words in card, words
     for private in (b"secret", b"Ann", b"Bob", b"Eve"):
         assert private not in content
@@ -83,7 +84,7 @@ def test_command_tells_the_size_and_does_not_overwrite(trained, tmp_path, capsys
     assert cli.main(["export", str(trained), str(file)]) == 2
     assert "--force" in capsys.readouterr().err
     assert cli.main(["export", str(trained), str(file), "--force"]) == 0
-    assert "2 networks, 0.0 MiB" in capsys.readouterr().out
+    assert "2 networks, 0.0" in capsys.readouterr().out
     assert [p.name for p in file.parent.iterdir()] == [file.name]
 
 
