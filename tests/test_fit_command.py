@@ -16,7 +16,7 @@ from dwijax import cli
 from dwijax.commands import fit
 from dwijax.dti.elements import MM2_PER_S, congruence, from_matrix, from_order, to_matrix
 from dwijax.errors import InputError
-from dwijax.fitting import naming
+from dwijax.fitting import bids, naming
 from dwijax.gradients import GradientTable, fsl_to_world, read_gradients, write_gradients
 from tests.test_volumes import ORIENTATIONS
 
@@ -222,9 +222,9 @@ def test_namings_hold_the_same_tensors(scan):
     np.testing.assert_allclose(tensors["mrtrix"], tensors["dwijax"], atol=1e-6)
     moved = congruence(tensors["fsl"].astype(np.float32), fsl_to_world(affine).astype(np.float32))
     np.testing.assert_allclose(moved, tensors["dwijax"], atol=1e-5)
-    bids = scan / "sub-1_dwi.nii.gz"
-    shutil.copy(scan / "dwi.nii.gz", bids)
-    out = run(scan, "--naming", "bids", out="bids", dwi=bids.name)
+    named = scan / "sub-1_dwi.nii.gz"
+    shutil.copy(scan / "dwi.nii.gz", named)
+    out = run(scan, "--naming", "bids", out="bids", dwi=named.name)
     tensors["bids"] = from_order(
         load(out / "sub-1" / "dwi" / "sub-1_model-tensor_param-tensor_dwimap.nii.gz"),
         naming.ORDERS["bids"]) / MM2_PER_S
@@ -253,6 +253,8 @@ def test_bids_derivatives(scan, tmp_path):
     assert fields["md"]["Units"] == fields["tensor"]["Units"] == "mm2/s"
     assert fields["evec1"] == {"OrientationRepresentation": "unit3vector", "ReferenceAxes": "xyz"}
     assert fields["dwijax"]["tensor_elements"] == ["Dxx", "Dxy", "Dxz", "Dyy", "Dyz", "Dzz"]
+    names = bids.series_names("in/sub-01_ses-2_desc-preproc_dwi.nii.gz")
+    assert names["bval"] == "sub-01/ses-2/dwi/sub-01_ses-2_desc-synthesised_dwi.bval"
     for name in ("sub-01_dwi_dwi.nii.gz", "sub-_dwi.nii.gz", "sub-1.2_dwi.nii.gz"):
         shutil.copy(scan / "dwi.nii.gz", scan / name)
         with pytest.raises(InputError, match="not of BIDS"):
