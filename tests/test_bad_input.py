@@ -142,7 +142,8 @@ def test_configs_that_cannot_be_meant(tmp_path, monkeypatch, case):
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError) as caught:
         train_and_evaluate(config, tmp_path / "run", quiet=True)
-    assert "\n" not in str(caught.value) and field.split(".")[-1] in str(caught.value) + "root"
+    word = "nowhere" if case == "root" else field.split(".")[-1]
+    assert "\n" not in str(caught.value) and word in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
@@ -187,10 +188,10 @@ def test_lies_about_size_take_no_memory(tmp_path):
     with open(plain, "wb") as file:
         file.write(image.header.binaryblock + bytes(4))
         file.truncate(352 + 30_000 * 30_000 * 1_000)  # as large as it claims, and empty
-    image.header["dim"][1:4] = 2_000, 2_000, 300
-    with gzip.open(tmp_path / "bomb.nii.gz", "wb", 9) as file:
+    image.header["dim"][1:4] = 2_000, 2_000, 150
+    with gzip.open(tmp_path / "bomb.nii.gz", "wb", 1) as file:
         file.write(image.header.binaryblock + bytes(4))
-        for _ in range(300):
+        for _ in range(150):
             file.write(bytes(2_000 * 2_000))
     header = json.dumps({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}})
     body = b"{}\n" + len(header).to_bytes(8, "little") + header.encode()

@@ -172,7 +172,7 @@ print(sum(t > 2 for t in times()))
         assert working(4) > working(1)
 
 
-def interrupted(line, when, folder):
+def interrupted(line, when):
     """Sends Ctrl-C to a command as soon as `when` holds."""
     process = subprocess.Popen([sys.executable, "-m", "dwijax.cli", *map(str, line)],
                                stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -188,14 +188,14 @@ def interrupted(line, when, folder):
 
 def test_interrupted_simulation_leaves_whole_subjects_and_goes_on(tmp_path):
     out = tmp_path / "phantoms"
-    line = ["simulate", out, "--subjects", "6", "--workers", "1", "--shape", "24", "28", "12",
-            "--directions", "6", "--b0s", "1", "--quiet"]
-    interrupted(line, lambda: (out / "sub-000").is_dir(), tmp_path)
+    line = ["simulate", out, "--subjects", "9", "--workers", "1", "--shape", "16", "20", "6",
+            "--voxel-size", "6", "--directions", "6", "--b0s", "1", "--quiet"]
+    interrupted(line, lambda: (out / "sub-000").is_dir())
     left = [p.name for p in out.iterdir()]
     assert "phantom.json" in left and not [n for n in left if n.startswith(".")]
     assert all((out / n / "truth" / "labels.tsv").is_file() for n in left if n != "phantom.json")
     assert cli.main([str(word) for word in line]) == 0
-    assert len(list(out.iterdir())) == 7
+    assert len(list(out.iterdir())) == 10
 
 
 def test_faults_of_ours_keep_their_traceback(one_command):

@@ -261,28 +261,55 @@ def test_bids_derivatives(scan, tmp_path):
             run(scan, "--naming", "bids", out="no", dwi=name)
 
 
-def test_storage_order_changes_no_map(scan, tmp_path):
-    """All 48 ways to store the axes: the same maps in the same places."""
-    image, mask = nib.load(scan / "dwi.nii.gz"), nib.load(scan / "mask.nii.gz")
-    gtab = read_gradients(scan / "dwi.bval", scan / "dwi.bvec")
-    world = gtab.bvecs @ fsl_to_world(image.affine).T
-    start = nib.io_orientation(image.affine)
-    first = {}
+def stored_along(folder, codes):
+    """A scan's image, mask and table with its axes stored along `codes`."""
+    image, mask = nib.load(folder / "dwi.nii.gz"), nib.load(folder / "mask.nii.gz")
+    gtab = read_gradients(folder / "dwi.bval", folder / "dwi.bvec")
+    change = nib.orientations.ornt_transform(
+        nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(codes))
+    moved = image.as_reoriented(change)
+    bvecs = gtab.bvecs @ fsl_to_world(image.affine).T @ fsl_to_world(moved.affine)
+    return moved, mask.as_reoriented(change), GradientTable(gtab.bvals, bvecs)
+
+
+def back_along(image, codes="RAS"):
+    change = nib.orientations.ornt_transform(
+        nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(codes))
+    return image.as_reoriented(change).get_fdata()
+
+
+def test_storage_order_changes_no_tensor(scan):
+    """All 48 ways to store the axes: the same tensors in the scanner's frame, same places."""
+    from dwijax import dti
+
+    @jax.jit
+    def fitted(signal, bvals, bvecs, rotation):
+        tensor = dti.fit_tensor(signal, dti.design_matrix(bvals, bvecs)).tensor
+        return congruence(tensor, rotation)
+
+    first = None
     for codes in ORIENTATIONS:
-        change = nib.orientations.ornt_transform(start, nib.orientations.axcodes2ornt(codes))
-        moved, inside = image.as_reoriented(change), mask.as_reoriented(change)
-        folder = write_scan(
-            tmp_path / codes, np.asarray(moved.dataobj), moved.affine,
-            GradientTable(gtab.bvals, world @ fsl_to_world(moved.affine)),
-            np.asarray(inside.dataobj))
-        out = run(folder, "--maps", "fa", "md", "color_fa", "tensor")
-        for name in ("fa", "md", "color_fa", "tensor"):
-            found = nib.load(out / f"{name}.nii.gz")
-            back = nib.orientations.ornt_transform(nib.io_orientation(found.affine), start)
-            found = found.as_reoriented(back).get_fdata()
-            scale = 1e-3 if name in ("md", "tensor") else 1
-            np.testing.assert_allclose(
-                found / scale, first.setdefault(name, found) / scale, atol=2e-4)
+        image, _, gtab = stored_along(scan, codes)
+        signal = image.get_fdata(dtype=np.float32)
+        rotation = fsl_to_world(image.affine).astype(np.float32)
+        tensors = np.asarray(fitted(signal.reshape(-1, len(gtab)), gtab.bvals, gtab.bvecs, rotation))
+        image = nib.Nifti1Image(tensors.reshape(*image.shape[:3], 6), image.affine)
+        found = back_along(image)
+        first = found if first is None else first
+        np.testing.assert_allclose(found, first, atol=2e-4)
+    assert np.abs(first).max() > 0.5
+
+
+@pytest.mark.parametrize("codes", ["RAS", "PIR", "LSA"])
+def test_storage_order_changes_no_map(scan, tmp_path, codes):
+    image, mask, gtab = stored_along(scan, codes)
+    folder = write_scan(tmp_path, np.asarray(image.dataobj), image.affine, gtab,
+                        np.asarray(mask.dataobj))
+    options = "--maps", "fa", "md", "color_fa", "tensor"
+    here, there = run(folder, *options), run(scan, *options, out=tmp_path / "as it was")
+    for name, scale in (("fa", 1), ("md", 1e-3), ("color_fa", 1), ("tensor", 1e-3)):
+        a, b = (back_along(nib.load(out / f"{name}.nii.gz")) for out in (here, there))
+        np.testing.assert_allclose(a / scale, b / scale, atol=2e-4)
 
 
 def test_maps_are_not_overwritten_unasked(scan, tmp_path):

@@ -150,14 +150,17 @@ def restore_run(place, networks=None):
         return _restore_exported(place, networks)
     config, gtab, statistics, about = run.read(place)
     task, predict, like = _rebuild(config, gtab, statistics, about, networks)
-    best = config.select == "best"
+    best, damaged = config.select == "best", []
     stored = checkpoint.restore(
         place, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
-        networks=networks)
+        networks=networks, say=damaged.append)
     if stored is None:
         raise InputError(
-            Path(place) / "checkpoints", found="no whole checkpoint",
+            Path(place) / "checkpoints",
+            found="no whole checkpoint" + (f" ({len(damaged)} damaged)" if damaged else ""),
             expected="a trained run", remedy="train it first: train.py with this --workdir")
+    for line in damaged:
+        warn(line)
     params = stored["best"].params if best else stored["params"]
     return config, gtab, task, predict, params, about
 
