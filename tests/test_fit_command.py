@@ -292,7 +292,8 @@ def test_storage_order_changes_no_tensor(scan):
         image, _, gtab = stored_along(scan, codes)
         signal = image.get_fdata(dtype=np.float32)
         rotation = fsl_to_world(image.affine).astype(np.float32)
-        tensors = np.asarray(fitted(signal.reshape(-1, len(gtab)), gtab.bvals, gtab.bvecs, rotation))
+        signal = signal.reshape(-1, len(gtab))
+        tensors = np.asarray(fitted(signal, gtab.bvals, gtab.bvecs, rotation))
         image = nib.Nifti1Image(tensors.reshape(*image.shape[:3], 6), image.affine)
         found = back_along(image)
         first = found if first is None else first
