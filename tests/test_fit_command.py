@@ -283,9 +283,8 @@ def test_storage_order_changes_no_tensor(scan):
     from dwijax import dti
 
     @jax.jit
-    def fitted(signal, bvals, bvecs, rotation):
-        tensor = dti.fit_tensor(signal, dti.design_matrix(bvals, bvecs)).tensor
-        return congruence(tensor, rotation)
+    def fitted(signal, design, rotation):
+        return congruence(dti.fit_tensor(signal, design).tensor, rotation)
 
     first = None
     for codes in ORIENTATIONS:
@@ -293,7 +292,8 @@ def test_storage_order_changes_no_tensor(scan):
         signal = image.get_fdata(dtype=np.float32)
         rotation = fsl_to_world(image.affine).astype(np.float32)
         signal = signal.reshape(-1, len(gtab))
-        tensors = np.asarray(fitted(signal, gtab.bvals, gtab.bvecs, rotation))
+        design = dti.design_matrix(gtab.bvals, gtab.bvecs)
+        tensors = np.asarray(fitted(signal, design, rotation))
         image = nib.Nifti1Image(tensors.reshape(*image.shape[:3], 6), image.affine)
         found = back_along(image)
         first = found if first is None else first
