@@ -138,7 +138,7 @@ IMAGES = {
     "voxels far behind the end": (header(108, "<f4", 1e9), "before compression"),
     "voxels at not-a-number": (header(108, "<f4", np.nan), "expected"),
     "voxels before the start": (header(108, "<f4", -1e6), "expected"),
-    "infinite scale": (header(112, "<f4", np.inf), "infinite scale"),
+    "scale without a start": (header(112, "<f4", 2, np.nan), "expected"),
     "affine of zeros": (header(280, "<f4", *[0] * 12), "affine"),
     "affine of nan": (header(280, "<f4", *[np.nan] * 12), "affine"),
     "three axes": (data(lambda d: d[..., 0]), "4-D"),

@@ -59,9 +59,6 @@ def read_image(path):
             expected="integers or real numbers",
             remedy="give the magnitude image",
         )
-    if np.isinf(image.header["scl_slope"]) or np.isinf(image.header["scl_inter"]):
-        raise InputError(path, found="an infinite scale of its intensities",
-                         expected="a finite scl_slope and scl_inter", remedy="mend the header")
     shape, affine = image.shape, image.affine
     if len(shape) < 3 or any(n < 1 for n in shape):
         raise InputError(
