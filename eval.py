@@ -3,9 +3,12 @@
     python eval.py --workdir=runs/phantom
 """
 
+from pathlib import Path
+
 from absl import flags
 
-from dwijax.flags import launch
+from dwijax.errors import InputError
+from dwijax.flags import QUIET, launch
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 
@@ -13,7 +16,10 @@ WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=Tru
 def main():
     from dwijax.evaluation.report import evaluate
 
-    evaluate(WORKDIR.value)
+    if Path(WORKDIR.value).is_file():
+        raise InputError(WORKDIR.value, found="a file", expected="the folder of a run",
+                         remedy="evaluate before exporting: a file knows no test subjects")
+    evaluate(WORKDIR.value, quiet=QUIET.value)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from dwijax.errors import InputError
-from dwijax.flags import launch
+from dwijax.flags import QUIET, launch
 from dwijax.training.preemption import exit_on_sigterm
 
 DEFAULT = Path(__file__).parent / "configs" / "phantom.py"
@@ -35,11 +35,11 @@ def main():
         raise InputError("--config", found=f"no file {path}", expected="a config file",
                          remedy="see configs/")
     workdir = WORKDIR.value or f"runs/{'-'.join(filter(None, (Path(path).stem, variant)))}"
-    train_and_evaluate(CONFIG.value, workdir, profile=PROFILE.value)
+    train_and_evaluate(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
     if EVALUATE.value:
         from dwijax.evaluation.report import evaluate
 
-        evaluate(workdir)
+        evaluate(workdir, quiet=QUIET.value)
 
 
 if __name__ == "__main__":

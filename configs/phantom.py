@@ -35,7 +35,7 @@ def get_config(variant=""):
     config.seed = 0
 
     config.data = ConfigDict()
-    config.data.layout = "phantom"      # phantom, hcp, plain, store
+    config.data.layout = "phantom"      # phantom, hcp, plain, bids, manifest, store
     config.data.root = "data"           # phantoms are made here where they are not there yet
     config.data.shell = 1000            # b-value in s/mm²
     config.data.inputs = 30             # the first so many directions are acquired

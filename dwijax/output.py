@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and replace none unasked."""
 
 import contextlib
 import os
@@ -8,13 +8,28 @@ from pathlib import Path
 from dwijax.errors import InputError
 
 
+def refuse_to_overwrite(paths):
+    """Refuses to go on where a file would be replaced.
+
+    Args:
+      paths: of the files to be written.
+
+    Raises:
+      InputError: names the first that is there.
+    """
+    for path in map(Path, paths):
+        if os.path.lexists(path):
+            raise InputError(path, found="that it is there already", expected="a new name",
+                             remedy="choose another output, or replace it with --force")
+
+
 @contextlib.contextmanager
 def whole(path):
     """Yields a temporary name beside `path` that is renamed to `path` when the block succeeds.
 
     The temporary name ends as `path` does, so that writers which choose a format by the ending
-    work; parent folders are made. If the block fails, the temporary file is removed and what was
-    at `path` before stays.
+    work; parent folders are made. If the block fails, the temporary file and these folders are
+    removed and what was at `path` before stays.
 
     Args:
       path: the file to write.
@@ -27,10 +42,13 @@ def whole(path):
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    made = []
     try:
+        made = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+        made = []
     except OSError as error:
         raise InputError(
             path,
@@ -41,6 +59,9 @@ def whole(path):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # others have written there meanwhile
+            for folder in made:
+                folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -39,6 +39,8 @@ class Cohort(NamedTuple):
 def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=False):
     """Splits the subjects under ``root``; a single scan only where that is asked for.
 
+    Families stay together. A split that a manifest states is taken as it is.
+
     Args:
       root: folder of the data. layout: see :func:`dwijax.data.layouts.find_subjects`.
       fractions: shares of training, validation and test.
@@ -63,7 +65,16 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
         slabs = slab_split(int(filled[-1] - filled[0] + 1), (validation, test, train))
         members = [[Member(found[0], filled[0] + np.asarray(slab))] for slab in slabs]
         return Cohort(members[2], members[0], members[1], True, str(root))
-    parts = subject_split([f.name for f in found], fractions, seed=seed)
+    if found[0].split:  # a manifest says so for every subject
+        parts = [[f.name for f in found if f.split == split]
+                 for split in ("train", "validation", "test")]
+        if not parts[0] or not parts[1]:
+            raise InputError(root, found=f"no {'validation' if parts[0] else 'train'} in split",
+                             expected="scans for training and for validation",
+                             remedy="add some, or empty the column to have it drawn")
+    else:
+        parts = subject_split([f.name for f in found], fractions, seed,
+                              [f.family for f in found])
     by_name = {f.name: f for f in found}
     return Cohort(*([Member(by_name[n], None) for n in names] for names in parts), False, str(root))
 

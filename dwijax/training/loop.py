@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
@@ -15,7 +16,7 @@ from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import StoredSlices, open_store
 from dwijax.data.whitening import whitening, whitening_slices
 from dwijax.errors import InputError, warn
-from dwijax.training import checkpoint, feed, insight, placement, plan, run, settings
+from dwijax.training import checkpoint, export, feed, insight, placement, plan, run, settings
 from dwijax.training.best import init_best, update_best
 from dwijax.training.preemption import deferred_sigterm
 from dwijax.training.runlog import RunLog
@@ -209,35 +210,65 @@ def _trace(workdir, wanted):
         yield False
 
 
-def restore_run(workdir, networks=None):
-    """``(config, gtab, task, predict, params, about)`` of a trained run, from its folder alone.
+def restore_run(place, networks=None):
+    """``(config, gtab, task, predict, params, about)`` of a trained run.
 
     Args:
-      workdir: of the run. networks: positions in the stack, all by default; what is returned is
-        then that smaller stack.
+      place: its folder, or the file that ``dwijax export`` has made of it; nothing else is read.
+      networks: positions in the stack, all by default; what is returned is then that smaller
+        stack.
 
     Raises:
-      InputError: no run, or no whole checkpoint in it, or no such networks.
+      InputError: no run, no whole checkpoint in it, or no such networks; a file that is damaged or
+        of another version.
     """
-    config, gtab, statistics, about = run.read(workdir)
-    build = partial(settings.build_task, config, gtab, about["table"]["b0s"])
-    task = build()
-    network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
-    like = jax.eval_shape(partial(init_state, network, optimizer),
-                          settings.build_keys(config, task)).params
-    if networks is not None:
-        task = build(networks=_positions(networks, len(task.numbers)))
-    best = config.select == "best"
+    if Path(place).is_file():
+        return _restore_exported(place, networks)
+    config, gtab, statistics, about = run.read(place)
+    task, predict, like = _rebuild(config, gtab, statistics, about, networks)
+    best, damaged = config.select == "best", []
     stored = checkpoint.restore(
-        workdir, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
-        networks=networks)
+        place, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
+        networks=networks, say=damaged.append)
     if stored is None:
         raise InputError(
-            Path(workdir) / "checkpoints", found="no whole checkpoint",
+            Path(place) / "checkpoints",
+            found="no whole checkpoint" + (f" ({len(damaged)} damaged)" if damaged else ""),
             expected="a trained run", remedy="train it first: train.py with this --workdir")
+    for line in damaged:
+        warn(line)
     params = stored["best"].params if best else stored["params"]
-    predict = settings.build_predictor(config, task, statistics)
     return config, gtab, task, predict, params, about
+
+
+def _restore_exported(path, networks):
+    about, arrays = export.read(path)
+    config, gtab, statistics, about = run.parse(about, path)
+    try:
+        settings.check(config)
+        task, predict, like = _rebuild(config, gtab, statistics, about, networks)
+        params = export.restore(path, arrays, like)
+        if networks is not None:
+            params = jax.tree.map(lambda leaf: leaf[np.asarray(networks)], params)
+        side = settings.multiple_of(config)
+        jax.eval_shape(predict, params, jnp.zeros((1, side, side, task.in_channels)))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Whatever a description that was made up can do to the builders.
+        raise InputError(
+            path, found=f"networks that cannot be built ({type(error).__name__}: {error})"[:300],
+            expected="a run of this version of dwijax", remedy="export the run again") from error
+    return config, gtab, task, predict, jax.tree.map(jnp.asarray, params), about
+
+
+def _rebuild(config, gtab, statistics, about, networks):
+    """``(task, predict, params)`` of some networks; ``params``, as shapes, of the whole stack."""
+    build = partial(settings.build_task, config, gtab, about["table"]["b0s"])
+    task = build()
+    network = settings.build_network(config, task)
+    like = jax.eval_shape(jax.vmap(network.init), settings.build_keys(config, task))
+    if networks is not None:
+        task = build(networks=_positions(networks, len(task.numbers)))
+    return task, settings.build_predictor(config, task, statistics), like
 
 
 def _trees(state, best):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from dwijax.data.layouts import LAYOUTS
 from dwijax.errors import InputError
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.unet import ACTIVATIONS, UNet
@@ -28,7 +29,7 @@ def check(config):
     one_of = lambda *names: (lambda v: v in names, "one of " + ", ".join(names))  # noqa: E731
     positive = (lambda v: v > 0, "a number above 0")
     expect("task", *one_of("direction_synthesis"))
-    expect("data.layout", *one_of("phantom", "hcp", "plain", "store"))
+    expect("data.layout", *one_of(*LAYOUTS, "store"))
     expect("data.stream", *one_of("auto", "always", "never"))
     expect("data.axis", lambda v: v in (0, 1, 2), "0, 1 or 2")
     expect("model.name", *one_of("unet"))
@@ -45,6 +46,10 @@ def check(config):
                   "steps", "log_every", "validate_every", "checkpoint_every",
                   "checkpoint_keep", "optimizer.learning_rate"):
         expect(field, *positive)
+    for field, most in (("model.levels", 8), ("model.convolutions", 16), ("model.width", 4096),
+                        ("model.first_kernel", 31), ("model.sh_order", 16)):
+        if field.removeprefix("model.") in config.model:
+            expect(field, lambda v, most=most: v <= most, f"at most {most}")
     multiple = 2 ** (config.model.levels - 1)
     expect("patch", lambda v: v >= 0 and v % multiple == 0,
            f"0 or a multiple of {multiple} (2^(levels - 1))")
