@@ -133,7 +133,7 @@ def coherence(v1, fa, mask, voxel_size, matrices):
 
 
 def describe(matrix):
-    """A candidate in words: what was done to the right table's axes, ``"as given"`` for none."""
+    """A candidate in words: what to do to the given table, ``"as given"`` for nothing."""
     order = np.abs(matrix).argmax(axis=1)
     signs = matrix[range(3), order]
     names = "xyz"

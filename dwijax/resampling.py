@@ -4,9 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.directions import compare, match
-from dwijax.interpolation import sh_basis, sh_interpolation
-
 CHUNK = 65536
 
 
