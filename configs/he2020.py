@@ -34,6 +34,7 @@ def get_config(variant=""):
     # [chosen] the abstract gives slices: 1710 training, 854 validation, 793 test, of 149 subjects
     config.data.split = (0.51, 0.25, 0.24)
     config.data.within_subject = False
+    config.data.resample = False        # True: interpolate inputs that a subject has not measured
 
     config.phantom = ConfigDict()       # unused with HCP data
 

@@ -42,6 +42,7 @@ def get_config(variant=""):
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
     config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
     config.data.within_subject = False  # True: cut a single scan into slabs
+    config.data.resample = False        # True: interpolate inputs that a subject has not measured
 
     config.phantom = ConfigDict()
     config.phantom.subjects = (12, 2, 6)  # training, validation, test

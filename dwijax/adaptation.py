@@ -107,7 +107,7 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, where="bvec
         plan = plan_resampling(own.bvecs, wanted.bvecs)
         facts["directions"] = "resampled"
         facts["resampling"] = plan.facts()
-        notes.append(plan.in_words(len(own), len(wanted)))
+        notes.append(plan.in_words())
     else:
         far = np.flatnonzero(found.angles > TOLERANCE)
         shown = ", ".join(f"{i} ({found.angles[i]:.0f}°)" for i in far[:8])

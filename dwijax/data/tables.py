@@ -5,12 +5,15 @@ correction turns every direction a little, and alignment of the head (the HCP's 
 turns all of them together; scanners and exports put them in another order.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from dwijax.directions import angle_of, compare, match, turn
 from dwijax.errors import InputError
+from dwijax.gradients import GradientTable
+from dwijax.resampling import plan_resampling, resample
 
 # A direction further than this from the one a network was trained on is another direction ...
 TOLERANCE = 5.0
@@ -79,63 +82,105 @@ def _match(own, wanted, order):
                  compare(own[order], wanted @ rotation.T))
 
 
-def same_directions(own, gtab, where, name):
-    """The order in which a subject's directions are those of a table.
+def in_order_of(subject, gtab, *, where, name, inputs=None):
+    """A subject whose directions stand in the order of a table.
 
     Args:
-      own: `GradientTable` of the subject's shell, without b0s. gtab: the table wanted.
-      where: the subject's bvec file. name: whose the table is, in words.
+      subject: `dwijax.data.subject.Subject`.
+      gtab: the table wanted, n directions of a shell without b0s. name: whose it is, in words.
+      where: the subject's bvec file.
+      inputs: where given, positions ``[q]`` in ``gtab`` that may be interpolated if the subject
+        has not measured them, from directions of its own that are not among the others: those are
+        what networks are judged by, and have to be measured.
 
     Returns:
-      `Match`.
+      The subject itself where nothing is to be done; otherwise b0s and n directions, each with the
+      subject's own bvec. ``volumes`` is -1 where a volume is interpolated.
 
     Raises:
-      InputError: they are not.
+      InputError: its directions are not those of the table.
     """
+    weighted = np.flatnonzero(~subject.gtab.b0s_mask)
+    b0s = np.flatnonzero(subject.gtab.b0s_mask)
+    own = subject.gtab[weighted]
     if len(own) < len(gtab):
         raise InputError(
-            where, found=f"{len(own)} directions in the shell",
+            where, found=f"{len(own)} directions at b={np.median(own.bvals):g}",
             expected=f"the {len(gtab)} of {name}", remedy="leave the subject out")
     found = find_directions(own.bvecs, gtab.bvecs)
+    if found.fits:
+        if found.in_order and len(own) == len(gtab):
+            return subject
+        return _taken(subject, np.r_[b0s, weighted[found.order]])
+    if inputs is None:
+        raise _not_those(where, name, found, "leave the subject out, or have its inputs "
+                         "interpolated (--config.data.resample=True)")
+    targets = np.setdiff1d(np.arange(len(gtab)), inputs)
+    found = find_directions(own.bvecs, gtab.bvecs[targets])
     if not found.fits:
-        far = int(found.angles.argmax())
-        raise InputError(
-            where, found=f"direction {far} of {name} at {found.angles[far]:.1f}° from the "
-                         "subject's nearest",
-            expected=f"the same directions, within {TOLERANCE:.0f}°, in any order, as a whole "
-                     f"turned by up to {LARGEST_TURN:.0f}°",
-            remedy="leave the subject out")
-    return found
+        raise _not_those(where, f"the targets of {name}", found, "leave the subject out: a target "
+                         "that is interpolated is no measurement to learn from")
+    rest = np.setdiff1d(np.arange(len(own)), found.order)
+    wanted = gtab.bvecs[inputs] @ found.rotation.T
+    plan = plan_resampling(own.bvecs[rest], wanted)
+    volumes = np.full(len(gtab), -1)
+    volumes[targets] = weighted[found.order]
+    dwi = np.empty((*subject.dwi.shape[:3], len(gtab)), np.float32)
+    dwi[..., targets] = subject.dwi[..., volumes[targets]]
+    dwi[..., inputs] = resample(subject.dwi[..., weighted[rest]], plan)
+    bvals, bvecs = np.full(len(gtab), np.median(own.bvals[rest])), np.empty((len(gtab), 3))
+    bvals[targets], bvecs[targets] = own.bvals[found.order], own.bvecs[found.order]
+    bvecs[inputs] = wanted
+    stored = np.full(len(gtab), -1)
+    stored[targets] = subject.volumes[volumes[targets]]
+    table = subject.gtab[b0s]
+    return replace(
+        subject, dwi=np.concatenate([subject.dwi[..., b0s], dwi], axis=-1),
+        gtab=GradientTable(np.r_[table.bvals, bvals], np.concatenate([table.bvecs, bvecs])),
+        volumes=np.r_[subject.volumes[b0s], stored])
 
 
-def spread(matches):
-    """How much the tables of subjects differ.
+def _taken(subject, volumes):
+    return replace(subject, dwi=subject.dwi[..., volumes], gtab=subject.gtab[volumes],
+                   volumes=subject.volumes[volumes])
+
+
+def _not_those(where, name, found, remedy):
+    far = int(found.angles.argmax())
+    return InputError(
+        where, found=f"direction {far} of {name} at {found.angles[far]:.1f}° from the subject's "
+                     "nearest",
+        expected=f"the same directions, within {TOLERANCE:.0f}°, in any order, as a whole turned "
+                 f"by up to {LARGEST_TURN:.0f}°",
+        remedy=remedy)
+
+
+def spread(names, tables):
+    """How much the tables of subjects differ from the first one's.
 
     Args:
-      matches: name of a subject to its `Match`.
+      names: of the subjects. tables: their `GradientTable`, without b0s, in one order.
 
     Returns:
-      dict: median and largest angle in degrees, the subject with the largest, how many are in
-      another order, and the largest turn.
+      dict: number of subjects; over all but the first, median and largest angle in degrees, the
+      subject with the largest, and the largest turn of a whole table.
     """
-    largest = {name: float(m.angles.max()) for name, m in matches.items()}
-    worst = max(largest, key=largest.get)
+    found = [_match(t.bvecs, tables[0].bvecs, np.arange(len(t))) for t in tables]
+    worst = int(np.argmax([m.angles.max() for m in found]))
     return {
-        "subjects": len(matches),
-        "median_angle": float(np.median(np.concatenate([m.angles for m in matches.values()]))),
-        "largest_angle": largest[worst],
-        "worst_subject": worst,
-        "largest_turn": max(m.turned for m in matches.values()),
-        "reordered": sum(not m.in_order for m in matches.values()),
+        "subjects": len(names),
+        "median_angle": float(np.median([m.angles for m in found[1:] or found])),
+        "largest_angle": float(found[worst].angles.max()),
+        "worst_subject": names[worst],
+        "largest_turn": max(m.turned for m in found),
     }
 
 
 def spread_in_words(found):
     """One line about `spread`."""
-    text = (f"directions of {found['subjects']} subjects: median {found['median_angle']:.1f}°, at "
-            f"most {found['largest_angle']:.1f}° ({found['worst_subject']}) from the first one's")
+    text = (f"directions of {found['subjects']} subjects: from the first one's "
+            f"{found['median_angle']:.1f}° (median), at most {found['largest_angle']:.1f}° "
+            f"({found['worst_subject']})")
     if found["largest_turn"] > TOLERANCE:
-        text += f", tables turned by up to {found['largest_turn']:.1f}° as a whole"
-    if found["reordered"]:
-        text += f", {found['reordered']} put in its order"
+        text += f"; tables turned by up to {found['largest_turn']:.1f}° as a whole"
     return text

@@ -10,16 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax.data import cohort as cohorts
+from dwijax.data import domain
 from dwijax.data.simulated import simulated_cohort
+from dwijax.data.tables import spread, spread_in_words
 from dwijax.data.whitening import whitening
-from dwijax.directions import compare
 from dwijax.errors import InputError
 from dwijax.training import checkpoint, run, settings
 from dwijax.training.runlog import RunLog
 from dwijax.training.step import init_state, make_dispatch, make_step, make_validation
-
-# Rotations between subjects' tables beyond this are not the same directions any more.
-TABLE_TOLERANCE = 5.0
 
 
 def read_cohort(config):
@@ -52,14 +50,19 @@ def train_and_evaluate(config, workdir, *, quiet=False):
     members = read_cohort(config)
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
     bar = partial(tqdm, disable=quiet or None, leave=False, dynamic_ncols=True)
+    subjects = []
     load = partial(
         cohorts.load_slices, shell=config.data.shell, axis=config.data.axis,
-        multiple=settings.multiple_of(config))
+        multiple=settings.multiple_of(config),
+        inputs=np.arange(config.data.inputs) if config.data.resample else None)
     train, tables, scales, b0s = load(
-        members.train, patch=config.patch, progress=partial(bar, desc="reading", unit="subject"))
-    validation, more, _, _ = load(members.validation, patch=0)
+        members.train, patch=config.patch,
+        look=lambda subject: subjects.append(domain.of_subject(subject, config.data.inputs)),
+        progress=partial(bar, desc="reading", unit="subject"))
     gtab = tables[0]
-    _same_directions(members.train + members.validation, tables + more)
+    validation, more, _, _ = load(members.validation, patch=0, like=gtab)
+    turned = spread([m.files.name for m in members.train + members.validation], tables + more)
+    print(spread_in_words(turned), flush=True)
 
     task = settings.build_task(config, gtab, b0s)
     network = settings.build_network(config, task)
@@ -73,7 +76,7 @@ def train_and_evaluate(config, workdir, *, quiet=False):
     validate = make_validation(predict, task, batch=config.batch)
 
     about = run.describe(
-        plain, gtab, b0s, scales, statistics,
+        plain, gtab, b0s, turned, scales, statistics, domain.join(subjects),
         {name: [m.files.name for m in getattr(members, name)]
          for name in ("train", "validation", "test")}
         | {"within_subject": members.within_subject, "origin": members.origin})
@@ -143,20 +146,3 @@ def _next_stop(step, config):
     for every in (config.log_every, config.validate_every, config.checkpoint_every):
         stops.append((step // every + 1) * every)
     return min(stops)
-
-
-def _same_directions(members, tables):
-    """All subjects must have (nearly) the directions of the first, in the same order."""
-    for member, table in zip(members, tables, strict=True):
-        if len(table) != len(tables[0]):
-            raise InputError(
-                member.files.bvec, found=f"{len(table)} directions in the shell",
-                expected=f"{len(tables[0])} as {members[0].files.name} has",
-                remedy="leave the subject out")
-        angles = compare(table.bvecs, tables[0].bvecs)
-        if angles.max() > TABLE_TOLERANCE:
-            raise InputError(
-                member.files.bvec,
-                found=f"direction {angles.argmax()} at {angles.max():.1f}° from that of "
-                      f"{members[0].files.name}",
-                expected=f"at most {TABLE_TOLERANCE:.0f}°", remedy="leave the subject out")
