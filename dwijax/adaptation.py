@@ -129,7 +129,7 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, where="bvec
         if scaled:
             dwi = scale_b(dwi, subject.b0, b_run / bvals)
         if not found.fits:
-            dwi = resample(dwi, plan)
+            dwi = resample(dwi, subject.scale, plan)
             bvals, bvecs = np.full(len(wanted), np.median(bvals)), wanted.bvecs
         else:
             bvecs = own.bvecs[found.order]

@@ -5,25 +5,34 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax.directions import compare
-from dwijax.interpolation import sh_basis, sh_interpolation
+from dwijax.interpolation import (
+    log_sh_coefficients,
+    log_sh_system,
+    sh_basis,
+    sh_interpolation,
+)
 
-WEIGHT = 0.006  # of Laplace-Beltrami, Descoteaux et al. 2007
-_BLOCK = 65536  # voxels at a time: a scan is not held twice
+# Of ln S, weighted, order 2 with next to no penalty: a weighted tensor fit, but for the apparent
+# S0, which is free. Of what was tried (benchmarks/resample.py) networks did best with it: they
+# find in neighbouring voxels what it smooths away, and what finer orders let through is noise.
+ORDER, WEIGHT = 2, 0.001
+_LARGEST = 1.5  # over the largest DWI of a voxel: in noise, an exponential may run away
+_BLOCK = 65536  # voxels at a time
 
 
 class Resampling(NamedTuple):
-    """From N measured directions to q others, by regularised spherical harmonics.
+    """From N measured directions to q others, by spherical harmonics of ln S.
 
     Attributes:
-      matrix: float64 ``[q, N]``.
-      order: of the harmonics.
-      condition_number: of the harmonics at the measured directions, with the regularisation.
+      bvecs_from: ``[N, 3]``. bvecs_to: ``[q, 3]``.
+      condition_number: of the harmonics, with their penalty, at the measured directions.
       extrapolation: ``[q]``, degrees from each wanted direction to the nearest measured one.
-      gain: ``[q]``, noise SD of each result over that of a measured DWI.
+      gain: ``[q]``, noise SD of each result over that of a measured DWI (to first order, where
+        all DWIs of a voxel are alike).
     """
 
-    matrix: np.ndarray
-    order: int
+    bvecs_from: np.ndarray
+    bvecs_to: np.ndarray
     condition_number: float
     extrapolation: np.ndarray
     gain: np.ndarray
@@ -31,8 +40,8 @@ class Resampling(NamedTuple):
     def facts(self):
         """For ``dwi.json``."""
         return {
-            "method": f"spherical harmonics of order {self.order}, Laplace-Beltrami weight "
-                      f"{WEIGHT:g}",
+            "method": f"weighted spherical harmonics of ln S, order {ORDER}, Laplace-Beltrami "
+                      f"weight {WEIGHT:g}",
             "condition_number": round(self.condition_number, 3),
             "extrapolation_degrees": [round(float(a), 3) for a in self.extrapolation],
             "noise_gain": [round(float(g), 4) for g in self.gain],
@@ -40,18 +49,15 @@ class Resampling(NamedTuple):
 
     def in_words(self):
         """One line."""
-        q, n = self.matrix.shape
+        q, n = len(self.bvecs_to), len(self.bvecs_from)
         return (f"the run's {q} input directions were interpolated from the scan's {n}: spherical "
-                f"harmonics of order {self.order}, condition number {self.condition_number:.1f}, "
-                f"at most {self.extrapolation.max():.1f}° from a measured direction, noise × "
+                f"harmonics of ln S, condition number {self.condition_number:.1f}, at most "
+                f"{self.extrapolation.max():.1f}° from a measured direction, noise × "
                 f"{self.gain.min():.2f} to {self.gain.max():.2f}")
 
 
 def plan_resampling(bvecs_from, bvecs_to):
     """How to carry one shell to other directions.
-
-    The order is the largest up to 4 with fewer coefficients than measured directions: signals
-    at b of 1000 to 3000 s/mm² hold little above it, and at usual noise nothing that can be seen.
 
     Args:
       bvecs_from: unit, ``[N, 3]``, measured. bvecs_to: unit, ``[q, 3]``.
@@ -59,29 +65,42 @@ def plan_resampling(bvecs_from, bvecs_to):
     Returns:
       `Resampling`.
     """
-    order = 4 if len(bvecs_from) > 15 else 2
-    matrix = sh_interpolation(bvecs_from, bvecs_to, order=order, weight=WEIGHT)
-    basis, degrees = sh_basis(bvecs_from, order)
+    bvecs_from, bvecs_to = np.asarray(bvecs_from), np.asarray(bvecs_to)
+    basis, degrees = sh_basis(bvecs_from, ORDER)
     rows = np.concatenate([basis, np.sqrt(WEIGHT) * np.diag(degrees * (degrees + 1.0))])
-    angles = compare(*np.broadcast_arrays(
-        np.asarray(bvecs_to)[:, None], np.asarray(bvecs_from)[None]))
-    return Resampling(matrix, order, float(np.linalg.cond(rows)), angles.min(axis=1),
+    angles = compare(*np.broadcast_arrays(bvecs_to[:, None], bvecs_from[None]))
+    matrix = sh_interpolation(bvecs_from, bvecs_to, order=ORDER, weight=WEIGHT)
+    return Resampling(bvecs_from, bvecs_to, float(np.linalg.cond(rows)), angles.min(axis=1),
                       np.linalg.norm(matrix, axis=1))
 
 
-def resample(dwi, plan):
+def resample(dwi, scale, plan):
     """Applies a plan.
 
     Args:
-      dwi: float32 ``[..., N]``. plan: `Resampling`.
+      dwi: float32 ``[..., N]``. scale: the subject's, in the same unit.
+      plan: `Resampling`.
 
     Returns:
-      float32 ``[..., q]``, not negative.
+      float32 ``[..., q]``.
     """
+    import jax
+    import jax.numpy as jnp
+
+    system = log_sh_system(plan.bvecs_from, ORDER, WEIGHT)
+    harmonics = jnp.asarray(sh_basis(plan.bvecs_to, ORDER)[0], jnp.float32)
+
+    @jax.jit
+    def carry(block):
+        coefficients = log_sh_coefficients(*system, block)
+        carried = jnp.exp(jnp.einsum("cv,kc->vk", coefficients, harmonics))
+        return jnp.minimum(carried, _LARGEST * block.max(axis=-1, keepdims=True))
+
     flat = dwi.reshape(-1, dwi.shape[-1])
-    matrix = plan.matrix.T.astype(np.float32)
-    out = np.empty((len(flat), matrix.shape[1]), np.float32)
-    for start in range(0, len(flat), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        np.maximum(flat[part] @ matrix, 0, out=out[part])
+    out = np.empty((len(flat), len(harmonics)), np.float32)
+    size = min(_BLOCK, len(flat))
+    for start in range(0, len(flat), size):
+        start = min(start, len(flat) - size)  # the last block overlaps: one shape, one compilation
+        part = slice(start, start + size)
+        out[part] = np.asarray(carry(flat[part] / np.float32(scale))) * np.float32(scale)
     return out.reshape(*dwi.shape[:-1], -1)

@@ -3,6 +3,7 @@
 import numpy as np
 
 GIVEN, OTHER, BETTER = "tab:blue", "0.75", "tab:red"
+_OPPOSITE = dict(zip("LRAPSI", "RLPAIS", strict=True))
 
 
 def draw(report, path):
@@ -48,6 +49,9 @@ def _images(figure, report):
     for ax in axes:
         ax.set_xticks([])
         ax.set_yticks([])
+        # To where the first and second stored axis run.
+        ax.set_xlabel(f"{_OPPOSITE[report.axes[0]]} to {report.axes[0]}", fontsize=8)
+        ax.set_ylabel(f"{_OPPOSITE[report.axes[1]]} to {report.axes[1]}", fontsize=8)
 
 
 def _upright(plane, report):

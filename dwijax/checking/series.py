@@ -58,17 +58,16 @@ def examine(means, voxels, gtab):
 
 def _relative(means, bvecs):
     """Deviation of slice means ``[n, Z]`` of one shell from what their directions make expect."""
-    n = len(means)
-    terms = np.ones((n, 1))
-    if bvecs is not None and n >= _LEAST_FOR_A_FORM:
-        x, y, z = bvecs.T
-        terms = np.stack([x * x, y * y, z * z, x * y, x * z, y * z], axis=1)
-    expected = np.empty(means.shape)
+    if bvecs is None or len(means) < _LEAST_FOR_A_FORM:
+        expected = np.nanmedian(means, axis=0)
+        return means / np.where(expected > 0, expected, np.nan) - 1
+    x, y, z = bvecs.T
+    terms = np.stack([x * x, y * y, z * z, x * y, x * z, y * z], axis=1)
+    expected = np.full(means.shape, np.nan)
     for k, column in enumerate(means.T):
         trusted = np.isfinite(column)
         for _ in range(4):  # again without what lies far off: an odd slice must not hide itself
-            if trusted.sum() <= terms.shape[1]:
-                expected[:, k] = np.nanmedian(column) if np.isfinite(column).any() else np.nan
+            if trusted.sum() < _LEAST_FOR_A_FORM:
                 break
             solution = np.linalg.lstsq(terms[trusted], column[trusted], rcond=None)[0]
             expected[:, k] = terms @ solution

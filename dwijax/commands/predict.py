@@ -34,5 +34,5 @@ def run(args):
         for note in summary["notes"]:
             print(note)
         print(f"{args.out}: {summary['measured']} measured and {summary['synthetic']} synthetic "
-              "volumes. Leave the synthetic volumes (listed in dwi.json) out of eddy correction, denoising, "
-              "kurtosis and deconvolution: they bring no information of their own.")
+              "volumes. Leave the synthetic ones (listed in dwi.json) out of eddy correction, "
+              "denoising, kurtosis and deconvolution: they bring no information of their own.")
