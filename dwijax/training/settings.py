@@ -35,9 +35,10 @@ def check(config):
     expect("model.activation", *one_of(*ACTIVATIONS))
     expect("model.residual", *one_of("none", "mean", "sh", "tensor"))
     expect("optimizer.name", *one_of("adamw", "sgd"))
+    expect("select", *one_of("last", "best"))
     for field in ("data.inputs", "model.width", "model.levels", "model.convolutions", "batch",
                   "steps", "log_every", "validate_every", "checkpoint_every",
-                  "optimizer.learning_rate"):
+                  "checkpoint_keep", "optimizer.learning_rate"):
         expect(field, *positive)
     multiple = 2 ** (config.model.levels - 1)
     expect("patch", lambda v: v >= 0 and v % multiple == 0,
@@ -50,16 +51,22 @@ def multiple_of(config):
     return 2 ** (config.model.levels - 1)
 
 
-def build_task(config, gtab, b0s):
-    """The task on a shell's table (without b0s): first ``data.inputs`` in, the others out."""
+def build_task(config, gtab, b0s, networks=None):
+    """The task on a shell's table (without b0s): first ``data.inputs`` in, the others out.
+
+    ``networks``: positions among the others, all by default.
+    """
     inputs = np.arange(config.data.inputs)
     if len(gtab) <= len(inputs):
         raise InputError(
             "--config.data.inputs", found=f"{len(inputs)} of {len(gtab)} directions",
             expected=f"fewer than the {len(gtab)} directions of the shell",
             remedy="give fewer inputs")
+    outputs = np.arange(len(inputs), len(gtab))
+    if networks is not None:
+        outputs = outputs[networks]
     return tasks.direction_synthesis(
-        gtab, b0s, inputs, np.arange(len(inputs), len(gtab)), residual=config.model.residual,
+        gtab, b0s, inputs, outputs, residual=config.model.residual,
         sh_order=config.model.sh_order, sh_weight=config.model.sh_weight,
         sh_log=config.model.sh_log,
         fa_weight=config.loss.fa_weight)
