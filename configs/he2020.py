@@ -35,6 +35,7 @@ def get_config(variant=""):
     config.data.split = (0.51, 0.25, 0.24)
     config.data.within_subject = False
     config.data.stream = "auto"         # unused unless the layout is "store"
+    config.data.resample = False        # True: interpolate inputs that a subject has not measured
 
     config.phantom = ConfigDict()       # unused with HCP data
 

@@ -44,6 +44,7 @@ def get_config(variant=""):
     config.data.within_subject = False  # True: cut a single scan into slabs
     config.data.stream = "auto"         # batches of a store: auto (where it does not fit on the
     #                                     device), always, never
+    config.data.resample = False        # True: interpolate inputs that a subject has not measured
 
     config.phantom = ConfigDict()
     config.phantom.subjects = (12, 2, 6)  # training, validation, test

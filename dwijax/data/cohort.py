@@ -8,11 +8,8 @@ from dwijax.data.layouts import SubjectFiles, find_subjects
 from dwijax.data.slices import cut, gather, padded_size
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
-from dwijax.directions import compare
+from dwijax.data.tables import in_order_of
 from dwijax.errors import InputError
-
-# Rotations between subjects' tables beyond this are not the same directions any more.
-TABLE_TOLERANCE = 5.0
 
 
 class Member(NamedTuple):
@@ -79,21 +76,38 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
     return Cohort(*([Member(by_name[n], None) for n in names] for names in parts), False, str(root))
 
 
-def load_slices(members, *, shell, axis, multiple, patch, size=None, progress=iter):
+def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, inputs=None,
+                look=None, progress=iter):
     """Reads members one by one and joins their slices.
+
+    Every member's directions are put in the order of one table (`dwijax.data.tables`).
 
     Args:
       members: list of :class:`Member`. shell: b-value, s/mm². axis: of the slices.
       multiple: H and W are padded up to it. patch: side of the crops, 0 for whole slices.
       size: ``(H, W)`` instead of the smallest that fits.
+      like: table of the shell whose order is wanted; default: the first member's.
+      inputs: positions of the directions that may be interpolated where a member has not
+        measured them; None: none.
+      look: called with every `dwijax.data.subject.Subject` that is read.
       progress: wraps the list (tqdm).
 
     Returns:
-      ``(Slices, tables, scales)``: the table of every member's shell and its scale by name.
+      ``(Slices, tables, scales, b0s)``: the table of every member's shell, its scale by name, the
+      number of b0s.
+
+    Raises:
+      InputError: a member cannot be read or has not the directions of the table.
     """
     parts, tables, scales = [], [], {}
+    name = "the first training subject" if like is not None else members[0].files.name
     for member in progress(members):
         subject = load_subject(member.files, shell=shell)
+        if like is None:
+            like = subject.gtab[~subject.gtab.b0s_mask]
+        subject = in_order_of(subject, like, where=member.files.bvec, name=name, inputs=inputs)
+        if look is not None:
+            look(subject)
         plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
         at_least = [max(n, patch) for n in plane]
         size = size or padded_size(at_least, multiple)
@@ -114,30 +128,6 @@ def brain_slices(member, mask, axis):
     filled = _filled_slices(mask, axis)
     positions = np.arange(len(filled)) if member.slices is None else member.slices
     return positions[filled[positions]]
-
-
-def same_directions(members, tables):
-    """All subjects must have (nearly) the directions of the first, in the same order.
-
-    Args:
-      members: list of :class:`Member`. tables: each one's table of the shell, without b0s.
-
-    Raises:
-      InputError: naming the first subject that has not.
-    """
-    for member, table in zip(members, tables, strict=True):
-        if len(table) != len(tables[0]):
-            raise InputError(
-                member.files.bvec, found=f"{len(table)} directions in the shell",
-                expected=f"{len(tables[0])} as {members[0].files.name} has",
-                remedy="leave the subject out")
-        angles = compare(table.bvecs, tables[0].bvecs)
-        if angles.max() > TABLE_TOLERANCE:
-            raise InputError(
-                member.files.bvec,
-                found=f"direction {angles.argmax()} at {angles.max():.1f}° from that of "
-                      f"{members[0].files.name}",
-                expected=f"at most {TABLE_TOLERANCE:.0f}°", remedy="leave the subject out")
 
 
 def _filled_slices(mask, axis):

@@ -23,10 +23,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorstore as ts
 
-from dwijax.data.cohort import Cohort, Member, brain_slices, same_directions
+from dwijax.data.cohort import Cohort, Member, brain_slices
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.slices import Slices, crop_bounds, cut_unscaled, extents, padded_size
 from dwijax.data.subject import load_subject
+from dwijax.data.tables import in_order_of
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
 from dwijax.output import whole_folder
@@ -60,9 +61,8 @@ def write_store(path, cohort, *, shell, axis, progress=iter):
     first, slices, plain = None, 0, 0
     with whole_folder(path) as folder:
         for part, member in progress(members):
-            entry = _write_member(folder / part / member.files.name, member, shell, axis)
-            first = first or (member, _table(entry))
-            same_directions([first[0], member], [first[1], _table(entry)])
+            entry = _write_member(folder / part / member.files.name, member, shell, axis, first)
+            first = first or (member.files.name, _table(entry))
             subjects[part].append(_listed(member) | entry)
             count, height, width, n = entry["shape"]
             slices += count
@@ -245,9 +245,15 @@ def open_store(path):
     return Store(path, about["shell"], about["axis"], cohort, subjects)
 
 
-def _write_member(folder, member, shell, axis):
-    """Writes the arrays of one subject, a file's worth of slices at a time; describes them."""
+def _write_member(folder, member, shell, axis, first):
+    """Writes the arrays of one subject, a file's worth of slices at a time; describes them.
+
+    ``first``: name and table of the one whose order of directions is wanted, or None.
+    """
     subject = load_subject(member.files, shell=shell)
+    if first:
+        name, table = first
+        subject = in_order_of(subject, table, where=member.files.bvec, name=name)
     positions = brain_slices(member, subject.mask, axis)
     context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
     plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
@@ -257,13 +263,13 @@ def _write_member(folder, member, shell, axis):
               for name, channels, dtype in zip(ARRAYS, (1, n, 1), ("float32", "float32", "uint8"),
                                                strict=True)]
     found = []
-    for first in range(0, len(positions), SHARD):
-        window = slice(first, first + SHARD)
+    for start in range(0, len(positions), SHARD):
+        window = slice(start, start + SHARD)
         pieces = cut_unscaled(subject, positions[window], axis=axis)
         found += extents(pieces[2][..., 0] > 0).tolist()
         pieces = (*pieces[:2], pieces[2].astype(np.uint8))
         for array, piece in zip(arrays, pieces, strict=True):
-            _done(array[first:first + len(piece)].write(piece), folder)
+            _done(array[start:start + len(piece)].write(piece), folder)
     table = subject.gtab[~subject.gtab.b0s_mask]
     return {"shape": shape, "positions": positions.tolist(), "extents": found,
             "scale": float(subject.scale), "b0s": int(subject.gtab.b0s_mask.sum()),

@@ -6,15 +6,12 @@ import numpy as np
 
 from dwijax.baselines import Acquired
 from dwijax.data.subject import load_subject
+from dwijax.data.tables import in_order_of
 from dwijax.data.volumes import canonical, read_dwi, read_image, read_volumes
-from dwijax.errors import InputError
 from dwijax.evaluation import regions as tissue
 from dwijax.evaluation.noise import from_scan, from_truth
 from dwijax.gradients import compare
 from dwijax.voxelwise import Maps, fit_maps, tensor_signal
-
-# A subject's directions may be turned this much against the run's, as motion correction does.
-TOLERANCE = 5.0
 
 
 class Scan(NamedTuple):
@@ -68,9 +65,9 @@ def read_scan(member, gtab, *, shell, axis):
       InputError: the files cannot be used, or their directions are not the run's.
     """
     files = member.files
-    subject = load_subject(files, shell=shell)
+    subject = in_order_of(load_subject(files, shell=shell), gtab, where=files.bvec, name="the run")
     b0s_mask = subject.gtab.b0s_mask
-    angle = _largest_angle(subject.gtab[~b0s_mask], gtab, files.bvec)
+    angle = float(compare(subject.gtab.bvecs[~b0s_mask], gtab.bvecs).max())
     mask, scale = subject.mask, np.float32(subject.scale)
     signal = subject.dwi[mask] / scale
     voxel_size = np.linalg.norm(subject.affine[:3, :3], axis=0)
@@ -99,16 +96,3 @@ def read_scan(member, gtab, *, shell, axis):
 
 def _canonical(image, volumes=None):
     return canonical(read_volumes(image, volumes), image.affine)[0]
-
-
-def _largest_angle(found, expected, where):
-    if len(found) != len(expected):
-        raise InputError(
-            where, found=f"{len(found)} directions in the shell",
-            expected=f"the run's {len(expected)}", remedy="leave the subject out")
-    angles = compare(found.bvecs, expected.bvecs)
-    if angles.max() > TOLERANCE:
-        raise InputError(
-            where, found=f"direction {angles.argmax()} at {angles.max():.1f}° from the run's",
-            expected=f"at most {TOLERANCE:.0f}°", remedy="leave the subject out")
-    return float(angles.max())

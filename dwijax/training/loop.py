@@ -12,8 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax.data import cohort as cohorts
+from dwijax.data import domain
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import StoredSlices, open_store
+from dwijax.data.tables import spread, spread_in_words
 from dwijax.data.whitening import whitening, whitening_slices
 from dwijax.errors import InputError, warn
 from dwijax.training import checkpoint, export, feed, insight, placement, plan, run, settings
@@ -63,10 +65,10 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
     bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
     budget = int(config.memory_gb * 2**30) or plan.device_budget()
-    (train, tables, scales, b0s), (validation, more, _, _) = _read_slices(
+    (train, tables, scales, b0s), (validation, more, _, _), subjects = _read_slices(
         config, members, budget, bar)
     gtab = tables[0]
-    cohorts.same_directions(members.train + members.validation, tables + more)
+    turned = spread([m.files.name for m in members.train + members.validation], tables + more)
 
     task = settings.build_task(config, gtab, b0s)
     network = settings.build_network(config, task)
@@ -77,7 +79,7 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
         statistics = whitening(np.asarray(task.see(b0, dwi)), mask)
     predict = settings.build_predictor(config, task, statistics)
     about = run.describe(
-        plain, gtab, b0s, scales, statistics,
+        plain, gtab, b0s, turned, scales, statistics, domain.join(subjects) if subjects else {},
         {name: [m.files.name for m in getattr(members, name)]
          for name in ("train", "validation", "test")}
         | {"within_subject": members.within_subject, "origin": members.origin})
@@ -101,6 +103,7 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     tell(f"{len(task.numbers)} networks of {count:,} parameters, "
          f"{slices} from {len(members.train)} subjects, {place}"
          + (f"; going on from step {first}" if first else ""), flush=True)
+    tell(spread_in_words(turned), flush=True)
     tell(pieces, flush=True)
     began = time.perf_counter()
     source.compile(state)
@@ -300,19 +303,24 @@ def _open_store(config):
 
 
 def _read_slices(config, members, budget, bar):
-    """Training and validation slices, each with tables, scales and the number of b0s."""
-    options = {"multiple": settings.multiple_of(config)}
+    """Training and validation slices, each with tables, scales and the number of b0s; and what
+    kind of scans the training subjects are (nothing for a store)."""
+    options, subjects = {"multiple": settings.multiple_of(config)}, []
     if config.data.layout == "store":
         store = _open_store(config)
         train = store.slices("train", patch=config.patch, **options)
         validation = store.slices("validation", patch=0, **options)
         slices = feed.from_store((train[0], validation[0]), config.data.stream,
                                  budget, partial(bar, desc="reading"))
-        return (slices[0], *train[1:]), (slices[1], *validation[1:])
-    options |= {"shell": config.data.shell, "axis": config.data.axis}
-    return (cohorts.load_slices(members.train, patch=config.patch, **options,
-                                progress=partial(bar, desc="reading", unit="subject")),
-            cohorts.load_slices(members.validation, patch=0, **options))
+        return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects
+    options |= {"shell": config.data.shell, "axis": config.data.axis,
+                "inputs": np.arange(config.data.inputs) if config.data.resample else None}
+    train = cohorts.load_slices(
+        members.train, patch=config.patch, **options,
+        look=lambda subject: subjects.append(domain.of_subject(subject, config.data.inputs)),
+        progress=partial(bar, desc="reading", unit="subject"))
+    validation = cohorts.load_slices(members.validation, patch=0, like=train[1][0], **options)
+    return train, validation, subjects
 
 
 def _feed(config, predict, task, optimizer, train, validation, place, pieces):
