@@ -35,7 +35,7 @@ def main():
     if EVALUATE.value:
         from dwijax.evaluation.report import evaluate
 
-        evaluate(workdir)
+        evaluate(workdir, baseline_set="quick")
 
 
 if __name__ == "__main__":

@@ -66,9 +66,10 @@ def residual_sigma(signal, gtab):
     return float(1.4826 * np.median(np.abs(residual)) * np.sqrt(count / (count - 7)))
 
 
-def principal_directions(tensor):
-    """Unit eigenvectors of the largest eigenvalues, float32 ``[V, 3]``, of ``[V, 6]``."""
-    return in_chunks(_principal_direction, [tensor])[0]
+def along_and_across(tensor):
+    """``(ad [V], rd [V], v1 [V, 3])`` float32 of tensors ``[V, 6]``: axial and radial diffusivity
+    in their unit, unit eigenvector of the largest eigenvalue."""
+    return tuple(in_chunks(_along_and_across, [tensor]))
 
 
 def in_chunks(function, parts):
@@ -96,5 +97,6 @@ def _fit(signal, design, first_step):
 
 
 @jax.jit
-def _principal_direction(tensor):
-    return (dti.principal_direction(tensor),)
+def _along_and_across(tensor):
+    return (dti.axial_diffusivity(tensor), dti.radial_diffusivity(tensor),
+            dti.principal_direction(tensor))

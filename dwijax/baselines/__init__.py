@@ -8,7 +8,7 @@ from dwijax.baselines.denoising import GAUSSIAN, denoised, smooth
 from dwijax.baselines.interface import Acquired, Case, Interpolator
 from dwijax.baselines.linear import process, spherical_harmonics
 from dwijax.baselines.logarithm import log_harmonics, tensor
-from dwijax.baselines.tuning import SETS, tune
+from dwijax.baselines.tuning import SETS, tune, untuned
 
 __all__ = [
     "GAUSSIAN",
@@ -23,4 +23,5 @@ __all__ = [
     "spherical_harmonics",
     "tensor",
     "tune",
+    "untuned",
 ]

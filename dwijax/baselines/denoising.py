@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.baselines.interface import Acquired, Interpolator
 from dwijax.voxelwise import residual_sigma
 
 _FWHM = float(np.sqrt(8 * np.log(2)))

@@ -9,7 +9,12 @@ from dwijax.baselines.denoising import (
     PATCH2SELF,
     denoised,
 )
-from dwijax.baselines.linear import ORDERS, tune_harmonics, tune_process
+from dwijax.baselines.linear import (
+    ORDERS,
+    spherical_harmonics,
+    tune_harmonics,
+    tune_process,
+)
 from dwijax.baselines.logarithm import LogHarmonicsGrid, tensor
 from dwijax.baselines.moments import add, moments, sample
 from dwijax.baselines.regression import Regression
@@ -72,3 +77,11 @@ def _count(found, acquired, case):
     chosen, dwi = sample(case.judged), ~acquired.gtab.b0s_mask
     add(found, moments(acquired.signal[np.ix_(chosen, dwi)], case.measured[chosen],
                        acquired.gtab.bvecs[dwi], case.gtab.bvecs))
+
+
+def untuned():
+    """As `tune`, with the weight of Descoteaux et al. 2007 where there is nothing to tune on."""
+    interpolators = [tensor(), *(spherical_harmonics(order, 0.006) for order in ORDERS)]
+    interpolators = [i._replace(label=f"{i.label}, not tuned") if i.name != "tensor" else i
+                     for i in interpolators]
+    return interpolators, "sh4"
