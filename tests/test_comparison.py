@@ -45,7 +45,7 @@ def test_seeds_of_a_variant_are_one_row(run, tmp_path):
                run("b-0", 0.018, 0.038, width=32)]
     table, = comparison.compare(folders, tmp_path / "out", quiet=True)
     rows = {row[0]: row[1:] for row in table.rows}
-    assert list(rows) == ["30 acquired", "90 acquired", "tensor", "sh4", "gp", "a-0 / a-1", "b-0"]
+    assert list(rows) == ["30 acquired", "90 acquired", "sh4", "gp", "a-0 / a-1", "b-0"]
     assert rows["a-0 / a-1"][:3] == ["30 → 60", "2", "0.0210 ± 0.0014"]
     assert rows["b-0"][1:3] == ["1", "0.0180"]
     assert rows["90 acquired"][2] == "–" and rows["90 acquired"][4] == "0.0200"

@@ -125,13 +125,14 @@ def _lines(runs):
     """Baselines of the first run, then the runs, seeds of a variant together."""
     first, best = runs[0], {}
     sh = first.evaluation["sh"]
-    others = {m for c, q, _, _, m in first.means
-              if q == "DWI RMSE" and m not in (NETWORKS, sh)}
     group = next(iter(first.evaluation["groups"]))
+    others = {m for c, q, _, _, m in first.means
+              if c == group and q == "DWI RMSE" and m not in (NETWORKS, sh)}
     for method in others:
         best[method] = _value(first, group, *COLUMNS[0][1:], method)[0]
+    there = {key[4] for key in first.means}
     shown = [INPUTS, ALL, "tensor", sh, *sorted(best, key=best.get)[:1]]
-    lines = [Line(_baseline(m, first), (first,), m) for m in dict.fromkeys(shown)]
+    lines = [Line(_baseline(m, first), (first,), m) for m in dict.fromkeys(shown) if m in there]
     variants = {}
     for run in runs:
         config = {k: v for k, v in run.about["config"].items() if k != "seed"}

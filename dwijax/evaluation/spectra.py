@@ -40,9 +40,10 @@ class Spectrum(NamedTuple):
 
     @property
     def profile(self):
-        """Mean power in the rings of `BINS`."""
-        ring = np.digitize(self.radius, BINS)
-        return np.array([self.power[ring == i].mean() for i in range(1, len(BINS))])
+        """Mean power in the rings of `BINS`; NaN where a small image has no frequency."""
+        sums, counts = (np.histogram(self.radius, BINS, weights=w)[0]
+                        for w in (self.power, np.ones_like(self.power)))
+        return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
 
     @property
     def checkerboard(self):
