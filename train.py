@@ -39,7 +39,7 @@ def main():
     if EVALUATE.value:
         from dwijax.evaluation.report import evaluate
 
-        evaluate(workdir, quiet=QUIET.value)
+        evaluate(workdir, quiet=QUIET.value, baseline_set="quick")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,8 @@ def describe(config, gtab, b0s, spread, scales, whitening, domain, members):
             "rule": "DWIs and b0 of a subject are divided by one scale from its b0 in the mask",
             "training_scales": scales,
             "whitening": whitening and {k: v.tolist() for k, v in whitening._asdict().items()},
+            "whitening_from": {"directions": list(range(config["data"]["inputs"])),
+                               "subjects": members["train"]},
         },
         "table": {"bvals": gtab.bvals.tolist(), "bvecs": gtab.bvecs.tolist(), "b0s": b0s,
                   "inputs": config["data"]["inputs"], "spread": spread},
