@@ -3,11 +3,13 @@
     python train.py
     python train.py --config=configs/phantom.py:smoke
     python train.py --config=configs/he2020.py --config.data.root=/data/hcp --workdir=runs/he2020
+    srun python train.py --distributed --config.placement=mesh --config=configs/he2020.py ...
 
 Run again with the same --workdir, it goes on where it was interrupted. SIGTERM saves a checkpoint
 and ends with status 0.
 """
 
+import time
 from pathlib import Path
 
 from absl import flags
@@ -15,6 +17,7 @@ from ml_collections import config_flags
 
 from dwijax.errors import InputError
 from dwijax.flags import QUIET, launch
+from dwijax.training import processes
 from dwijax.training.preemption import exit_on_sigterm
 
 DEFAULT = Path(__file__).parent / "configs" / "phantom.py"
@@ -23,11 +26,23 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run's folder. Default: runs/ and the config's name and variant.")
 EVALUATE = flags.DEFINE_bool("evaluate", True, "Evaluate after training, as eval.py does.")
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "One of several processes, started by Slurm, MPI or on a TPU pod.")
+COORDINATOR = flags.DEFINE_string("coordinator", None, "One of several: host:port of process 0.")
+PROCESSES = flags.DEFINE_integer("processes", None, "With --coordinator: how many there are.")
+PROCESS = flags.DEFINE_integer("process", None, "With --coordinator: which one this is, from 0.")
+PLAN = flags.DEFINE_string(
+    "plan", None, "Only plan and compile, for so many slices of such a size: SLICESxHxW.")
 PROFILE = flags.DEFINE_bool("profile", False, "Write a trace of some steps to the run's folder.")
 
 
 def main():
     exit_on_sigterm()
+    if CONFIG.value.deterministic:
+        processes.deterministic()
+    processes.join(DISTRIBUTED.value, COORDINATOR.value, PROCESSES.value, PROCESS.value)
+    if PLAN.value:
+        return print_plan()
     from dwijax.training.loop import train_and_evaluate
 
     path, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
@@ -36,10 +51,23 @@ def main():
                          remedy="see configs/")
     workdir = WORKDIR.value or f"runs/{'-'.join(filter(None, (Path(path).stem, variant)))}"
     train_and_evaluate(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
-    if EVALUATE.value:
+    if EVALUATE.value and not (DISTRIBUTED.value or COORDINATOR.value):  # one is enough: eval.py
         from dwijax.evaluation.report import evaluate
 
         evaluate(workdir, quiet=QUIET.value, baseline_set="quick")
+
+
+def print_plan():
+    from dwijax.training.ahead import compile_ahead, describe
+
+    try:
+        slices, height, width = (int(n) for n in PLAN.value.split("x"))
+    except ValueError:
+        raise InputError("--plan", found=PLAN.value, expected="SLICESxHxW, as 1710x144x144",
+                         remedy="give three numbers") from None
+    began = time.perf_counter()
+    print(describe(*compile_ahead(CONFIG.value, (slices, height, width))))
+    print(f"planned and compiled in {time.perf_counter() - began:.0f} s")
 
 
 if __name__ == "__main__":

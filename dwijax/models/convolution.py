@@ -125,6 +125,12 @@ def _pads_back(g, strides, padding, kernel_size, size):
 
 
 def _correlate(x, g, strides, padding, kernel_size):
+    """Gradient of the kernel, as every backend's own rule has it."""
+    kernel = jax.ShapeDtypeStruct((*kernel_size, x.shape[3], g.shape[3]), x.dtype)
+    return jax.linear_transpose(lambda k: _conv(x, k, strides, padding), kernel)(g)[0]
+
+
+def _correlate_on_cpu(x, g, strides, padding, kernel_size):
     """Gradient of the kernel: a matrix product of one side's pixels with the other's windows.
 
     The windows of the side that is cheaper to spread out are copied side by side.
@@ -205,7 +211,8 @@ def _join(a):
 
 def _stack(function, on_cpu, join_shared):
     """Gives ``function`` (one network) its batching rule over the networks' axis."""
-    batched = custom_vmap(function)
+    batched = custom_vmap(
+        lambda a, b: lax.platform_dependent(a, b, cpu=on_cpu, default=function))
 
     @batched.def_vmap
     def rule(axis_size, in_batched, a, b):
@@ -248,12 +255,13 @@ def _input_gradient(strides, padding, size):
 
 @lru_cache
 def _kernel_gradient(strides, padding, kernel_size):
-    one = partial(_correlate, strides=strides, padding=padding, kernel_size=kernel_size)
+    options = {"strides": strides, "padding": padding, "kernel_size": kernel_size}
+    one, on_cpu = partial(_correlate, **options), partial(_correlate_on_cpu, **options)
 
     def shared(k, in_batched, x, g):
         if in_batched == [False, True]:
-            out = one(x, _join(g))
+            out = lax.platform_dependent(x, _join(g), cpu=on_cpu, default=one)
             return jnp.moveaxis(out.reshape(*out.shape[:3], k, -1), 3, 0)
         return None
 
-    return _stack(one, one, shared)
+    return _stack(one, on_cpu, shared)

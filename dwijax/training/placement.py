@@ -76,6 +76,10 @@ def place(kind, networks, batch, *, directions=0, devices=None):
       InputError: ``directions`` does not divide the devices, or the batch cannot be shared out.
     """
     if kind == "single":
+        if jax.process_count() > 1:
+            raise InputError("--config.placement", found=f"single with {jax.process_count()} "
+                             "processes", expected="mesh or pmap",
+                             remedy="give --config.placement=mesh")
         return Placement(kind, networks, None)
     devices = jax.devices() if devices is None else devices
     n = len(devices)
@@ -188,7 +192,7 @@ def collect(placement, tree):
 
 def positions(placement, batch):
     """Places in a batch of N that this process's devices work on; None: all."""
-    if jax.process_count() == 1 or placement.kind == "pmap":
+    if placement.mesh is None or placement.kind == "pmap" or jax.process_count() == 1:
         return None
     size = batch // placement.axes.batches
     mine = sorted({int(where[1]) for where in np.argwhere(np.vectorize(

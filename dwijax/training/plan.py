@@ -18,6 +18,8 @@ from dwijax.training.step import Pieces
 
 # Of a budget, what is planned for: the compiler's own buffers are not all foreseen.
 SHARE = 0.8
+# Networks that one turn of a layer's loop works on, dwijax.models.convolution; all elsewhere.
+LOOP = 4
 
 
 class Plan(NamedTuple):
@@ -61,7 +63,7 @@ def gib(n):
 
 class Costs(NamedTuple):
     """Bytes of one network: its ``state`` (parameters and optimiser), its ``gradient``, and what
-    it keeps for one slice (``kept`` from forward to backward, ``passing`` in the widest layer)."""
+    it keeps for one slice (``kept`` from forward to backward, ``passing`` at its widest)."""
 
     state: int
     gradient: int
@@ -81,7 +83,10 @@ def costs(network, optimizer, shape):
     _, back = jax.eval_shape(lambda p, x: jax.vjp(network.apply, p, x), params, x)
     own = _bytes(params)
     kept = sum(_bytes(leaf) for leaf in jax.tree.leaves(back)) - own - _bytes(x)
-    widest = _widest(jax.make_jaxpr(network.apply)(params, x).jaxpr)
+    through = network.apply
+    if jax.default_backend() == "cpu":  # where convolutions copy windows side by side
+        through = jax.grad(lambda p, x: jnp.sum(network.apply(p, x)))
+    widest = _widest(jax.make_jaxpr(through)(params, x).jaxpr)
     return Costs(own + _bytes(jax.eval_shape(optimizer.init, params)), own, max(kept, 0), widest)
 
 
@@ -104,8 +109,10 @@ def make_plan(cost, *, networks, slices, outputs, data, budget, coupled, program
     state = 2 * networks * cost.state  # last and best
 
     def working(k, n):
-        kept = k * n * (cost.kept + 2 * cost.passing) + n * outputs
-        gradients = networks * cost.gradient + (k * cost.gradient if n < slices else 0)
+        # A loop over networks has little more than one of them at its widest.
+        at_once = min(k, LOOP) if jax.default_backend() == "cpu" else k
+        kept = n * (k * cost.kept + at_once * 2 * cost.passing + outputs)
+        gradients = 2 * networks * cost.gradient + (k * cost.gradient if n < slices else 0)
         both_ways = slices * outputs if coupled and k < networks else 0
         return kept + gradients + both_ways
 

@@ -1,0 +1,76 @@
+"""The plan foresees what the compiler needs, and fits the budget or says so."""
+
+import jax
+import pytest
+
+from configs import phantom
+from dwijax.errors import InputError
+from dwijax.training.ahead import compile_ahead
+from dwijax.training.plan import Costs, make_plan
+
+COST = Costs(state=3000, gradient=1000, kept=500, passing=100)
+
+
+@pytest.mark.parametrize("overrides, budget", [
+    ({"model.width": 32}, 2.0),
+    ({"model.width": 32, "patch": 0}, 2.0),
+    ({"model.width": 32, "patch": 0, "loss.fa_weight": 0.1}, 2.0),
+])
+def test_foreseen_within_30_percent_of_the_compiler(overrides, budget):
+    config = phantom.get_config()
+    config.update_from_flattened_dict(overrides | {"memory_gb": budget})
+    plan, program = compile_ahead(config, (48, 56, 68))
+    assert plan.total <= budget * 2**30
+    work = program.memory_analysis().temp_size_in_bytes
+    assert 0.7 < plan.activations / work < 1.3
+
+
+def plan(budget, **options):
+    return make_plan(COST, **{"networks": 12, "slices": 8, "outputs": 50, "data": 0,
+                              "coupled": False, "budget": budget} | options)
+
+
+def test_all_at_once_where_it_fits():
+    assert plan(10**7).pieces == (12, 8)
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_less_memory_smaller_pieces(coupled):
+    everything = plan(10**7, coupled=coupled)
+    sizes = []
+    for budget in range(everything.total * 2, 0, -everything.total // 50):
+        try:
+            found = plan(budget, coupled=coupled)
+        except InputError as error:
+            assert "memory_gb" in str(error)
+            break
+        assert found.total <= budget
+        assert 12 % found.pieces.networks == 0 and 8 % found.pieces.slices == 0
+        sizes.append(found.pieces)
+    # Networks that a loss couples stay together as long as they can; others rather do not.
+    assert sizes[0] == (12, 8) and len(set(sizes)) > 3
+    between = [p for p in sizes if 1 < p.networks * p.slices < 96]
+    assert (between[0].networks == 12) == coupled
+    assert [p.networks * p.slices for p in sizes] == sorted(
+        (p.networks * p.slices for p in sizes), reverse=True)
+
+
+def test_fewer_than_one_network_on_one_slice_is_refused():
+    with pytest.raises(InputError, match="for one network on one slice"):
+        plan(10)
+
+
+def test_the_paper_fits_an_80_gb_device():
+    """Traced, not compiled; ``train.py --plan`` compiles it."""
+    from configs import he2020
+    from dwijax.training import settings
+
+    config = he2020.get_config()
+    from dwijax.directions import direction_set
+    from dwijax.gradients import GradientTable
+
+    task = settings.build_task(config, GradientTable([1000.0] * 90, direction_set(90)), 6)
+    found = settings.build_plan(
+        config, task, settings.build_network(config, task), settings.build_optimizer(config),
+        settings.build_placement(config, task), (144, 144), 80 * 2**30, 4 * 1710 * 144 * 144 * 92)
+    assert found.total < 80 * 2**30 and jax.device_count() == 1
