@@ -25,6 +25,7 @@ __all__ = [
     "read_gradients",
     "select_shell",
     "shells",
+    "write_bvecs",
     "write_gradients",
 ]
 
@@ -128,11 +129,20 @@ def write_gradients(gtab, bval_path, bvec_path):
     Raises:
       InputError: a file cannot be written.
     """
-    for path, rows in ((bval_path, gtab.bvals[None]), (bvec_path, gtab.bvecs.T)):
-        # Adding 0 turns -0 into 0; the shortest digits that read back to the same float64.
-        lines = (" ".join(np.format_float_positional(x + 0.0, trim="-") for x in r) for r in rows)
-        with whole(path) as temporary:
-            temporary.write_text("".join(line + "\n" for line in lines))
+    _write_rows(gtab.bvals[None], bval_path)
+    write_bvecs(gtab, bvec_path)
+
+
+def write_bvecs(gtab, path):
+    """Writes the directions alone, as :func:`write_gradients` does."""
+    _write_rows(gtab.bvecs.T, path)
+
+
+def _write_rows(rows, path):
+    # Adding 0 turns -0 into 0; the shortest digits that read back to the same float64.
+    lines = (" ".join(np.format_float_positional(x + 0.0, trim="-") for x in r) for r in rows)
+    with whole(path) as temporary:
+        temporary.write_text("".join(line + "\n" for line in lines))
 
 
 def shells(bvals):

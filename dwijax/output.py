@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 from dwijax.errors import InputError
@@ -61,3 +62,38 @@ def whole(path):
         with contextlib.suppress(OSError):  # others have written there meanwhile
             for folder in made:
                 folder.rmdir()
+
+
+@contextlib.contextmanager
+def whole_folder(path):
+    """Yields a new, empty folder beside `path` that is renamed to `path` when the block succeeds.
+
+    If the block fails, the folder is removed.
+
+    Args:
+      path: the folder to write; nothing may be there yet.
+
+    Yields:
+      `Path` of the folder to write into.
+
+    Raises:
+      InputError: something is there already, or the folder cannot be written.
+    """
+    path = Path(os.path.abspath(path))
+    if path.exists():
+        raise InputError(path, found="something there already", expected="a new folder",
+                         remedy="choose another name or remove it")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            path,
+            found=f"it cannot be written ({error.strerror or error})",
+            expected="a writable place with free space",
+            remedy="choose another output or free some space",
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
