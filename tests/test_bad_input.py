@@ -211,7 +211,7 @@ def full_disk(tmp_path):
     """A file system with room for a few kilobytes."""
     place = tmp_path / "full"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(place)],
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(place)],
                              capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip("file systems cannot be mounted here")

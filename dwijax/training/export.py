@@ -151,16 +151,23 @@ def _parse(path, body):
 
 def _anonymous(about):
     """Nobody whose scan was used is named, no path of the machine is told."""
-    subjects = dict(about["subjects"])
-    for part in ("train", "validation", "test"):
-        subjects[part] = [f"{part}-{i + 1}" for i in range(len(subjects[part]))]
-    if not str(subjects["origin"]).startswith("phantom "):
-        subjects["origin"] = "measured"
-    scales = about["normalisation"]["training_scales"].values()
-    normalisation = about["normalisation"] | {
-        "training_scales": {f"train-{i + 1}": scale for i, scale in enumerate(scales)}}
+    subjects = about["subjects"]
+    alias = {name: f"{part}-{i + 1}" for part in ("train", "validation", "test")
+             for i, name in enumerate(subjects[part])}
+
+    def renamed(value):
+        if isinstance(value, dict):
+            return {alias.get(key, key): renamed(v) for key, v in value.items()}
+        if isinstance(value, list):
+            return [renamed(v) for v in value]
+        return alias.get(value, value) if isinstance(value, str) else value
+
     config = about["config"] | {"data": about["config"]["data"] | {"root": ""}}
-    return about | {"subjects": subjects, "normalisation": normalisation, "config": config}
+    measured = not str(subjects["origin"]).startswith("phantom ")
+    rest = renamed({key: value for key, value in about.items() if key != "config"})
+    if measured:
+        rest["subjects"]["origin"] = "measured"
+    return rest | {"config": config}
 
 
 def _flat(tree):
