@@ -4,10 +4,12 @@
     python eval.py --compare runs/phantom runs/phantom-fa_loss --out=runs/comparison
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from dwijax.errors import InputError
-from dwijax.flags import launch
+from dwijax.flags import QUIET, launch
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
 BASELINES = flags.DEFINE_enum(
@@ -29,7 +31,10 @@ def main(*runs):
             expected="--workdir=RUN, or --compare RUN RUN...", remedy="see --help")
     from dwijax.evaluation.report import evaluate
 
-    evaluate(WORKDIR.value, baseline_set=BASELINES.value)
+    if Path(WORKDIR.value).is_file():
+        raise InputError(WORKDIR.value, found="a file", expected="the folder of a run",
+                         remedy="evaluate before exporting: a file knows no test subjects")
+    evaluate(WORKDIR.value, quiet=QUIET.value, baseline_set=BASELINES.value)
 
 
 if __name__ == "__main__":

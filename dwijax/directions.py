@@ -48,6 +48,30 @@ def match(bvecs_a, bvecs_b):
     return assignment, angles[rows, assignment]
 
 
+def turn(bvecs_from, bvecs_to):
+    """The rotation that brings axes nearest to others, one to one.
+
+    Least squares over the signed vectors (Kabsch 1976); the signs are those of the nearer ends.
+
+    Args:
+      bvecs_from: unit, [n, 3]. bvecs_to: unit, [n, 3], less than about 45° away.
+
+    Returns:
+      float64 [3, 3]: ``bvecs_to ≈ ± bvecs_from @ rotation.T``.
+    """
+    a, b = np.asarray(bvecs_from, np.float64), np.asarray(bvecs_to, np.float64)
+    signs = np.where(np.sum(a * b, axis=1) < 0, -1.0, 1.0)
+    u, _, vt = np.linalg.svd((signs[:, None] * b).T @ a)
+    return u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+
+
+def angle_of(rotation):
+    """By how much a rotation ``[3, 3]`` turns, degrees."""
+    axis = rotation - rotation.T
+    sine = np.linalg.norm(axis) / math.sqrt(8)
+    return float(np.degrees(np.arctan2(sine, (np.trace(rotation) - 1) / 2)))
+
+
 def condition_number(bvecs):
     """Condition number of the tensor's quadratic form on these directions.
 
@@ -67,6 +91,32 @@ def condition_number(bvecs):
     if len(values) < 6 or values[-1] <= values[0] * 1e-12:
         return math.inf
     return float(values[0] / values[-1])
+
+
+def best_conditioned(bvecs, size):
+    """The directions of a table that determine a tensor best (six or more) or, where there are
+    fewer, are spread best.
+
+    Least-energy subsets grown from every direction, improved by exchanges; of these the one with
+    the least condition number.
+
+    Args:
+      bvecs: unit, [n, 3].
+      size: how many, at most n.
+
+    Returns:
+      int64 [size], ascending.
+    """
+    points = np.asarray(bvecs, np.float64)
+    energy = _repulsion(points)[0]
+    np.fill_diagonal(energy, np.inf)
+
+    def quality(chosen):
+        pairs = energy[np.ix_(chosen, chosen)][np.triu_indices(size, 1)]
+        return condition_number(points[chosen]), pairs.sum()
+
+    return np.sort(min((_spread(energy, start, size) for start in range(len(points))),
+                       key=quality))
 
 
 def direction_set(n, seed=0):

@@ -5,6 +5,10 @@ import sys
 from absl import app, flags, logging
 
 from dwijax.errors import InputError
+from dwijax.threads import limit_threads
+
+QUIET = flags.DEFINE_bool("quiet", False, "No progress bars, no tables; faults only.")
+THREADS = flags.DEFINE_integer("threads", None, "CPU threads of the computation; default: all.")
 
 
 def launch(main, positional=False):
@@ -26,8 +30,10 @@ def launch(main, positional=False):
         return rest
 
     def guarded(argv):
-        logging.set_verbosity(logging.WARNING)  # orbax narrates every file it writes
+        # Orbax narrates every file it writes, and a full disk with a traceback for each thread.
+        logging.set_verbosity(logging.FATAL)
         try:
+            limit_threads(THREADS.value)
             main(*argv[1:])
         except InputError as error:
             _fail(error)

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ import numpy as np
 import pytest
 
 from dwijax.data.layouts import find_subjects
+from dwijax.errors import InputError
 from dwijax.gradients import read_gradients, write_gradients
+from dwijax.inference import load_run
 from dwijax.training import checkpoint
-from dwijax.training.loop import restore_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = "--config=" + str(ROOT / "configs" / "phantom.py") + ":smoke"
@@ -65,6 +67,9 @@ def test_train_evaluates_and_describes_itself(trained):
     assert list((run / "tables").glob("*.csv")) and list((run / "tables").glob("*.md"))
     assert len(list((run / "figures").glob("*.png"))) >= 3
     assert "networks" in printed and "FA" in printed
+    assert "directions of 3 subjects" in printed
+    assert about["table"]["spread"]["largest_angle"] < 1e-3
+    assert about["domain"]["subjects"] == 2 and about["domain"]["b"]["least"] == [1000.0]
     assert list((run / "tensorboard").iterdir())
 
 
@@ -108,31 +113,87 @@ def test_evaluation_of_nothing(place):
     assert "config.json" in told
 
 
+def test_an_exported_run_is_not_evaluated(place):
+    (place / "x.dwijax").write_bytes(b"dwijax-run 1")
+    told = one_line(command(ROOT / "eval.py", f"--workdir={place / 'x.dwijax'}", cwd=place))
+    assert "found a file" in told
+
+
+@pytest.mark.parametrize("flag", ["--threads=0", "--threads=many"])
+def test_faulty_threads(place, flag):
+    assert "threads" in one_line(command(ROOT / "eval.py", f"--workdir={place}", flag, cwd=place))
+
+
 def test_killed_runs_end_the_same(place, trained):
-    """kill -9 twice, at whatever point; the same command ends with the same bits."""
+    """SIGTERM, then kill -9, at whatever point; the same command ends with the same bits."""
     steps = ["--noevaluate", "--config.steps=60", "--config.log_every=5"]
     done = command(*train(place / "calm", place / "data", *steps), cwd=place)
     assert done.returncode == 0, done.stderr
     words = train(place / "killed", place / "data", *steps)
-    for kill_at in (10, 30):
+    for number, kill_at in ((signal.SIGTERM, 10), (signal.SIGKILL, 30)):
         process = subprocess.Popen([sys.executable, *words], cwd=place, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
+                                   stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 200
         while process.poll() is None and time.monotonic() < deadline:
             if max(checkpoint.steps(place / "killed"), default=0) >= kill_at:
-                os.kill(process.pid, signal.SIGKILL)
+                os.kill(process.pid, number)
                 break
             time.sleep(0.02)
-        assert process.wait(60) == -signal.SIGKILL, "it ended before it could be killed"
+        told = process.communicate(timeout=60)[1].strip()
+        if number == signal.SIGTERM:  # a checkpoint where it stopped, one line, status 0
+            stopped = checkpoint.steps(place / "killed")[-1]
+            assert stopped < 60 and process.returncode == 0 and told == (
+                f"stopped by SIGTERM at step {stopped}; the same command goes on from there")
+        else:
+            assert process.returncode == -number, "it ended before it could be killed"
     done = command(*words, cwd=place)
     assert done.returncode == 0 and "going on from step" in done.stdout, done.stderr
-    calm, killed = (restore_run(place / name)[4] for name in ("calm", "killed"))
-    for a, b in zip(jax.tree.leaves(calm), jax.tree.leaves(killed), strict=True):
-        np.testing.assert_array_equal(a, b)
+    for networks in (None, [3, 17]):
+        calm, killed = (load_run(place / name, networks) for name in ("calm", "killed"))
+        assert len(calm.targets) == (60 if networks is None else 2)
+        for a, b in zip(jax.tree.leaves(calm.params), jax.tree.leaves(killed.params), strict=True):
+            np.testing.assert_array_equal(a, b)
     calm, killed = ([{k: v for k, v in json.loads(line).items() if k != "slices_per_second"}
                      for line in (place / name / "metrics.jsonl").read_text().splitlines()]
                     for name in ("calm", "killed"))
     assert calm == killed
+
+
+def test_some_networks_at_their_best(trained, place):
+    """``select`` and ``networks`` say which parameters a run predicts with."""
+    run = place / "best"
+    shutil.copytree(trained[0], run)
+    about = json.loads((run / "config.json").read_text())
+    about["config"]["select"] = "best"
+    (run / "config.json").write_text(json.dumps(about))
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses = np.array([line["validation_per_network"] for line in lines
+                       if "validation_per_network" in line])
+    last, best = load_run(trained[0]), load_run(run)
+    some = load_run(run, [3, 17])
+    assert some.targets.tolist() == [33, 47] and losses.shape == (2, 60)
+    for a, b, c in zip(*(jax.tree.leaves(r.params) for r in (last, best, some)), strict=True):
+        np.testing.assert_array_equal(b[np.array([3, 17])], c)
+        at_end = np.argmin(losses, axis=0) == 1
+        np.testing.assert_array_equal(np.asarray(a)[at_end], np.asarray(b)[at_end])
+    x = np.random.default_rng(0).uniform(0.1, 1, (1, 8, 8, 31)).astype(np.float32)
+    np.testing.assert_allclose(
+        some.predict(some.params, x), best.predict(best.params, x)[np.array([3, 17])], atol=1e-5)
+    with pytest.raises(InputError, match="between 0 and 59"):
+        load_run(run, [60])
+
+
+def test_full_disk_at_the_end(trained, place):
+    """The run says so in one line and ends with status 2: its state is not lost silently."""
+    run = place / "full"
+    shutil.copytree(trained[0], run)
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").write_text("no folder can be made here")
+    told = command(*train(run, place / "data", "--noevaluate"), cwd=place)
+    assert told.returncode == 2 and "Traceback" not in told.stderr
+    first, second, last = told.stderr.strip().splitlines()
+    assert "00000010: cannot be written" in first and "00000020: cannot be written" in second
+    assert last.startswith("error: ") and "goes on from the start" in last
 
 
 @pytest.fixture(scope="module")
@@ -185,14 +246,76 @@ def test_predict_writes_a_longer_scan(place, trained, short_scan):
     assert not list(place.glob(".longer*"))
 
 
-def test_predict_refuses_another_table(place, trained, short_scan):
+def test_predict_sorts_another_order(place, trained, short_scan):
     folder, _ = short_scan
     gtab = read_gradients(folder / "dwi.bval", folder / "dwi.bvec")
     order = np.r_[0:6, 35:5:-1]
+    image = nib.load(folder / "dwi.nii.gz")
+    other = np.asarray(image.dataobj)[..., order]
+    nib.save(nib.Nifti1Image(other, image.affine, image.header), folder / "other.nii.gz")
     write_gradients(gtab[order], folder / "other.bval", folder / "other.bvec")
-    out = place / "refused"
-    told = one_line(command(*predict(folder, trained[0], out, bvecs="other.bvec"), cwd=place))
-    assert "°" in told and "other.bvec" in told and not out.exists()
+    out = place / "sorted"
+    done = command(*predict(folder, trained[0], out, dwi="other.nii.gz", bvecs="other.bvec"),
+                   cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "in another order" in done.stdout
+    told = json.loads((out / "dwi.json").read_text())
+    assert told["input_volumes"] == list(range(35, 5, -1))
+    longer, straight = (nib.load(place / name / "dwi.nii.gz").get_fdata(dtype=np.float32)
+                        for name in ("sorted", "longer"))
+    np.testing.assert_array_equal(longer[..., :36], other)
+    np.testing.assert_array_equal(longer[..., 36:], straight[..., 36:])
+
+
+def test_predict_asks_before_it_resamples(place, trained, short_scan):
+    """Another table and b-value, from a truth that all 90 directions are known of."""
+    folder, files = short_scan
+    image, gtab = nib.load(files.dwi), read_gradients(files.bval, files.bvec)
+    volumes = np.r_[0:6, 50:96]  # none of the run's inputs
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[..., volumes], image.affine, image.header),
+             folder / "far.nii.gz")
+    write_gradients(gtab[volumes], folder / "far.bval", folder / "far.bvec")
+    names = {"dwi": "far.nii.gz", "bvals": "far.bval", "bvecs": "far.bvec"}
+    out = place / "resampled"
+    told = one_line(command(*predict(folder, trained[0], out, **names), cwd=place))
+    assert "°" in told and "far.bvec" in told and "--resample" in told and not out.exists()
+    done = command(*predict(folder, trained[0], out, **names), "--resample", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "interpolated from the scan's 46" in done.stdout
+    sidecar = json.loads((out / "dwi.json").read_text())
+    assert len(sidecar["resampling"]["noise_gain"]) == 30
+    assert sidecar["resampling"]["condition_number"] > 1
+    assert sidecar["synthetic_volumes"] == list(range(52, 112))
+    # Targets 44 to 89 of the run are measured in this scan.
+    assert np.sum(np.array(sidecar["nearest_measured_degrees"]) < 0.1) == 46
+    longer = nib.load(out / "dwi.nii.gz").get_fdata(dtype=np.float32)
+    np.testing.assert_array_equal(longer[..., :52], np.asarray(image.dataobj)[..., volumes])
+    mask = nib.load(folder / "mask.nii.gz").get_fdata() > 0
+    expected = image.get_fdata()[mask][:, 36:96]
+    assert np.corrcoef(longer[mask][:, 52:].ravel(), expected.ravel())[0, 1] > 0.9
+
+    doubled = gtab[volumes]
+    write_gradients(type(gtab)(doubled.bvals * 2, doubled.bvecs), folder / "far.bval",
+                    folder / "far.bvec")
+    out = place / "scaled"
+    told = one_line(command(*predict(folder, trained[0], out, **names), "--resample", cwd=place))
+    assert "b=2000" in told and "--scale-b" in told and not out.exists()
+    done = command(*predict(folder, trained[0], out, **names), "--resample", "--scale-b",
+                   cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "mono-exponentially" in done.stdout
+    assert json.loads((out / "dwi.json").read_text())["b"]["scaled"]
+    assert read_gradients(out / "dwi.bval", out / "dwi.bvec").bvals[-1] == 2000
+
+
+def test_check_compares_a_scan_with_the_run(place, trained, short_scan):
+    folder, _ = short_scan
+    words = ["-m", "dwijax.cli", "check", folder / "dwi.nii.gz", "--bvals", folder / "dwi.bval",
+             "--bvecs", folder / "dwi.bvec", "--mask", folder / "mask.nii.gz", "--run", trained[0]]
+    done = command(*words, cwd=place)
+    assert done.returncode in (0, 1) and "the run's 30, within 0.0°, in its order" in done.stdout
+    assert "2 training subjects" in done.stdout and "voxel size" in done.stdout
+    assert "outside" not in done.stdout, done.stdout
 
 
 def test_predict_refuses_too_few_directions(place, trained, short_scan):

@@ -6,15 +6,13 @@ import numpy as np
 
 from dwijax.baselines import Acquired, Case
 from dwijax.data.subject import load_subject
+from dwijax.data.tables import in_order_of
 from dwijax.data.volumes import canonical, read_dwi, read_image, read_volumes
 from dwijax.errors import InputError
 from dwijax.evaluation import regions as tissue
 from dwijax.evaluation.noise import from_scan, from_truth
 from dwijax.gradients import compare
 from dwijax.voxelwise import Maps, fit_maps
-
-# A subject's directions may be turned this much against the run's, as motion correction does.
-TOLERANCE = 5.0
 
 
 class MissingDirections(InputError):
@@ -130,7 +128,13 @@ def read_case(member, split, gtab, *, shell, axis, surroundings=False):
 def _read(files, gtab, shell, surroundings):
     """``(Subject, Acquired, largest angle to the run's directions)``."""
     subject = load_subject(files, shell=shell)
-    angle = _largest_angle(subject.gtab[~subject.gtab.b0s_mask], gtab, files.bvec)
+    there = int((~subject.gtab.b0s_mask).sum())
+    if there < len(gtab):
+        raise MissingDirections(
+            files.bvec, found=f"{there} directions in the shell",
+            expected=f"the run's {len(gtab)}", remedy="leave the subject out")
+    subject = in_order_of(subject, gtab, where=files.bvec, name="the run")
+    angle = float(compare(subject.gtab.bvecs[~subject.gtab.b0s_mask], gtab.bvecs).max())
     mask, scale = subject.mask, np.float32(subject.scale)
     outside = subject.dwi[~mask] / scale if surroundings else None
     voxel_size = np.linalg.norm(subject.affine[:3, :3], axis=0)
@@ -140,16 +144,3 @@ def _read(files, gtab, shell, surroundings):
 
 def _canonical(image, volumes=None):
     return canonical(read_volumes(image, volumes), image.affine)[0]
-
-
-def _largest_angle(found, expected, where):
-    if len(found) != len(expected):
-        raise MissingDirections(
-            where, found=f"{len(found)} directions in the shell",
-            expected=f"the run's {len(expected)}", remedy="leave the subject out")
-    angles = compare(found.bvecs, expected.bvecs)
-    if angles.max() > TOLERANCE:
-        raise InputError(
-            where, found=f"direction {angles.argmax()} at {angles.max():.1f}° from the run's",
-            expected=f"at most {TOLERANCE:.0f}°", remedy="leave the subject out")
-    return float(angles.max())
