@@ -159,7 +159,8 @@ def shared_noise_table(report, group):
         f"the networks see the mean of all {all_b0s} b0s"]
     if apart:
         notes.append(f"independent: the fit of the other {len(report.split.others)} targets and "
-                     f"{all_b0s - b0s} b0s, in none of the maps above; it has noise of its own")
+                     f"{all_b0s - b0s} b0s, in none of the maps above; its own noise lifts its FA, "
+                     "so that a map lifted as much looks nearer than it is: see the bias")
     if report.results.methods(group, "R", WITH_TARGETS) and SIMULATED in report.results.methods(
             group, "R", WITH_TARGETS):
         notes.append("simulated: noise-free DWIs of the fitted tensors, scanned again at this σ")

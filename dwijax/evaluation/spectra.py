@@ -12,7 +12,7 @@ from dwijax.evaluation.figures import pyplot, save
 from dwijax.evaluation.rows import NETWORKS, PERFECT, Row
 
 FINE = 4.0  # voxels; shorter wavelengths are fine detail, or noise
-DIRECTIONS = 12  # at most, evenly spread over the targets
+DIRECTIONS = 6  # at most, evenly spread over the targets
 STYLES = {
     "measured": {"color": "0.5", "linewidth": 1.6},
     PERFECT: {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.6},

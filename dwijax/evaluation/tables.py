@@ -142,12 +142,13 @@ def write_csv(path, header, rows):
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
-def write_results(folder, results, comparisons, note):
+def write_results(folder, results, comparisons, note, tested="networks"):
     """``per_subject.csv``, ``summary.csv`` and ``comparisons.csv``.
 
     Args:
       folder: to write to. results: `Results`.
       comparisons: quantity to the methods that others are compared with.
+      tested: the method whose differences are tested.
       note: written into every row, such as "within subject".
     """
     write_csv(folder / "per_subject.csv", [*Record._fields, "note"],
@@ -165,7 +166,8 @@ def write_results(folder, results, comparisons, note):
                 difference, percent = pair
                 rows.append((*key, other, difference.n, difference.mean, difference.low,
                              difference.high, percent.mean, percent.low, percent.high,
-                             *results.tests(key, (*key[:4], other)), note))
+                             *(results.tests(key, (*key[:4], other)) if key[4] == tested
+                               else (np.nan, np.nan)), note))
     write_csv(folder / "comparisons.csv",
               [*key_names, "compared_to", "n", "difference", "ci95_low", "ci95_high",
                "percent", "percent_ci95_low", "percent_ci95_high", "p_paired_t", "p_wilcoxon",
