@@ -58,7 +58,7 @@ def train_and_evaluate(config, workdir, *, quiet=False):
     load = partial(
         cohorts.load_slices, shell=config.data.shell, axis=config.data.axis,
         multiple=settings.multiple_of(config),
-        inputs=np.arange(config.data.inputs) if config.data.resample else None)
+        inputs=np.arange(config.data.inputs) if config.data.get("resample") else None)
     train, tables, scales, b0s = load(
         members.train, patch=config.patch,
         look=lambda subject: subjects.append(domain.of_subject(subject, config.data.inputs)),
