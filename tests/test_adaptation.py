@@ -77,7 +77,7 @@ def test_another_table_needs_to_be_asked_for():
         adapt(scan, RUN, INPUTS, TARGETS, where="a.bvec")
     adapted = adapt(scan, RUN, INPUTS, TARGETS, may_resample=True)
     np.testing.assert_allclose(adapted.subject.dwi[0, 0, 0, 2:],
-                               expected(1000.0, RUN.bvecs[INPUTS]), rtol=0.03)  # the penalty flattens
+                               expected(1000.0, RUN.bvecs[INPUTS]), rtol=0.03)
     found = adapted.facts["resampling"]
     angles = compare(*np.broadcast_arrays(RUN.bvecs[INPUTS][:, None], scan.gtab.bvecs[2:][None]))
     np.testing.assert_allclose(found["extrapolation_degrees"], angles.min(axis=1), atol=1e-3)
