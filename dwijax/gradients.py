@@ -226,14 +226,16 @@ def _read_numbers(path):
     """float64 [rows, columns] from a text file of numbers."""
     path = Path(path)
     try:
-        if path.stat().st_size > _LARGEST_FILE:
+        with open(path, "rb") as file:
+            content = file.read(_LARGEST_FILE + 1)  # devices have no size and no end
+        if len(content) > _LARGEST_FILE:
             raise InputError(
                 path,
-                found=f"{path.stat().st_size / 2**20:.0f} MiB",
+                found=f"more than {_LARGEST_FILE // 2**20} MiB",
                 expected="a text file with one gradient table",
                 remedy="check the file name",
             )
-        text = path.read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(
             path,

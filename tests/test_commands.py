@@ -113,6 +113,17 @@ def test_evaluation_of_nothing(place):
     assert "config.json" in told
 
 
+def test_an_exported_run_is_not_evaluated(place):
+    (place / "x.dwijax").write_bytes(b"dwijax-run 1")
+    told = one_line(command(ROOT / "eval.py", f"--workdir={place / 'x.dwijax'}", cwd=place))
+    assert "found a file" in told
+
+
+@pytest.mark.parametrize("flag", ["--threads=0", "--threads=many"])
+def test_faulty_threads(place, flag):
+    assert "threads" in one_line(command(ROOT / "eval.py", f"--workdir={place}", flag, cwd=place))
+
+
 def test_killed_runs_end_the_same(place, trained):
     """SIGTERM, then kill -9, at whatever point; the same command ends with the same bits."""
     steps = ["--noevaluate", "--config.steps=60", "--config.log_every=5"]

@@ -22,7 +22,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    """Returns 0 where nothing is suspect, otherwise 1."""
+    """Returns what was found; ``status`` 0 where nothing is suspect, otherwise 1."""
     import numpy as np
 
     from dwijax.checking import page
@@ -38,7 +38,8 @@ def run(args):
         trained = args.trained, gtab, np.arange(config.data.inputs), about
     report = check_scan(args.dwi, args.bvals, args.bvecs, args.mask, trained)
     found = page.warnings(report)
-    print("\n".join(page.lines(report, found)))
+    if not args.quiet:
+        print("\n".join(page.lines(report, found)))
     if args.out is not None:
         from dwijax.checking.figure import draw
 
@@ -51,9 +52,12 @@ def run(args):
     seen = report.orientation
     if args.write_bvecs is not None:
         if seen is None or seen.verdict != "wrong":
-            print(f"{args.write_bvecs} is not written: the directions were not found wrong")
+            if not args.quiet:
+                print(f"{args.write_bvecs} is not written: the directions were not found wrong")
         else:
             mended = GradientTable(report.gtab.bvals, report.gtab.bvecs @ seen.matrices[0].T)
             write_bvecs(mended, args.write_bvecs)
-            print(f"{args.write_bvecs}: {seen.names[0]}")
-    return int(bool(found))
+            if not args.quiet:
+                print(f"{args.write_bvecs}: {seen.names[0]}")
+    return {"status": int(bool(found)), "suspect": found,
+            **{title: dict(rows) for title, rows in page.sections(report)}}

@@ -12,8 +12,10 @@ def add_arguments(parser):
     parser.add_argument("--bvals", type=Path, required=True, help="FSL b-values, s/mm²")
     parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
     parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
+    parser.add_argument("--force", action="store_true", help="replace outputs that are there")
     parser.add_argument("--run", type=Path, required=True, dest="trained", metavar="RUN",
-                        help="folder of a trained run (the --workdir of train.py)")
+                        help="folder of a trained run (the --workdir of train.py), or the file "
+                        "that dwijax export has made of it")
     parser.add_argument("-o", "--out", type=Path, required=True,
                         help="folder for dwi.nii.gz, .bval, .bvec, .json and the maps")
     parser.add_argument("--resample", action="store_true",
@@ -26,8 +28,11 @@ def add_arguments(parser):
 
 
 def run(args):
+    from dwijax.output import refuse_to_overwrite
     from dwijax.prediction import predict_scan
 
+    if not args.force:
+        refuse_to_overwrite(args.out / name for name in ("dwi.nii.gz", "fa.nii.gz"))
     summary = predict_scan(args.dwi, args.bvals, args.bvecs, args.mask, args.trained, args.out,
                            resample=args.resample, scale_b=args.scale_b, quiet=args.quiet)
     if not args.quiet:
@@ -36,3 +41,4 @@ def run(args):
         print(f"{args.out}: {summary['measured']} measured and {summary['synthetic']} synthetic "
               "volumes. Leave the synthetic ones (listed in dwi.json) out of eddy correction, "
               "denoising, kurtosis and deconvolution: they bring no information of their own.")
+    return summary
