@@ -13,8 +13,7 @@ from dwijax.interpolation import (
 )
 
 # Of ln S, weighted, order 2 with next to no penalty: a weighted tensor fit, but for the apparent
-# S0, which is free. Of what was tried (benchmarks/resample.py) networks did best with it: they
-# find in neighbouring voxels what it smooths away, and what finer orders let through is noise.
+# S0, which is free. It is also what most runs add their networks' output to.
 ORDER, WEIGHT = 2, 0.001
 _LARGEST = 1.5  # over the largest DWI of a voxel: in noise, an exponential may run away
 _BLOCK = 65536  # voxels at a time

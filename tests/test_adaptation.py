@@ -77,7 +77,7 @@ def test_another_table_needs_to_be_asked_for():
         adapt(scan, RUN, INPUTS, TARGETS, where="a.bvec")
     adapted = adapt(scan, RUN, INPUTS, TARGETS, may_resample=True)
     np.testing.assert_allclose(adapted.subject.dwi[0, 0, 0, 2:],
-                               expected(1000.0, RUN.bvecs[INPUTS]), rtol=0.025)
+                               expected(1000.0, RUN.bvecs[INPUTS]), rtol=0.03)
     found = adapted.facts["resampling"]
     angles = compare(*np.broadcast_arrays(RUN.bvecs[INPUTS][:, None], scan.gtab.bvecs[2:][None]))
     np.testing.assert_allclose(found["extrapolation_degrees"], angles.min(axis=1), atol=1e-3)
@@ -114,7 +114,7 @@ def test_resampling_follows_tensors_in_any_number_of_blocks():
     plan = plan_resampling(own, wanted)
     one = np.tile(expected(1000.0, own).astype(np.float32), (3, 1))
     np.testing.assert_allclose(resample(one, 800.0, plan),
-                               np.tile(expected(1000.0, wanted), (3, 1)), rtol=0.025)
+                               np.tile(expected(1000.0, wanted), (3, 1)), rtol=0.03)
     many = np.random.default_rng(2).uniform(50, 100, (70, 50, 20, 20)).astype(np.float32)
     found = resample(many, 200.0, plan)
     np.testing.assert_allclose(found[69, 49], resample(many[69, 49], 200.0, plan), rtol=1e-5)

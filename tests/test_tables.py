@@ -1,11 +1,14 @@
 """Directions of a scan found among others; tables of a cohort brought into one order."""
 
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from dwijax.data.cohort import Member, load_slices
+from dwijax.data.layouts import find_subjects
 from dwijax.data.subject import Subject
 from dwijax.data.tables import (
     TOLERANCE,
@@ -16,7 +19,7 @@ from dwijax.data.tables import (
 )
 from dwijax.directions import angle_of, compare, direction_set, turn
 from dwijax.errors import InputError
-from dwijax.gradients import GradientTable
+from dwijax.gradients import GradientTable, write_gradients
 
 WANTED = direction_set(30)
 
@@ -136,6 +139,30 @@ def test_inputs_are_interpolated_from_what_is_no_target():
     np.testing.assert_array_equal(
         in_order_of(spoiled, TABLE, inputs=inputs, **LIKE).dwi[..., 2:][..., inputs],
         found.dwi[..., 2:][..., inputs])
+
+
+def test_slices_of_a_cohort_are_in_one_order(tmp_path):
+    """The same head twice, the second time with its volumes shuffled: the same slices."""
+    rng = np.random.default_rng(6)
+    dwi = rng.uniform(50, 100, (8, 10, 4, 32)).astype(np.float32)
+    gtab = GradientTable(np.r_[0, 0, TABLE.bvals], np.concatenate([np.zeros((2, 3)), WANTED]))
+    members = []
+    for name, order in (("a", np.arange(32)), ("b", rng.permutation(32))):
+        folder = tmp_path / name
+        folder.mkdir()
+        nib.save(nib.Nifti1Image(dwi[..., order], np.diag([-2.0, 2, 2, 1])), folder / "dwi.nii")
+        nib.save(nib.Nifti1Image(np.ones((8, 10, 4), np.uint8), np.diag([-2.0, 2, 2, 1])),
+                 folder / "mask.nii")
+        write_gradients(gtab[order], folder / "dwi.bval", folder / "dwi.bvec")
+        members.append(Member(find_subjects(folder, "plain")[0], None))
+    seen = []
+    slices, tables, _, b0s = load_slices(members, shell=1000, axis=2, multiple=2, patch=0,
+                                         look=seen.append)
+    assert b0s == 2 and [s.name for s in seen] == ["a", "b"]
+    np.testing.assert_array_equal(slices.dwi[:4], slices.dwi[4:])
+    np.testing.assert_array_equal(tables[0].bvecs, tables[1].bvecs)
+    again = load_slices(members[1:], shell=1000, axis=2, multiple=2, patch=0, like=tables[0])[0]
+    np.testing.assert_array_equal(again.dwi, slices.dwi[4:])
 
 
 def test_spread_names_the_worst():

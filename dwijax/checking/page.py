@@ -125,7 +125,7 @@ def sections(report):
     seen = report.orientation
     if seen is not None:
         shown = [0, 1, 2] if seen.given < 3 else [0, 1, 2, seen.given]
-        rows = [(f"{seen.scores[k]:.3f}", seen.names[k]) for k in shown]
+        rows = [(seen.names[k], f"{seen.scores[k]:.3f}") for k in shown]
         yield (f"orientation: {seen.verdict} ({abs(seen.margin):.1f} standard errors; fibre "
                "coherence of 24 candidates)", rows)
     run = report.run

@@ -12,9 +12,7 @@ def add_arguments(parser):
     parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
     parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
     parser.add_argument("--run", type=Path, dest="trained", metavar="RUN",
-                        help="a trained run, folder or exported file: how far is the scan from its "
-                        "training data?")
-    parser.add_argument("--force", action="store_true", help="replace files that are there")
+                        help="folder of a trained run: how far is the scan from its training data?")
     parser.add_argument("-o", "--out", type=Path, metavar="PAGE",
                         help="write PAGE.md and PAGE.png as well")
     parser.add_argument("--write-bvecs", type=Path, metavar="FILE",
@@ -24,16 +22,14 @@ def add_arguments(parser):
 
 
 def run(args):
-    """Status 0 where nothing is suspect, otherwise 1."""
+    """Returns what was found; ``status`` 0 where nothing is suspect, otherwise 1."""
     import numpy as np
 
     from dwijax.checking import page
     from dwijax.checking.scan import check_scan
     from dwijax.gradients import GradientTable, write_bvecs
-    from dwijax.output import refuse_to_overwrite, whole
+    from dwijax.output import whole
 
-    if not args.force:
-        refuse_to_overwrite(path for path in (args.write_bvecs, *_pages(args.out)) if path)
     trained = None
     if args.trained is not None:
         from dwijax.training.run import read
@@ -42,30 +38,26 @@ def run(args):
         trained = args.trained, gtab, np.arange(config.data.inputs), about
     report = check_scan(args.dwi, args.bvals, args.bvecs, args.mask, trained)
     found = page.warnings(report)
-    say = (lambda line: None) if args.quiet else print
-    say("\n".join(page.lines(report, found)))
+    if not args.quiet:
+        print("\n".join(page.lines(report, found)))
     if args.out is not None:
         from dwijax.checking.figure import draw
 
-        text, picture = _pages(args.out)
+        stem = args.out.with_suffix("") if args.out.suffix in (".md", ".png") else args.out
+        picture = stem.with_name(stem.name + ".png")
         with whole(picture) as path:
             draw(report, path)
-        with whole(text) as path:
+        with whole(stem.with_name(stem.name + ".md")) as path:
             path.write_text(page.markdown(report, found, picture.name))
     seen = report.orientation
     if args.write_bvecs is not None:
         if seen is None or seen.verdict != "wrong":
-            say(f"{args.write_bvecs} is not written: the directions were not found wrong")
+            if not args.quiet:
+                print(f"{args.write_bvecs} is not written: the directions were not found wrong")
         else:
             mended = GradientTable(report.gtab.bvals, report.gtab.bvecs @ seen.matrices[0].T)
             write_bvecs(mended, args.write_bvecs)
-            say(f"{args.write_bvecs}: {seen.names[0]}")
-    return {"status": int(bool(found)), "suspect": list(map(str, found))}
-
-
-def _pages(out):
-    """The page and its picture; none without ``--out``."""
-    if out is None:
-        return ()
-    stem = out.with_suffix("") if out.suffix in (".md", ".png") else out
-    return stem.with_name(stem.name + ".md"), stem.with_name(stem.name + ".png")
+            if not args.quiet:
+                print(f"{args.write_bvecs}: {seen.names[0]}")
+    return {"status": int(bool(found)), "suspect": found,
+            **{title: dict(rows) for title, rows in page.sections(report)}}

@@ -314,7 +314,7 @@ def _read_slices(config, members, budget, bar):
                                  budget, partial(bar, desc="reading"))
         return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects
     options |= {"shell": config.data.shell, "axis": config.data.axis,
-                "inputs": np.arange(config.data.inputs) if config.data.resample else None}
+                "inputs": np.arange(config.data.inputs) if config.data.get("resample") else None}
     train = cohorts.load_slices(
         members.train, patch=config.patch, **options,
         look=lambda subject: subjects.append(domain.of_subject(subject, config.data.inputs)),
