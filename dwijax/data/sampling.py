@@ -31,25 +31,28 @@ def batch_slices(seed, step, slices, batch):
     return order[(position * batch + jnp.arange(batch)) % slices]
 
 
-def crop_origins(seed, step, lowest, highest):
-    """First row and column of each crop, uniform between ``lowest`` and ``highest`` inclusive.
+def crop_origins(seed, step, lowest, highest, stride=1):
+    """First row and column of each crop, uniform over ``lowest``, ``lowest + stride``, ...,
+    ``highest`` (which is always one of them, so that crops reach every voxel).
 
     Args:
-      lowest, highest: int32 ``[N, 2]``.
+      lowest, highest: int32 ``[N, 2]``. stride: between crops.
 
     Returns:
       int32 ``[N, 2]``.
     """
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), step)
-    return jax.random.randint(key, lowest.shape, lowest, highest + 1)
+    steps = -((lowest - highest) // stride)
+    drawn = jax.random.randint(key, lowest.shape, 0, steps + 1)
+    return jnp.minimum(lowest + stride * drawn, highest)
 
 
-def take_batch(slices, seed, step, *, batch, patch):
+def take_batch(slices, seed, step, *, batch, patch, stride=1):
     """Gathers the batch of a step out of arrays on the device.
 
     Args:
       slices: :class:`dwijax.data.slices.Slices` of device arrays.
-      batch: N. patch: side of the crops; 0 for whole slices.
+      batch: N. patch: side of the crops; 0 for whole slices. stride: between crops.
 
     Returns:
       ``(b0 [N, h, w, 1], dwi [N, h, w, n], mask [N, h, w, 1])``.
@@ -58,7 +61,7 @@ def take_batch(slices, seed, step, *, batch, patch):
     if not patch:
         return slices.b0[index], slices.dwi[index], slices.mask[index]
     bounds = slices.origins[index]
-    origins = crop_origins(seed, step, bounds[:, 0], bounds[:, 1])
+    origins = crop_origins(seed, step, bounds[:, 0], bounds[:, 1], stride)
 
     def crop(array):
         size = (1, patch, patch, array.shape[-1])

@@ -69,7 +69,8 @@ def train_and_evaluate(config, workdir, *, quiet=False):
         statistics = whitening(np.asarray(task.see(train.b0, train.dwi)), train.mask)
     predict = settings.build_predictor(config, task, statistics)
     dispatch = make_dispatch(make_step(
-        predict, task, optimizer, seed=config.seed, batch=config.batch, patch=config.patch))
+        predict, task, optimizer, seed=config.seed, batch=config.batch, patch=config.patch,
+        stride=config.stride))
     validate = make_validation(predict, task, batch=config.batch)
 
     about = run.describe(

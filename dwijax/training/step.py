@@ -40,17 +40,18 @@ def objective(predict, task, params, b0, dwi, mask):
     return total, losses
 
 
-def make_step(predict, task, optimizer, *, seed, batch, patch):
+def make_step(predict, task, optimizer, *, seed, batch, patch, stride=1):
     """``step(state, slices) -> (state, losses [K])``; pure, to be jitted or looped over.
 
     Args:
       predict: from :func:`dwijax.training.tasks.predictor`.
       optimizer: of one network; vmapped, so that every network has its own state and norm.
-      seed, batch, patch: of the sampling.
+      seed, batch, patch, stride: of the sampling.
     """
 
     def step(state, slices):
-        b0, dwi, mask = take_batch(slices, seed, state.step, batch=batch, patch=patch)
+        b0, dwi, mask = take_batch(slices, seed, state.step, batch=batch, patch=patch,
+                                   stride=stride)
         gradients, losses = jax.grad(
             lambda params: objective(predict, task, params, b0, dwi, mask), has_aux=True
         )(state.params)

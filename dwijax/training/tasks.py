@@ -23,6 +23,8 @@ class Task(NamedTuple):
       reference_weights: ``[K, ...]``.
       coupled: ``(predictions [K, N, H, W, D], b0, dwi, mask) -> scalar``, a loss that couples
         the networks, or None.
+      combine: ``(weights_k, reference, output) -> [N, H, W, D]``, the prediction: their sum, or
+        what is made of it.
     """
 
     numbers: np.ndarray
@@ -33,6 +35,7 @@ class Task(NamedTuple):
     reference: Callable
     reference_weights: Any
     coupled: Callable | None
+    combine: Callable = lambda weights, reference, output: reference + output
 
 
 def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2, sh_weight=0.001,
@@ -83,7 +86,7 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
 
 
 def predictor(task, network, output_scale, whitening=None):
-    """``(params [K, ...], x [N, H, W, C]) -> [K, N, H, W, D]``: reference plus network.
+    """``(params [K, ...], x [N, H, W, C]) -> [K, N, H, W, D]``: reference and network combined.
 
     Written for one network, lifted once.
 
@@ -95,7 +98,8 @@ def predictor(task, network, output_scale, whitening=None):
     """
 
     def one(params, weights, x, seen):
-        return task.reference(weights, x) + output_scale * network.apply(params, seen)
+        return task.combine(
+            weights, task.reference(weights, x), output_scale * network.apply(params, seen))
 
     stacked = jax.vmap(one, in_axes=(0, 0, None, None))
 
