@@ -1,5 +1,7 @@
 """One SuperDTI network (Li et al., Fig. 1): a few DWIs in, one map out."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -40,7 +42,7 @@ class SuperDTI(nnx.Module):
                  zero_output=False, dtype=jnp.float32, rngs):
         widths = [in_channels] + [width] * (LAYERS - 1)
         self.hidden = nnx.List([
-            convolution(c, d, 3, dtype, rngs) for c, d in zip(widths[:-1], widths[1:], strict=True)
+            convolution(c, d, 3, dtype, rngs) for c, d in itertools.pairwise(widths)
         ])
         init = nnx.initializers.zeros_init() if zero_output else None
         self.out = convolution(width, out_channels, 3, dtype, rngs, init)

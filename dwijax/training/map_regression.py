@@ -12,7 +12,6 @@ import numpy as np
 from dwijax import dti
 from dwijax.dti.elements import from_matrix, to_matrix
 from dwijax.training.tasks import Task
-from dwijax.voxelwise import FIT
 
 # What a network can stand for, and its channels. The first eigenvector v comes in three forms:
 #   signed   FA v, as in the paper, v turned to the side of SEAM where v · SEAM >= 0
@@ -27,6 +26,8 @@ TARGETS = {"fa": 1, "md": 1, "signed": 3, "colour": 3, "dyadic": 6, "tensor": 8}
 SEAM = np.full(3, 3**-0.5)
 
 LEAST = 6  # directions of a tensor
+# The weighted fit; further reweightings change what is learned by nothing, and compile for long.
+_FIT = {"method": "wls"}
 _LEAST_DIFFUSIVITY = 0.05  # µm²/ms, of the tensors that logarithms are taken of
 _LOG_RANGE = 4.0  # of ln L: diffusivities of e^-8 to e^8 µm²/ms and no overflow
 
@@ -172,7 +173,7 @@ def _fitter(gtab, directions, b0s):
     design = dti.design_matrix(np.r_[0.0, gtab.bvals[directions]],
                                np.r_[np.zeros((1, 3)), gtab.bvecs[directions]])
     weights = jnp.asarray([b0s] + [1] * len(directions), jnp.float32)
-    return lambda signal: dti.fit_tensor(signal, design, weights=weights, **FIT).tensor
+    return lambda signal: dti.fit_tensor(signal, design, weights=weights, **_FIT).tensor
 
 
 def _starts(gtab, inputs, b0s, kinds, x):
