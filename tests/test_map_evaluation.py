@@ -257,9 +257,14 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
     from dwijax.evaluation import map_report
 
     monkeypatch.setattr(map_report, "read_rois", partial(read_rois, least=10))
+    monkeypatch.setattr(map_report, "STUDIED", 1)
+    monkeypatch.setattr(map_report.map_studies.added_noise, "LEVELS", (0,))
+    monkeypatch.setattr(map_report.map_studies.lesions, "RADII", (2,))
     results = report.evaluate(tmp_path)
     printed = capsys.readouterr().out
-    assert "default generator (2)" in printed and "Regions of interest" in printed
+    assert "default generator (2)" in printed
+    for title in ("Regions of interest", "Tracts against", "Lesions in FA", "FA with noise added"):
+        assert title in printed
     key = "default generator", "FA RMSE", "noise-free", "brain"
     for kind in (DIRECT, TENSOR):  # seven volumes determine seven unknowns: any fit is the fit
         assert results.estimate(*key, named(kind, 6)).mean == pytest.approx(
@@ -268,7 +273,8 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
     assert written == {
         *(f"tables/{n}" for n in ("per_subject.csv", "summary.csv", "comparisons.csv", "rois.csv",
                                   "agreement.csv", "report.md")),
-        *(f"figures/{n}_default_generator.png" for n in ("fa", "md", "colour", "rois", "boxes"))}
+        *(f"figures/{n}_default_generator.png" for n in (
+            "fa", "md", "colour", "rois", "boxes", "tracts"))}
     with (tmp_path / "tables" / "rois.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["group"] for row in rows} <= {"GM", "WM", "subcortical", "CSF"}

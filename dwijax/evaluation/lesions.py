@@ -37,7 +37,7 @@ def sphere(shape, centre, radius):
     return np.clip(radius + 0.5 - distance, 0, 1)
 
 
-def seat(white, radius, margin=max(RING)):
+def seat(white, radius, margin=RING[-1]):
     """Centre of the ball of this radius that holds, with its ring, most of a tissue; ``[3]``.
 
     Args:

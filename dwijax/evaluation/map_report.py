@@ -6,7 +6,14 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax.errors import InputError
-from dwijax.evaluation import figures, map_figures, map_regression, map_tables
+from dwijax.evaluation import (
+    figures,
+    map_figures,
+    map_regression,
+    map_studies,
+    map_tables,
+    tract_figures,
+)
 from dwijax.evaluation.direction_synthesis import ALL
 from dwijax.evaluation.report import TUNING_SUBJECTS, _check_cohort, _groups
 from dwijax.evaluation.rois import read_rois
@@ -15,6 +22,9 @@ from dwijax.evaluation.tables import Record, Results, write_csv, write_results
 from dwijax.network_maps import network_maps
 from dwijax.output import whole
 from dwijax.training.loop import read_cohort
+
+# Test subjects of a group that tracts, lesions and added noise are studied in.
+STUDIED = 2
 
 # Label images are looked for beside a subject's series under these names, with a table of either.
 LABELS = ("labels.nii.gz", "labels.nii")
@@ -49,7 +59,7 @@ def evaluate(runs, *, quiet=False):
         return read_scan(member, first.gtab, shell=shell, axis=axis)
 
     tuning = cohort.validation[:TUNING_SUBJECTS]
-    records, pictures, widths = [], {}, []
+    records, pictures, tracked = [], {}, {}
     total = len(runs) * len(tuning) + sum(len(g.members) for g in groups)
     with tqdm(total=total, desc="evaluating", unit="subject", disable=quiet or None,
               leave=False) as progress:
@@ -61,7 +71,7 @@ def evaluate(runs, *, quiet=False):
 
         widths = [map_regression.tune_smoothing(scans(), run.inputs) for _, run in runs]
         for group in groups:
-            for member in group.members:
+            for number, member in enumerate(group.members):
                 scan, subject = read(member)
                 rois = _rois(member, subject, scan)
                 maps = {}
@@ -71,6 +81,15 @@ def evaluate(runs, *, quiet=False):
                     records += [Record(group.name, scan.name, *row) for row in judged.rows
                                 if row.method != ALL or run is first]
                     maps |= judged.maps
+                    if number < STUDIED:
+                        records += [Record(group.name, scan.name, *row) for row in _studies(
+                            run, scan, subject, width, number)
+                            if row.method != ALL or run is first]
+                if number < STUDIED:
+                    tracts = map_studies.track_maps(scan, rois, maps)
+                    records += [Record(group.name, scan.name, *row)
+                                for row in map_studies.compare_tracts(scan, tracts)]
+                    tracked.setdefault(group.name, tracts)
                 pictures.setdefault(group.name, (figures.middle_slice(scan, axis), scan, maps))
                 progress.update()
     within = cohort.within_subject
@@ -85,8 +104,11 @@ def evaluate(runs, *, quiet=False):
         for quantity in ("fa", "md", "colour"):
             map_figures.draw_maps(folder / "figures" / f"{quantity}_{slug}.png", view, scan, maps,
                                   quantity, f"{name}, {scan.name}")
-        map_figures.draw_rois(folder / "figures" / f"rois_{slug}.png", results, name, report.rois)
+        map_figures.draw_rois(folder / "figures" / f"rois_{slug}.png", results, name,
+                              report.rois(name))
         map_figures.draw_boxes(folder / "figures" / f"boxes_{slug}.png", results, name)
+        tract_figures.draw_tracts(folder / "figures" / f"tracts_{slug}.png", tracked[name],
+                                  report.label, f"Deterministic tracking: {name}, {scan.name}")
     write_results(folder / "tables", results, (("FA", (ALL,)), ("MD", (ALL,))), note)
     write_csv(folder / "tables" / "rois.csv", *report.roi_rows())
     write_csv(folder / "tables" / "agreement.csv", *report.agreement_rows())
@@ -95,6 +117,13 @@ def evaluate(runs, *, quiet=False):
     if not quiet:
         print(report.text(), flush=True)
     return results
+
+
+def _studies(run, scan, subject, width, number):
+    rng = np.random.default_rng([number, len(run.inputs)])
+    if scan.clean is not None:
+        yield from map_studies.judge_lesions(run, scan, subject, width, rng)
+    yield from map_studies.judge_noise(run, scan, subject, width, rng)
 
 
 def _check_runs(runs):

@@ -8,7 +8,9 @@ from dwijax import __version__
 from dwijax.evaluation.agreement import MARGIN, Agreement, agreement, anova, false_discovery
 from dwijax.evaluation.direction_synthesis import ALL
 from dwijax.evaluation.map_regression import ANISOTROPIC, FIT, NEAR_SEAM, PEAKS, SMOOTHED, named
+from dwijax.evaluation.map_studies import TRUTH
 from dwijax.evaluation.rois import GROUPS, LEAST
+from dwijax.evaluation.study_tables import study_tables
 from dwijax.evaluation.tables import DASH, Results, Table, mean, mean_sd
 from dwijax.network_maps import DIRECT, TENSOR
 
@@ -52,16 +54,18 @@ class Report(NamedTuple):
 
     def label(self, method):
         """For tables: a method and its q, with what was tuned."""
-        for run, width in zip(self.runs, self.widths, strict=True):
-            q = len(run.inputs)
-            if method == named(SMOOTHED, q):
-                return f"{q} DWIs, Gaussian {width:.1f} mm, fit"
-            if method == named(FIT, q) and q < 6:
-                return f"{q} DWIs, mean of ADCs"
-            for kind, text in ((FIT, "fit"), (DIRECT, "networks"), (TENSOR, "tensor network")):
-                if method == named(kind, q):
-                    return f"{q} DWIs, {text}"
-        return f"{len(self.runs[0].gtab)} DWIs, fit (reference)"
+        if method == TRUTH:
+            return "noise-free"
+        if method == ALL:
+            return f"{len(self.runs[0].gtab)} DWIs, fit (reference)"
+        kind, q = method.rsplit(" ", 1)
+        if kind == FIT and int(q) < 6:
+            return f"{q} DWIs, mean of ADCs"
+        if kind == SMOOTHED:
+            width = next(w for run, w in zip(self.runs, self.widths, strict=True)
+                         if len(run.inputs) == int(q))
+            kind = f"Gaussian {width:.1f} mm, fit"
+        return f"{q} DWIs, {kind}"
 
     def methods(self, group, quantity):
         """Those with this number, in the order of the records."""
@@ -101,6 +105,7 @@ class Report(NamedTuple):
         if self.rois(group):
             yield self._roi_table(group)
         yield self._agreement_table(group)
+        yield from study_tables(self.results, group, self.label)
 
     def _against(self, against):
         return "noise-free truth" if against == "noise-free" else \
