@@ -266,9 +266,10 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
     for title in ("Regions of interest", "Tracts against", "Lesions in FA", "FA with noise added"):
         assert title in printed
     key = "default generator", "FA RMSE", "noise-free", "brain"
-    for kind in (DIRECT, TENSOR):  # seven volumes determine seven unknowns: any fit is the fit
+    # Seven volumes determine seven unknowns: any fit is the fit. A tensor network's is positive.
+    for kind, tolerance in ((DIRECT, 0.02), (TENSOR, 0.15)):
         assert results.estimate(*key, named(kind, 6)).mean == pytest.approx(
-            results.estimate(*key, named(FIT, 6)).mean, rel=0.02)
+            results.estimate(*key, named(FIT, 6)).mean, rel=tolerance)
     written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert written == {
         *(f"tables/{n}" for n in ("per_subject.csv", "summary.csv", "comparisons.csv", "rois.csv",

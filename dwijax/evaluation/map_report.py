@@ -121,6 +121,7 @@ def evaluate(runs, *, quiet=False):
 
 def _studies(run, scan, subject, width, number):
     rng = np.random.default_rng([number, len(run.inputs)])
+    yield from map_studies.judge_tiling(run, scan, subject)
     if scan.clean is not None:
         yield from map_studies.judge_lesions(run, scan, subject, width, rng)
     yield from map_studies.judge_noise(run, scan, subject, width, rng)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 
 from dwijax.evaluation import added_noise, lesions, metrics
@@ -9,6 +10,7 @@ from dwijax.evaluation import tractography as tracts
 from dwijax.evaluation.direction_synthesis import ALL, Row
 from dwijax.evaluation.map_regression import FIT, SMOOTHED, fit_of, from_fit, named
 from dwijax.network_maps import DIRECT, TENSOR, network_maps
+from dwijax.tiling import tiled
 from dwijax.training.map_regression import LEAST
 from dwijax.voxelwise import fit_maps
 
@@ -70,6 +72,25 @@ def _methods(run, acquired, subject, b0s, fwhm):
             ALL: fit_of(acquired, np.arange(len(run.gtab)), b0s)}
 
 
+def judge_tiling(run, scan, subject):
+    """Rows of the error of FA and MD of whole slices and of averaged patches through the same
+    networks, to the truth (the fit of all where there is none)."""
+    patch, stride = run.config.patch, run.config.stride
+    plane = np.delete(scan.acquired.mask.shape, run.config.data.axis)
+    if not 0 < patch <= plane.min() or stride > patch:
+        return
+    reference = scan.references.get(TRUTH, scan.references["all acquired"])
+    by_patches = run._replace(predict=jax.jit(tiled(run.predict, patch, stride)))
+    for way, through in (("whole slices", run), (f"patches of {patch} every {stride}", by_patches)):
+        for method, found in network_maps(through, subject).items():
+            for quantity in ("fa", "md"):
+                if getattr(found, quantity) is not None:
+                    yield Row(f"tiling {quantity.upper()} RMSE", way, "brain",
+                              named(method, len(run.inputs)),
+                              metrics.rmse(getattr(found, quantity), getattr(reference, quantity),
+                                           scan.regions["brain"]))
+
+
 def judge_lesions(run, scan, subject, fwhm, rng):
     """Rows of contrast, error inside and detection of lesions put into a simulated subject.
 
@@ -89,6 +110,8 @@ def judge_lesions(run, scan, subject, fwhm, rng):
         share = lesions.sphere(white.shape, lesions.seat(white, radius), radius)
         share *= scan.volume(scan.regions["brain"])
         lesion = (share > 0.5) & white
+        if not lesion.any():
+            continue
         background = lesions.ring(share > 0.5, white)
         for kind in lesions.KINDS:
             free = lesions.insert(clean, scan.acquired.gtab, share, kind)[scan.acquired.mask]

@@ -93,7 +93,7 @@ class Report(NamedTuple):
             yield "WITHIN SUBJECT: one person's slabs; there is no interval over subjects"
 
     def _references(self, group):
-        found = [k[2] for k in self.results.keys if k[0] == group and k[1] == "FA RMSE"]
+        found = [k[2] for k in self.results.keys if k[0] == group and k[1] == "MD RMSE"]
         return [r for r in ("noise-free", "all acquired") if r in found]
 
     def _tables(self, group):

@@ -75,13 +75,13 @@ def map_regression(gtab, b0s, inputs, *, targets, seeds=1, residual="none", b0_i
     def measured(b0, dwi):
         tensor = everything(jnp.concatenate([b0, dwi], axis=-1))
         maps = jnp.concatenate([tensor_maps(tensor, kind) for kind in dict.fromkeys(kinds)], -1)
-        return jnp.einsum("nhwc,kcd->knhwd", maps, select)
+        return jnp.einsum("nhwc,kcd->knhwd", maps, select, precision="highest")
 
     def reference(weights, x):
         if residual == "none":
             return jnp.zeros((*x.shape[:-1], channels), x.dtype)
         starts = _starts(gtab, inputs, b0s, tuple(dict.fromkeys(kinds)), x)
-        return jnp.einsum("nhwc,cd->nhwd", starts, weights["select"])
+        return jnp.einsum("nhwc,cd->nhwd", starts, weights["select"], precision="highest")
 
     def combine(weights, reference, output):
         y = reference + output

@@ -87,7 +87,8 @@ def test_networks_start_at_the_fit(q):
     task, predict, _, state = setup(ALL, q=q)
     x = task.see(slices.b0, slices.dwi)
     assert x.shape[-1] == task.in_channels == 1 + q
-    found, expected = predict(state.params, x), task.targets(slices.b0, slices.dwi)
+    found = jax.jit(predict)(state.params, x)
+    expected = jax.jit(task.targets)(slices.b0, slices.dwi)
     for k, target in enumerate(ALL):
         # Not quite where an eigenvalue is below the least that a logarithm is taken of, or where
         # rounding decides between two eigenvectors or two signs.
@@ -134,7 +135,9 @@ def test_tensors_survive_their_parametrisations(root):
 @given(arrays(np.float32, 6, elements=st.floats(-50, 50, width=32)))
 def test_whatever_a_network_says_is_a_positive_definite_tensor(elements):
     tensor = maps.from_log_cholesky(jnp.asarray(np.clip(elements, -3, 3)))
-    assert np.linalg.eigvalsh(np.asarray(to_matrix(tensor), np.float64)).min() > -1e-4
+    evals = np.linalg.eigvalsh(np.asarray(to_matrix(tensor), np.float64))
+    assert evals.min() > -1e-6 * evals.max()  # float32
+
     def loss(e):
         return jnp.sum(maps.tensor_maps(maps.from_log_cholesky(e), "tensor"))
 
