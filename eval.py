@@ -1,20 +1,19 @@
 """Evaluates a trained run on its test subjects: tables, figures, a printed summary.
 
     python eval.py --workdir=runs/phantom
-    python eval.py --workdir=runs/superdti-q6,runs/superdti-q18  # SuperDTI: one report
 """
 
 from absl import flags
 
 from dwijax.flags import launch
 
-WORKDIR = flags.DEFINE_list("workdir", None, "The run's folder.", required=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 
 
 def main():
     from dwijax.evaluation.report import evaluate
 
-    evaluate(*WORKDIR.value)
+    evaluate(WORKDIR.value)
 
 
 if __name__ == "__main__":

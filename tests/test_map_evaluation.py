@@ -20,7 +20,7 @@ from dwijax.data.subject import load_subject
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.evaluation import figures, map_regression, regions, report
-from dwijax.evaluation.agreement import (
+from dwijax.evaluation.equivalence import (
     agreement,
     anova,
     false_discovery,
@@ -31,10 +31,16 @@ from dwijax.evaluation.rois import Roi, read_rois, read_table
 from dwijax.evaluation.scan import Scan
 from dwijax.gradients import GradientTable
 from dwijax.inference import Run
-from dwijax.network_maps import DIRECT, TENSOR, NetworkMaps, from_outputs
+from dwijax.network_maps import (
+    DIRECT,
+    TENSOR,
+    NetworkMaps,
+    from_outputs,
+    principal_directions,
+)
 from dwijax.training import settings
 from dwijax.training.step import init_state
-from dwijax.voxelwise import fit_maps, principal_directions
+from dwijax.voxelwise import fit_maps
 
 # Statistics
 
@@ -272,8 +278,8 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
             results.estimate(*key, named(FIT, 6)).mean, rel=tolerance)
     written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert written == {
-        *(f"tables/{n}" for n in ("per_subject.csv", "summary.csv", "comparisons.csv", "rois.csv",
-                                  "agreement.csv", "report.md")),
+        *(f"tables/{n}" for n in ("per_subject.csv", "summary.csv", "rois.csv", "agreement.csv",
+                                  "report.md")),
         *(f"figures/{n}_default_generator.png" for n in (
             "fa", "md", "colour", "rois", "boxes", "tracts"))}
     with (tmp_path / "tables" / "rois.csv").open() as file:

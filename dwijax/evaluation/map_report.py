@@ -1,5 +1,10 @@
-"""SuperDTI runs judged on their test subjects: tables, figures, one report."""
+"""SuperDTI runs judged on their test subjects: tables, figures, one report.
 
+    python eval.py --workdir=runs/superdti
+    python -m dwijax.evaluation.map_report runs/superdti-q6 runs/superdti-q18  # several q in one
+"""
+
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +23,9 @@ from dwijax.evaluation.direction_synthesis import ALL
 from dwijax.evaluation.report import TUNING_SUBJECTS, _check_cohort, _groups
 from dwijax.evaluation.rois import read_rois
 from dwijax.evaluation.scan import read_scan
-from dwijax.evaluation.tables import Record, Results, write_csv, write_results
+from dwijax.evaluation.statistics import Estimate
+from dwijax.evaluation.tables import Record, Results, write_csv
+from dwijax.inference import load_run
 from dwijax.network_maps import network_maps
 from dwijax.output import whole
 from dwijax.training.loop import read_cohort
@@ -109,7 +116,11 @@ def evaluate(runs, *, quiet=False):
         map_figures.draw_boxes(folder / "figures" / f"boxes_{slug}.png", results, name)
         tract_figures.draw_tracts(folder / "figures" / f"tracts_{slug}.png", tracked[name],
                                   report.label, f"Deterministic tracking: {name}, {scan.name}")
-    write_results(folder / "tables", results, (("FA", (ALL,)), ("MD", (ALL,))), note)
+    write_csv(folder / "tables" / "per_subject.csv", [*Record._fields, "note"],
+              [(*record, note) for record in records])
+    write_csv(folder / "tables" / "summary.csv",
+              ["cohort", "quantity", "against", "region", "method", *Estimate._fields, "note"],
+              [(*key, *results.estimate(*key), note) for key in results.keys])
     write_csv(folder / "tables" / "rois.csv", *report.roi_rows())
     write_csv(folder / "tables" / "agreement.csv", *report.agreement_rows())
     with whole(folder / "tables" / "report.md") as temporary:
@@ -162,3 +173,19 @@ def _rois(member, subject, scan):
     judged = scan.regions["brain"]
     return [roi._replace(voxels=roi.voxels & judged) for roi in rois
             if np.any(roi.voxels & judged)]
+
+
+def main(workdirs):
+    """Evaluates the runs named on the command line in one report."""
+    if not workdirs:
+        raise InputError("map_report", found="no run", expected="folders of trained runs",
+                         remedy="name one or several")
+    evaluate([(folder, load_run(folder)) for folder in workdirs])
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax import __version__
-from dwijax.evaluation.agreement import MARGIN, Agreement, agreement, anova, false_discovery
 from dwijax.evaluation.direction_synthesis import ALL
+from dwijax.evaluation.equivalence import MARGIN, Agreement, agreement, anova, false_discovery
 from dwijax.evaluation.map_regression import ANISOTROPIC, FIT, NEAR_SEAM, PEAKS, SMOOTHED, named
 from dwijax.evaluation.map_studies import TRUTH
 from dwijax.evaluation.rois import GROUPS, LEAST

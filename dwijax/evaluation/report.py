@@ -31,16 +31,14 @@ class Group(NamedTuple):
     members: list
 
 
-def evaluate(workdir, *others, quiet=False):
-    """Judges a run by the protocol of `dwijax.evaluation.direction_synthesis`, or SuperDTI runs by
-    that of `dwijax.evaluation.map_regression`.
+def evaluate(workdir, *, quiet=False):
+    """Judges a run by the protocol of `dwijax.evaluation.direction_synthesis`.
 
     Writes ``tables/*.csv``, ``tables/*.md`` and ``figures/*.png`` into the run's folder and prints
     the tables.
 
     Args:
       workdir: folder of a trained run.
-      *others: further SuperDTI runs, of other numbers of directions, for the same report.
       quiet: neither progress bar nor printed tables.
 
     Returns:
@@ -53,11 +51,7 @@ def evaluate(workdir, *others, quiet=False):
     if run.config.get("task") == "map_regression":
         from dwijax.evaluation import map_report
 
-        return map_report.evaluate(
-            [(workdir, run), *((other, load_run(other)) for other in others)], quiet=quiet)
-    if others:
-        raise InputError("--workdir", found=f"{1 + len(others)} runs", expected="one",
-                         remedy="evaluate them one by one: only SuperDTI runs share a report")
+        return map_report.evaluate([(workdir, run)], quiet=quiet)
     cohort = read_cohort(run.config)
     _check_cohort(run, cohort, workdir)
     groups = _groups(run, cohort)
