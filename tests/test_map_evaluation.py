@@ -281,7 +281,7 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
         *(f"tables/{n}" for n in ("per_subject.csv", "summary.csv", "rois.csv", "agreement.csv",
                                   "report.md")),
         *(f"figures/{n}_default_generator.png" for n in (
-            "fa", "md", "colour", "rois", "boxes", "tracts"))}
+            "fa", "md", "colour", "rois", "boxes", "tracts", "noise"))}
     with (tmp_path / "tables" / "rois.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["group"] for row in rows} <= {"GM", "WM", "subcortical", "CSF"}

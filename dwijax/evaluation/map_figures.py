@@ -182,3 +182,38 @@ def draw_boxes(path, results, cohort):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"Brain means, one point a subject: {cohort}", fontsize=11, weight="bold")
     save(figure, path)
+
+
+def draw_noise(path, results, cohort, label):
+    """Error of FA over the level of added noise (Li et al., Fig. 9).
+
+    Args:
+      path: PNG to write. results: `Results`. cohort: its name. label: method to str.
+    """
+    keys = [k for k in results.keys if k[:2] == (cohort, "noise FA RMSE")]
+    if not keys:
+        return
+    plt = pyplot()
+    ways = list(dict.fromkeys(k[2] for k in keys))
+    figure, grid = plt.subplots(1, len(ways), figsize=(1.5 + 4.2 * len(ways), 3.6), squeeze=False,
+                                sharey=True, layout="constrained")
+    dashes = {}  # one style a number of directions
+    for axes, way in zip(grid[0], ways, strict=True):
+        for method in dict.fromkeys(k[4] for k in keys):
+            kind, q = (ALL, "") if method == ALL else method.rsplit(" ", 1)
+            style = dashes.setdefault(q, ("-", "--", ":", "-.")[len(dashes) % 4])
+            levels = [k[3] for k in keys if k[2] == way and k[4] == method]
+            values = [results.estimate(cohort, "noise FA RMSE", way, level, method).mean
+                      for level in levels]
+            axes.plot([float(level.split()[0]) for level in levels], values, marker="o",
+                      markersize=3.5, color=COLOURS[kind], linestyle=style, label=label(method))
+        axes.set_title(f"added {way}", fontsize=10)
+        axes.set_xlabel("DWIs above the added noise, dB")
+        axes.invert_xaxis()
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[0, 0].set_ylabel("RMSE of FA")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+    figure.suptitle(f"Added noise: {cohort}", fontsize=11, weight="bold")
+    save(figure, path)

@@ -114,6 +114,8 @@ def evaluate(runs, *, quiet=False):
         map_figures.draw_rois(folder / "figures" / f"rois_{slug}.png", results, name,
                               report.rois(name))
         map_figures.draw_boxes(folder / "figures" / f"boxes_{slug}.png", results, name)
+        map_figures.draw_noise(folder / "figures" / f"noise_{slug}.png", results, name,
+                               report.label)
         tract_figures.draw_tracts(folder / "figures" / f"tracts_{slug}.png", tracked[name],
                                   report.label, f"Deterministic tracking: {name}, {scan.name}")
     write_csv(folder / "tables" / "per_subject.csv", [*Record._fields, "note"],

@@ -69,8 +69,8 @@ def _check_map_regression(config, expect, one_of, positive):
 
 
 def multiple_of(config):
-    """What H and W of a slice must be divisible by."""
-    return 2 ** (config.model.levels - 1) if config.model.name == "unet" else 1
+    """What H and W of a slice must be divisible by; networks without levels take any size."""
+    return 2 ** (config.model.get("levels", 1) - 1)
 
 
 def input_positions(config, gtab):
