@@ -1,6 +1,8 @@
 """SuperDTI as a task: targets by dipy, references exact without noise, one stack for all maps."""
 
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,7 @@ from dwijax.data.slices import Slices
 from dwijax.directions import best_conditioned, condition_number, direction_set
 from dwijax.dti.elements import from_matrix, to_matrix
 from dwijax.gradients import GradientTable
-from dwijax.models.stack import functional, network_keys
+from dwijax.models.stack import Network, functional, network_keys
 from dwijax.models.superdti import SuperDTI
 from dwijax.training import map_regression as maps
 from dwijax.training import optimizers
@@ -40,16 +42,16 @@ def make_slices(noise=0.0):
     return tensor, Slices(np.ones_like(mask), dwi.astype(np.float32), mask, origins)
 
 
-def setup(targets, *, seeds=1, residual="fit", q=6, zero_output=True, steps=40):
-    task = maps.map_regression(GTAB, 6, np.arange(q), targets=targets, seeds=seeds,
-                               residual=residual)
+def setup(targets):
+    """Two networks of each target, that start anywhere."""
+    task = maps.map_regression(GTAB, 6, np.arange(6), targets=targets, seeds=2)
     network = functional(lambda rngs: SuperDTI(
-        task.in_channels, task.out_channels, width=4, zero_output=zero_output, rngs=rngs))
-    optimizer = optimizers.build("adamw", learning_rate=3e-3, steps=steps, clip=1.0)
+        task.in_channels, task.out_channels, width=4, rngs=rngs))
+    optimizer = optimizers.build("adamw", learning_rate=3e-3, steps=40, clip=1.0)
     predict = predictor(task, network, 0.1)
     step = make_step(predict, task, optimizer, seed=5, batch=3, patch=21, stride=3)
     keys = network_keys(jax.random.key(1), jnp.asarray(task.numbers))
-    return task, predict, step, init_state(network, optimizer, keys)
+    return task, predict, step, jax.jit(partial(init_state, network, optimizer))(keys)
 
 
 def test_targets_are_dipys():
@@ -58,7 +60,7 @@ def test_targets_are_dipys():
     from dipy.reconst.dti import TensorModel
 
     _, slices = make_slices(noise=0.01)
-    task, *_ = setup(ALL)
+    task = maps.map_regression(GTAB, 6, np.arange(6), targets=ALL)
     with jax.numpy_dtype_promotion("strict"):
         found = np.asarray(jax.jit(task.targets)(slices.b0[:1, :8], slices.dwi[:1, :8]))
     assert found.shape == (6, 1, 8, 24, 8)
@@ -80,14 +82,15 @@ def test_targets_are_dipys():
         np.testing.assert_array_equal(found[k, ..., maps.TARGETS[target]:], 0)
 
 
-@pytest.mark.parametrize("q", [6, 18])
-def test_networks_start_at_the_fit(q):
+def test_networks_start_at_the_fit():
     """Without noise the fit of q directions is the fit of all, for every target."""
     _, slices = make_slices()
-    task, predict, _, state = setup(ALL, q=q)
+    task = maps.map_regression(GTAB, 6, np.arange(6), targets=ALL, residual="fit")
+    silent = Network(None, lambda params, x: jnp.zeros((*x.shape[:-1], task.out_channels)))
+    predict = predictor(task, silent, 0.1)
     x = task.see(slices.b0, slices.dwi)
-    assert x.shape[-1] == task.in_channels == 1 + q
-    found = jax.jit(predict)(state.params, x)
+    assert x.shape[-1] == task.in_channels == 7
+    found = jax.jit(predict)(jnp.zeros(len(ALL)), x)
     expected = jax.jit(task.targets)(slices.b0, slices.dwi)
     for k, target in enumerate(ALL):
         # Not quite where an eigenvalue is below the least that a logarithm is taken of, or where
@@ -119,40 +122,45 @@ def test_without_b0():
         maps.map_regression(GTAB, 6, np.arange(6), targets=("fa",), b0_input=False, residual="fit")
 
 
+@jax.jit
+def there_and_back(tensor):
+    return (maps.from_log_cholesky(maps.log_cholesky(tensor)), maps.orientation(tensor),
+            dti.fractional_anisotropy(tensor), dti.mean_diffusivity(tensor))
+
+
 @given(arrays(np.float32, (3, 3), elements=st.floats(-1, 1, width=32)))
 def test_tensors_survive_their_parametrisations(root):
-    matrix = root @ root.T + 0.1 * np.eye(3, dtype=np.float32)
-    tensor = from_matrix(jnp.asarray(matrix)[None])
-    again = maps.from_log_cholesky(maps.log_cholesky(tensor))
+    tensor = np.asarray(from_matrix(root @ root.T + 0.1 * np.eye(3, dtype=np.float32)))
+    again, oriented, fa, md = map(np.asarray, there_and_back(tensor))
     np.testing.assert_allclose(again, tensor, rtol=1e-3, atol=1e-4)
-    oriented = maps.orientation(tensor)
-    np.testing.assert_allclose(np.linalg.norm(to_matrix(oriented)),
-                               dti.fractional_anisotropy(tensor)[0], atol=1e-5)
-    again = maps.from_orientation(np.asarray(dti.mean_diffusivity(tensor)), np.asarray(oriented))
-    np.testing.assert_allclose(again, tensor, rtol=5e-3, atol=5e-3)
+    np.testing.assert_allclose(np.linalg.norm(to_matrix(oriented)), fa, atol=1e-5)
+    np.testing.assert_allclose(maps.from_orientation(md, oriented), tensor, rtol=5e-3, atol=5e-3)
+
+
+@jax.jit
+def tensor_and_slope(elements):
+    def loss(e):
+        return jnp.sum(maps.tensor_maps(maps.from_log_cholesky(e), "tensor"))
+
+    return maps.from_log_cholesky(elements), jax.grad(loss)(elements)
 
 
 @given(arrays(np.float32, 6, elements=st.floats(-50, 50, width=32)))
 def test_whatever_a_network_says_is_a_positive_definite_tensor(elements):
-    tensor = maps.from_log_cholesky(jnp.asarray(np.clip(elements, -3, 3)))
+    assert np.isfinite(tensor_and_slope(elements)[1]).all()
+    tensor, _ = tensor_and_slope(np.clip(elements, -3, 3))
     evals = np.linalg.eigvalsh(np.asarray(to_matrix(tensor), np.float64))
     assert evals.min() > -1e-6 * evals.max()  # float32
 
-    def loss(e):
-        return jnp.sum(maps.tensor_maps(maps.from_log_cholesky(e), "tensor"))
-
-    assert np.isfinite(jax.grad(loss)(jnp.asarray(elements))).all()
-
 
 def test_network_in_the_stack_equals_network_alone():
-    """All targets and two seeds: one stack; the tensor network alone has the same parameters."""
+    """Several targets, two seeds, one stack: tensor networks alone have the same parameters."""
     _, slices = make_slices(noise=0.05)
-    targets = ("fa", "dyadic", "tensor")
-    _, predict, step, state = setup(targets, seeds=2, zero_output=False)
-    task, _, alone_step, alone = setup(("tensor",), seeds=2, zero_output=False)
+    both, predict, step, state = setup(("fa", "md", "tensor"))
+    task, _, alone_step, alone = setup(("tensor",))
     assert task.numbers.tolist() == [5000, 5001]
     start = jax.tree.map(np.asarray, alone.params)
-    validate = make_validation(predict, setup(targets, seeds=2)[0], batch=3)
+    validate = make_validation(predict, both, batch=3)
     before = validate(state.params, slices)
     state, _ = make_dispatch(step)(state, slices, 20)
     alone, _ = make_dispatch(alone_step)(alone, slices, 20)
@@ -164,10 +172,13 @@ def test_network_in_the_stack_equals_network_alone():
     assert (validate(state.params, slices) < before).all()  # every network learns
 
 
+drawn = jax.jit(partial(crop_origins, 0))
+
+
 @given(st.integers(0, 40), st.integers(0, 30), st.integers(1, 9), st.integers(0, 1000))
 def test_patches_start_on_the_stride_or_at_the_end(low, more, stride, step):
-    lowest = jnp.full((6, 2), low, jnp.int32)
-    origins = np.asarray(crop_origins(0, jnp.int32(step), lowest, lowest + more, stride))
+    lowest = np.full((6, 2), low, np.int32)
+    origins = np.asarray(drawn(step, lowest, lowest + more, stride))
     assert (((origins - low) % stride == 0) | (origins == low + more)).all()
     assert origins.min() >= low and origins.max() <= low + more
 
