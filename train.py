@@ -4,7 +4,8 @@
     python train.py --config=configs/phantom.py:smoke
     python train.py --config=configs/he2020.py --config.data.root=/data/hcp --workdir=runs/he2020
 
-Run again with the same --workdir, it goes on where it was interrupted.
+Run again with the same --workdir, it goes on where it was interrupted. SIGTERM saves a checkpoint
+and ends with status 0.
 """
 
 from pathlib import Path
@@ -14,6 +15,7 @@ from ml_collections import config_flags
 
 from dwijax.errors import InputError
 from dwijax.flags import launch
+from dwijax.training.preemption import exit_on_sigterm
 
 DEFAULT = Path(__file__).parent / "configs" / "phantom.py"
 CONFIG = config_flags.DEFINE_config_file(
@@ -24,6 +26,7 @@ EVALUATE = flags.DEFINE_bool("evaluate", True, "Evaluate after training, as eval
 
 
 def main():
+    exit_on_sigterm()
     from dwijax.training.loop import train_and_evaluate
 
     path, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")

@@ -71,6 +71,8 @@ def get_config(variant=""):
     config.log_every = 6
     config.validate_every = 60
     config.checkpoint_every = 60
+    config.checkpoint_keep = 2          # newest that stay; each holds last and best parameters
+    config.select = "last"              # [chosen] what predicts: last, or best (each network's own)
 
     if variant not in VARIANTS:
         raise ValueError(f"no variant {variant!r}; there are {', '.join(filter(None, VARIANTS))}")

@@ -86,6 +86,8 @@ def get_config(variant=""):
     config.log_every = 20
     config.validate_every = 260
     config.checkpoint_every = 260
+    config.checkpoint_keep = 2          # newest that stay; each holds last and best parameters
+    config.select = "last"              # what predicts: last, best (each network's own step)
 
     if variant not in VARIANTS:
         raise ValueError(f"no variant {variant!r}; there are {', '.join(filter(None, VARIANTS))}")

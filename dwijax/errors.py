@@ -1,5 +1,6 @@
-"""The one exception that a user's input can cause."""
+"""The one exception that a user's input can cause, and the line for what a run survives."""
 
+import sys
 from functools import partial
 
 
@@ -23,3 +24,10 @@ class InputError(Exception):
     def __reduce__(self):  # worker processes hand it to their parent
         parts = {"found": self.found, "expected": self.expected, "remedy": self.remedy}
         return partial(type(self), **parts), (self.where,)
+
+
+def warn(text):
+    """One line on stderr, above a progress bar where there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)

@@ -26,7 +26,8 @@ def launch(main):
         return rest
 
     def guarded(_):
-        logging.set_verbosity(logging.WARNING)  # orbax narrates every file it writes
+        # Orbax narrates every file it writes, and a full disk with a traceback for each thread.
+        logging.set_verbosity(logging.FATAL)
         try:
             main()
         except InputError as error:

@@ -35,13 +35,17 @@ class Run(NamedTuple):
     about: dict
 
 
-def load_run(workdir):
+def load_run(workdir, networks=None):
     """Reads a run from its folder alone.
 
+    Args:
+      workdir: of the run.
+      networks: positions in the stack, of those to read; all by default. K is then their number.
+
     Raises:
-      InputError: no run, or no whole checkpoint there.
+      InputError: no run, or no whole checkpoint there, or no such networks.
     """
-    config, gtab, task, predict, params, about = loop.restore_run(workdir)
+    config, gtab, task, predict, params, about = loop.restore_run(workdir, networks)
     return Run(config, gtab, settings.input_positions(config, gtab), np.asarray(task.numbers), task,
                params, jax.jit(predict), about)
 

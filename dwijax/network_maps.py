@@ -7,7 +7,7 @@ import numpy as np
 
 from dwijax import dti
 from dwijax.inference import outputs
-from dwijax.training.map_regression import from_orientation, networks
+from dwijax.training.map_regression import from_orientation, target_of
 
 _CHUNK = 4096  # voxels of one compiled shape
 
@@ -43,11 +43,10 @@ def network_maps(run, subject, directions=None, *, quiet=True):
     Args:
       run, subject, directions, quiet: as `dwijax.inference.outputs`.
     """
-    config = run.config
     found = outputs(run, subject, directions, quiet=quiet)[:, subject.mask]
     by_target = {}
-    for (target, _), values in zip(networks(config.targets, config.seeds), found, strict=True):
-        by_target.setdefault(target, []).append(values)
+    for number, values in zip(run.task.numbers, found, strict=True):
+        by_target.setdefault(target_of(number), []).append(values)
     return from_outputs({target: np.stack(values) for target, values in by_target.items()})
 
 

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ import numpy as np
 import pytest
 
 from dwijax.data.layouts import find_subjects
+from dwijax.errors import InputError
 from dwijax.gradients import read_gradients, write_gradients
+from dwijax.inference import load_run
 from dwijax.training import checkpoint
-from dwijax.training.loop import restore_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = "--config=" + str(ROOT / "configs" / "phantom.py") + ":smoke"
@@ -109,30 +111,75 @@ def test_evaluation_of_nothing(place):
 
 
 def test_killed_runs_end_the_same(place, trained):
-    """kill -9 twice, at whatever point; the same command ends with the same bits."""
+    """SIGTERM, then kill -9, at whatever point; the same command ends with the same bits."""
     steps = ["--noevaluate", "--config.steps=60", "--config.log_every=5"]
     done = command(*train(place / "calm", place / "data", *steps), cwd=place)
     assert done.returncode == 0, done.stderr
     words = train(place / "killed", place / "data", *steps)
-    for kill_at in (10, 30):
+    for number, kill_at in ((signal.SIGTERM, 10), (signal.SIGKILL, 30)):
         process = subprocess.Popen([sys.executable, *words], cwd=place, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
+                                   stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 200
         while process.poll() is None and time.monotonic() < deadline:
             if max(checkpoint.steps(place / "killed"), default=0) >= kill_at:
-                os.kill(process.pid, signal.SIGKILL)
+                os.kill(process.pid, number)
                 break
             time.sleep(0.02)
-        assert process.wait(60) == -signal.SIGKILL, "it ended before it could be killed"
+        told = process.communicate(timeout=60)[1].strip()
+        if number == signal.SIGTERM:  # a checkpoint where it stopped, one line, status 0
+            stopped = checkpoint.steps(place / "killed")[-1]
+            assert stopped < 60 and process.returncode == 0 and told == (
+                f"stopped by SIGTERM at step {stopped}; the same command goes on from there")
+        else:
+            assert process.returncode == -number, "it ended before it could be killed"
     done = command(*words, cwd=place)
     assert done.returncode == 0 and "going on from step" in done.stdout, done.stderr
-    calm, killed = (restore_run(place / name)[4] for name in ("calm", "killed"))
-    for a, b in zip(jax.tree.leaves(calm), jax.tree.leaves(killed), strict=True):
-        np.testing.assert_array_equal(a, b)
+    for networks in (None, [3, 17]):
+        calm, killed = (load_run(place / name, networks) for name in ("calm", "killed"))
+        assert len(calm.targets) == (60 if networks is None else 2)
+        for a, b in zip(jax.tree.leaves(calm.params), jax.tree.leaves(killed.params), strict=True):
+            np.testing.assert_array_equal(a, b)
     calm, killed = ([{k: v for k, v in json.loads(line).items() if k != "slices_per_second"}
                      for line in (place / name / "metrics.jsonl").read_text().splitlines()]
                     for name in ("calm", "killed"))
     assert calm == killed
+
+
+def test_some_networks_at_their_best(trained, place):
+    """``select`` and ``networks`` say which parameters a run predicts with."""
+    run = place / "best"
+    shutil.copytree(trained[0], run)
+    about = json.loads((run / "config.json").read_text())
+    about["config"]["select"] = "best"
+    (run / "config.json").write_text(json.dumps(about))
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses = np.array([line["validation_per_network"] for line in lines
+                       if "validation_per_network" in line])
+    last, best = load_run(trained[0]), load_run(run)
+    some = load_run(run, [3, 17])
+    assert some.targets.tolist() == [33, 47] and losses.shape == (2, 60)
+    for a, b, c in zip(*(jax.tree.leaves(r.params) for r in (last, best, some)), strict=True):
+        np.testing.assert_array_equal(b[np.array([3, 17])], c)
+        at_end = np.argmin(losses, axis=0) == 1
+        np.testing.assert_array_equal(np.asarray(a)[at_end], np.asarray(b)[at_end])
+    x = np.random.default_rng(0).uniform(0.1, 1, (1, 8, 8, 31)).astype(np.float32)
+    np.testing.assert_allclose(
+        some.predict(some.params, x), best.predict(best.params, x)[np.array([3, 17])], atol=1e-5)
+    with pytest.raises(InputError, match="between 0 and 59"):
+        load_run(run, [60])
+
+
+def test_full_disk_at_the_end(trained, place):
+    """The run says so in one line and ends with status 2: its state is not lost silently."""
+    run = place / "full"
+    shutil.copytree(trained[0], run)
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").write_text("no folder can be made here")
+    told = command(*train(run, place / "data", "--noevaluate"), cwd=place)
+    assert told.returncode == 2 and "Traceback" not in told.stderr
+    first, second, last = told.stderr.strip().splitlines()
+    assert "00000010: cannot be written" in first and "00000020: cannot be written" in second
+    assert last.startswith("error: ") and "goes on from the start" in last
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,17 @@ from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
-# Networks unrolled per iteration of the CPU loop: enough to hide the loop's bookkeeping, few
-# enough that the program's size, hence its compile time, does not grow with the stack.
+# Networks unrolled per iteration of the CPU loop: enough to hide the loop's bookkeeping where one
+# network has little to do, few enough that the program does not grow with the stack.
 _UNROLL = 4
+_LITTLE = 32 * 16  # input times output channels
+# Output channels up to which the CPU convolves two pixels at a time.
+_FEW = 8
 
 
 def conv_general_dilated(
@@ -102,47 +106,92 @@ def _conv(x, kernel, strides, padding):
     return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=_NHWC)
 
 
-def _convolve_back(g, kernel, strides, padding, size):
+def _convolve_back(g, kernel, strides, padding, size, conv=_conv):
     """Gradient of the input: an ordinary convolution of ``g`` with the flipped kernel."""
-    kh, kw = kernel.shape[:2]
-    dilated = [(n - 1) * s + 1 for n, s in zip(g.shape[1:3], strides, strict=True)]
-    pads = []
-    for length, (low, _), k, wide in zip(size, padding, (kh, kw), dilated, strict=True):
-        pads.append((k - 1 - low, length + low - wide))
+    pads = _pads_back(g, strides, padding, kernel.shape[:2], size)
     config = [(0, 0, 0), *((lo, hi, s - 1) for (lo, hi), s in zip(pads, strides, strict=True)),
               (0, 0, 0)]
     flipped = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
     if strides == (1, 1) and min(min(p) for p in pads) >= 0:
-        return _conv(g, flipped, (1, 1), pads)
-    return _conv(lax.pad(g, jnp.zeros((), g.dtype), config), flipped, (1, 1), ((0, 0), (0, 0)))
+        return conv(g, flipped, (1, 1), pads)
+    return conv(lax.pad(g, jnp.zeros((), g.dtype), config), flipped, (1, 1), ((0, 0), (0, 0)))
+
+
+def _pads_back(g, strides, padding, kernel_size, size):
+    """What ``g``, dilated by the strides, is padded by so that it meets every input pixel."""
+    dilated = [(n - 1) * s + 1 for n, s in zip(g.shape[1:3], strides, strict=True)]
+    return tuple((k - 1 - low, length + low - wide) for length, (low, _), k, wide
+                 in zip(size, padding, kernel_size, dilated, strict=True))
 
 
 def _correlate(x, g, strides, padding, kernel_size):
-    """Gradient of the kernel: one matrix product ``[C, NHW] x [NHW, D]`` per kernel element."""
+    """Gradient of the kernel: a matrix product of one side's pixels with the other's windows.
+
+    The windows of the side that is cheaper to spread out are copied side by side.
+    """
+    c, d = x.shape[3], g.shape[3]
+    if strides == (1, 1) and c >= d:
+        pads = _pads_back(g, strides, padding, kernel_size, x.shape[1:3])
+        windows = _windows(g, (1, 1), pads, kernel_size)[..., ::-1, ::-1, :]
+        return jnp.moveaxis(_product(x, windows).reshape(c, *kernel_size, d), 0, 2)
+    return _product(_windows(x, strides, padding, kernel_size), g).reshape(*kernel_size, c, d)
+
+
+def _product(a, b):
+    """``[N, H, W, ...] x [N, H, W, ...]``, summed over pixels: ``[A, B]``."""
+    pixels = np.prod(a.shape[:3])
+    return lax.dot_general(a.reshape(pixels, -1), b.reshape(pixels, -1), (((0,), (0,)), ((), ())))
+
+
+def _windows(x, strides, padding, kernel_size):
+    """What a kernel sees at every step, ``[N, H', W', kh, kw, C]``."""
+    kh, kw = kernel_size
     config = [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)]
     x = lax.pad(x, jnp.zeros((), x.dtype), config)
-    n, h, w, d = g.shape
-    flat = g.reshape(n * h * w, d)
-    rows = []
-    for i in range(kernel_size[0]):
-        for j in range(kernel_size[1]):
-            window = lax.slice(
-                x, (0, i, j, 0),
-                (n, i + (h - 1) * strides[0] + 1, j + (w - 1) * strides[1] + 1, x.shape[3]),
-                (1, *strides, 1),
-            ).reshape(n * h * w, x.shape[3])
-            rows.append(lax.dot_general(window, flat, (((0,), (0,)), ((), ()))))
-    return jnp.stack(rows).reshape(*kernel_size, x.shape[3], d)
+    h, w = ((n - k) // s + 1 for n, k, s in zip(x.shape[1:3], kernel_size, strides, strict=True))
+
+    def window(i, j):
+        last = i + (h - 1) * strides[0] + 1, j + (w - 1) * strides[1] + 1
+        return lax.slice(x, (0, i, j, 0), (x.shape[0], *last, x.shape[3]), (1, *strides, 1))
+
+    windows = jnp.stack([window(i, j) for i in range(kh) for j in range(kw)], axis=3)
+    return windows.reshape(*windows.shape[:3], kh, kw, x.shape[3])
+
+
+# --- the same where XLA's CPU backend needs help ----------------------------------------------
+
+
+def _conv_on_cpu(x, kernel, strides, padding):
+    """In pairs of pixels where that fills the processor's matrix kernel better."""
+    kh, kw, c, d = kernel.shape
+    width = x.shape[2] + sum(padding[1]) - kw + 1
+    if d > _FEW or kw == 1 or strides != (1, 1) or width % 2:
+        return _conv(x, kernel, strides, padding)
+    # Two neighbouring output pixels at a time: the kernel beside itself moved by one pixel has
+    # twice the output channels, at the price of a quarter of zeros.
+    pair = jnp.stack([jnp.pad(kernel, ((0, 0), (moved, 1 - moved), (0, 0), (0, 0)))
+                      for moved in (0, 1)], axis=3)
+    y = _conv(x, pair.reshape(kh, kw + 1, c, 2 * d), (1, 2), padding)
+    return y.reshape(*y.shape[:2], width, d)
+
+
+def _conv_as_product(x, kernel, strides, padding):
+    """One matrix product of all windows with all kernels: for one image and very many channels."""
+    windows = _windows(x, strides, padding, kernel.shape[:2])
+    flat = windows.reshape(*windows.shape[:3], -1)
+    return lax.dot_general(flat, kernel.reshape(flat.shape[-1], -1), (((3,), (0,)), ((), ())))
 
 
 # --- the same for a stack of K networks --------------------------------------------------------
 
 
-def _over_networks(function, *stacked):
+def _over_networks(function, on_cpu, *stacked):
     """``vmap(function)`` in the lowering that suits the platform."""
 
     def loop(*arrays):
-        _, out = lax.scan(lambda _, a: (None, function(*a)), None, arrays, unroll=_UNROLL)
+        little = np.prod([a.shape[-1] for a in arrays]) < _LITTLE
+        _, out = lax.scan(
+            lambda _, a: (None, on_cpu(*a)), None, arrays, unroll=_UNROLL if little else 1)
         return out
 
     # Grouped convolutions are what cuDNN and the TPU compiler have kernels for.
@@ -154,7 +203,7 @@ def _join(a):
     return jnp.moveaxis(a, 0, 3).reshape(*a.shape[1:4], -1)
 
 
-def _stack(function, join_shared):
+def _stack(function, on_cpu, join_shared):
     """Gives ``function`` (one network) its batching rule over the networks' axis."""
     batched = custom_vmap(function)
 
@@ -167,42 +216,39 @@ def _stack(function, join_shared):
             v if is_batched else jnp.broadcast_to(v, (axis_size, *v.shape))
             for v, is_batched in zip((a, b), in_batched, strict=True)
         )
-        return _over_networks(function, a, b), True
+        return _over_networks(function, on_cpu, a, b), True
 
     return batched
 
 
 @lru_cache
 def _output(strides, padding):
-    def one(x, kernel):
-        return _conv(x, kernel, strides, padding)
+    one = partial(_conv, strides=strides, padding=padding)
 
     def shared(k, in_batched, x, kernel):
         if in_batched == [False, True]:  # the first layer: all networks see the same images
             kh, kw, c, d = kernel.shape[1:]
             wide = jnp.moveaxis(kernel, 0, 3).reshape(kh, kw, c, k * d)
-            out = one(x, wide)
+            product = partial(_conv_as_product, strides=strides, padding=padding)
+            out = lax.platform_dependent(x, wide, cpu=product, default=one)
             return jnp.moveaxis(out.reshape(*out.shape[:3], k, d), 3, 0)
         if in_batched == [True, False]:  # one network on K batches
             out = one(x.reshape(-1, *x.shape[2:]), kernel)
             return out.reshape(k, -1, *out.shape[1:])
         return None
 
-    return _stack(one, shared)
+    return _stack(one, partial(_conv_on_cpu, strides=strides, padding=padding), shared)
 
 
 @lru_cache
 def _input_gradient(strides, padding, size):
-    def one(g, kernel):
-        return _convolve_back(g, kernel, strides, padding, size)
-
-    return _stack(one, lambda *_: None)
+    one = partial(_convolve_back, strides=strides, padding=padding, size=size)
+    return _stack(one, partial(one, conv=_conv_on_cpu), lambda *_: None)
 
 
 @lru_cache
 def _kernel_gradient(strides, padding, kernel_size):
-    def one(x, g):
-        return _correlate(x, g, strides, padding, kernel_size)
+    one = partial(_correlate, strides=strides, padding=padding, kernel_size=kernel_size)
 
     def shared(k, in_batched, x, g):
         if in_batched == [False, True]:
@@ -210,4 +256,4 @@ def _kernel_gradient(strides, padding, kernel_size):
             return jnp.moveaxis(out.reshape(*out.shape[:3], k, -1), 3, 0)
         return None
 
-    return _stack(one, shared)
+    return _stack(one, one, shared)

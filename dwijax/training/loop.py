@@ -1,5 +1,6 @@
 """``train_and_evaluate(config, workdir)``: from files to a trained stack of networks."""
 
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,10 @@ from dwijax.data import cohort as cohorts
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.whitening import whitening
 from dwijax.directions import compare
-from dwijax.errors import InputError
+from dwijax.errors import InputError, warn
 from dwijax.training import checkpoint, run, settings
+from dwijax.training.best import init_best, update_best
+from dwijax.training.preemption import deferred_sigterm
 from dwijax.training.runlog import RunLog
 from dwijax.training.step import init_state, make_dispatch, make_step, make_validation
 
@@ -44,7 +47,8 @@ def train_and_evaluate(config, workdir, *, quiet=False):
       The final :class:`dwijax.training.step.TrainState`.
 
     Raises:
-      InputError: a config, data or folder that cannot be used.
+      InputError: a config, data or folder that cannot be used, or no room for the last checkpoint.
+      SystemExit: status 0, with a checkpoint, after the dispatch in which SIGTERM came.
     """
     settings.check(config)
     plain = settings.to_dict(config)
@@ -80,7 +84,10 @@ def train_and_evaluate(config, workdir, *, quiet=False):
         | {"within_subject": members.within_subject, "origin": members.origin})
     run.write(workdir, about)
     state = jax.jit(partial(init_state, network, optimizer))(settings.build_keys(config, task))
-    state = checkpoint.restore(workdir, state) or state
+    best = init_best(state.params)
+    stored = checkpoint.restore(workdir, _trees(state, best))
+    if stored:
+        state, best = stored["training"]._replace(params=stored["params"]), stored["best"]
     first = int(state.step)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     print(f"{len(task.numbers)} networks of {parameters // len(task.numbers):,} parameters, "
@@ -90,9 +97,13 @@ def train_and_evaluate(config, workdir, *, quiet=False):
 
     train, validation = (jax.tree.map(jnp.asarray, s) for s in (train, validation))
     log = RunLog(workdir, first)
-    with bar(total=config.steps, initial=first, unit="step", desc="training") as progress:
-        step = first
-        while step < config.steps:
+    with (
+        deferred_sigterm() as stopping,
+        checkpoint.saving(workdir, about, keep=config.checkpoint_keep) as save,
+        bar(total=config.steps, initial=first, unit="step", desc="training") as progress,
+    ):
+        step, stopped = first, False
+        while step < config.steps and not stopped:
             began = time.perf_counter()
             count = _next_stop(step, config) - step
             state, losses = dispatch(state, train, jnp.int32(count))
@@ -104,7 +115,9 @@ def train_and_evaluate(config, workdir, *, quiet=False):
             progress.update(count)
             progress.set_postfix(loss=f"{losses.mean():.3e}", refresh=False)
             if step % config.validate_every == 0 or step == config.steps:
-                losses = np.asarray(validate(state.params, validation))
+                losses = validate(state.params, validation)
+                best = update_best(best, state.params, losses, step)
+                losses = np.asarray(losses)
                 log.write(step, {"validation_loss": float(losses.mean())},
                           {"validation_per_network": losses})
                 if not quiet:
@@ -112,30 +125,61 @@ def train_and_evaluate(config, workdir, *, quiet=False):
                     progress.write(f"step {step} of {config.steps}: validation loss "
                                    f"{losses.mean():.4e}, {rate:.0f} slices/s, "
                                    f"{minutes:.1f} min to go")
-            if step % config.checkpoint_every == 0 or step == config.steps:
-                checkpoint.save(workdir, step, state, about)
+            stopped = stopping()
+            if step % config.checkpoint_every == 0 or step == config.steps or stopped:
+                save(step, _trees(state, best))
     log.close()
+    if stopping():
+        warn(f"stopped by SIGTERM at step {step}; the same command goes on from there")
+        sys.exit(0)
     return state
 
 
-def restore_run(workdir):
+def restore_run(workdir, networks=None):
     """``(config, gtab, task, predict, params, about)`` of a trained run, from its folder alone.
 
+    Args:
+      workdir: of the run. networks: positions in the stack, all by default; what is returned is
+        then that smaller stack.
+
     Raises:
-      InputError: no run, or no whole checkpoint in it.
+      InputError: no run, or no whole checkpoint in it, or no such networks.
     """
     config, gtab, statistics, about = run.read(workdir)
-    task = settings.build_task(config, gtab, about["table"]["b0s"])
+    build = partial(settings.build_task, config, gtab, about["table"]["b0s"])
+    task = build()
     network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
     like = jax.eval_shape(partial(init_state, network, optimizer),
-                          settings.build_keys(config, task))
-    state = checkpoint.restore(workdir, like)
-    if state is None:
+                          settings.build_keys(config, task)).params
+    if networks is not None:
+        task = build(networks=_positions(networks, len(task.numbers)))
+    best = config.select == "best"
+    stored = checkpoint.restore(
+        workdir, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
+        networks=networks)
+    if stored is None:
         raise InputError(
             Path(workdir) / "checkpoints", found="no whole checkpoint",
             expected="a trained run", remedy="train it first: train.py with this --workdir")
+    params = stored["best"].params if best else stored["params"]
     predict = settings.build_predictor(config, task, statistics)
-    return config, gtab, task, predict, state.params, about
+    return config, gtab, task, predict, params, about
+
+
+def _trees(state, best):
+    """What a checkpoint holds; parameters by themselves, so that prediction reads nothing else."""
+    return {"params": state.params, "training": state._replace(params=None), "best": best}
+
+
+def _positions(networks, count):
+    positions = np.asarray(networks)
+    if (positions.ndim != 1 or positions.dtype.kind not in "iu" or not positions.size
+            or positions.min() < 0 or positions.max() >= count
+            or len(np.unique(positions)) < positions.size):
+        raise InputError(
+            "networks", found=f"{list(networks)}", remedy="give others",
+            expected=f"different positions between 0 and {count - 1}")
+    return positions
 
 
 def _next_stop(step, config):

@@ -21,6 +21,8 @@ from dwijax.training.tasks import Task
 # orientation of `orientation`).
 TARGETS = {"fa": 1, "md": 1, "signed": 3, "colour": 3, "dyadic": 6, "tensor": 8}
 
+_SEEDS = 1000  # of a target, at most: between the numbers of two targets' networks
+
 # Eigenvectors have no continuous sign: some tracts cross the plane normal to this, and there v
 # jumps. It is 35° away from all three axes, along which the great tracts run.
 SEAM = np.full(3, 3**-0.5)
@@ -32,12 +34,13 @@ _LEAST_DIFFUSIVITY = 0.05  # µm²/ms, of the tensors that logarithms are taken 
 _LOG_RANGE = 4.0  # of ln L: diffusivities of e^-8 to e^8 µm²/ms and no overflow
 
 
-def networks(targets, seeds):
-    """``(target, seed)`` of every network of a stack, ``[K]``."""
-    return [(target, seed) for target in targets for seed in range(seeds)]
+def target_of(number):
+    """Which of ``TARGETS`` a network stands for, by its number in `Task.numbers`."""
+    return list(TARGETS)[int(number) // _SEEDS]
 
 
-def map_regression(gtab, b0s, inputs, *, targets, seeds=1, residual="none", b0_input=True):
+def map_regression(gtab, b0s, inputs, *, targets, seeds=1, networks=None, residual="none",
+                   b0_input=True):
     """Li et al.: each network maps the same q DWIs to its own map.
 
     Networks of fewer channels than the widest share its architecture; their other channels are 0
@@ -48,6 +51,7 @@ def map_regression(gtab, b0s, inputs, *, targets, seeds=1, residual="none", b0_i
       b0s: number of b0 volumes behind the mean b0.
       inputs: positions of the inputs among the n directions, ``[q]``.
       targets: names of ``TARGETS``. seeds: networks of each, that differ in initialisation.
+      networks: positions in this stack of targets and their seeds, ``[K]``; all by default.
       residual: ``fit`` adds the networks' output to the maps of the fit of the q directions;
         ``none`` does not.
       b0_input: whether the networks see the mean b0 too (the paper's do not).
@@ -55,14 +59,17 @@ def map_regression(gtab, b0s, inputs, *, targets, seeds=1, residual="none", b0_i
     Raises:
       ValueError: an unknown target, or a fit that the inputs do not determine.
     """
-    inputs, kinds = np.asarray(inputs), [target for target, _ in networks(targets, seeds)]
-    if set(kinds) - set(TARGETS):
-        raise ValueError(f"unknown targets {sorted(set(kinds) - set(TARGETS))}")
+    inputs = np.asarray(inputs)
+    if set(targets) - set(TARGETS):
+        raise ValueError(f"unknown targets {sorted(set(targets) - set(TARGETS))}")
+    numbers = np.array([_SEEDS * list(TARGETS).index(t) + s for t in targets for s in range(seeds)])
+    numbers = numbers if networks is None else numbers[networks]
+    kinds = [target_of(number) for number in numbers]
     if residual == "fit" and not b0_input:
         raise ValueError("a fit needs the b0")
     if residual == "fit" and len(inputs) < LEAST and set(kinds) != {"md"}:
         raise ValueError(f"{len(inputs)} directions do not determine a tensor")
-    channels = max(TARGETS[kind] for kind in kinds)
+    channels = max(TARGETS[target] for target in targets)
     # Network k takes its channels out of all maps side by side by a 0-1 matrix [all, channels].
     select = np.stack([_selection(kind, tuple(dict.fromkeys(kinds)), channels) for kind in kinds])
     physical = np.array([kind == "tensor" for kind in kinds])
@@ -93,7 +100,6 @@ def map_regression(gtab, b0s, inputs, *, targets, seeds=1, residual="none", b0_i
         maps = tensor_maps(from_log_cholesky(elements), "tensor")
         return jnp.where(weights["physical"], maps, direct)
 
-    numbers = np.array([1000 * list(TARGETS).index(t) + s for t, s in networks(targets, seeds)])
     weights = {"select": jnp.asarray(select, jnp.float32), "physical": jnp.asarray(physical)}
     return Task(numbers, int(b0_input) + len(inputs), channels, see, measured, reference, weights,
                 None, combine)

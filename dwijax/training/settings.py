@@ -34,8 +34,10 @@ def check(config):
     expect("data.axis", lambda v: v in (0, 1, 2), "0, 1 or 2")
     expect("model.name", *one_of("unet", "superdti"))
     expect("optimizer.name", *one_of("adamw", "sgd"))
+    expect("select", *one_of("last", "best"))
     for field in ("data.inputs", "model.width", "batch", "stride", "steps", "log_every",
-                  "validate_every", "checkpoint_every", "optimizer.learning_rate"):
+                  "validate_every", "checkpoint_every", "checkpoint_keep",
+                  "optimizer.learning_rate"):
         expect(field, *positive)
     multiple = 1
     if config.model.name == "unet":
@@ -92,16 +94,22 @@ def input_positions(config, gtab):
     return np.arange(q)
 
 
-def build_task(config, gtab, b0s):
-    """The task on a shell's table (without b0s)."""
+def build_task(config, gtab, b0s, networks=None):
+    """The task on a shell's table (without b0s).
+
+    ``networks``: positions in the stack, all by default.
+    """
     inputs = input_positions(config, gtab)
     if config.task == "map_regression":
         return map_regression.map_regression(
             gtab, b0s, inputs, targets=tuple(config.targets), seeds=config.seeds,
-            residual="fit" if config.model.residual == "fit" else "none",
+            networks=networks, residual="fit" if config.model.residual == "fit" else "none",
             b0_input=config.data.b0)
+    outputs = np.arange(len(inputs), len(gtab))
+    if networks is not None:
+        outputs = outputs[networks]
     return tasks.direction_synthesis(
-        gtab, b0s, inputs, np.arange(len(inputs), len(gtab)), residual=config.model.residual,
+        gtab, b0s, inputs, outputs, residual=config.model.residual,
         sh_order=config.model.sh_order, sh_weight=config.model.sh_weight,
         sh_log=config.model.sh_log,
         fa_weight=config.loss.fa_weight)

@@ -1,0 +1,375 @@
+"""One training step of a stack of U-Nets: ours against every other way to do it.
+
+    python benchmarks/stack_step.py                      # the table, 2 CPU cores: about 20 minutes
+    python benchmarks/stack_step.py --rows 12,16,32      # one row: K, width, side of the slices
+    python benchmarks/stack_step.py --scaling scaling.png
+
+"Ours" is the very step that ``train.py`` runs (`dwijax.training.step.make_step`): sampling,
+forward, backward, AdamW. A row counts only if loss and gradients of every other way agree with it
+to 1e-4. Repeats are interleaved; medians. The peak is the best float32 matrix product of the same
+process. FLOP are those of the convolutions, forward and backward, without the gradient of the
+images, which nobody computes.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from functools import partial
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's idle threads must not spin beside us
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from configs import phantom
+from dwijax.data.slices import Slices
+from dwijax.directions import direction_set
+from dwijax.gradients import GradientTable
+from dwijax.models import unet
+from dwijax.training import settings
+from dwijax.training.step import init_state, make_step, objective
+
+INPUTS = 30  # and one b0: 31 channels
+BATCH = 4
+LEVELS, CONVOLUTIONS = 2, 2
+ROWS = [(*stack, side) for side in (32, 64) for stack in ((12, 16), (60, 8), (60, 16), (8, 64))]
+
+
+class Problem:
+    """K U-Nets of one width on random slices: what every way to train them starts from."""
+
+    def __init__(self, networks, width, side, batch=BATCH):
+        config = phantom.get_config()
+        config.update_from_flattened_dict({
+            "model.width": width, "model.levels": LEVELS, "model.convolutions": CONVOLUTIONS,
+            "model.residual": "none", "model.whiten": False, "model.zero_output": False,
+            "patch": 0, "batch": batch, "steps": 1000})
+        self.networks, self.width, self.side, self.batch = networks, width, side, batch
+        n = INPUTS + networks
+        gtab = GradientTable(np.full(n, 1000.0), np.resize(direction_set(90), (n, 3)))
+        rng = np.random.default_rng(0)
+        self.slices = Slices(
+            jnp.ones((batch, side, side, 1)),
+            jnp.asarray(rng.uniform(0.1, 1, (batch, side, side, n)), jnp.float32),
+            jnp.ones((batch, side, side, 1)), jnp.zeros((batch, 2, 2), jnp.int32))
+        self.task = settings.build_task(config, gtab, 1)
+        self.network = settings.build_network(config, self.task)
+        self.optimizer = settings.build_optimizer(config)
+        self.predict = settings.build_predictor(config, self.task, None)
+        self.keys = settings.build_keys(config, self.task)
+        self.config = config
+        self.scale = config.model.output_scale
+
+    def state(self):
+        return jax.jit(partial(init_state, self.network, self.optimizer))(self.keys)
+
+    def step(self):
+        return make_step(self.predict, self.task, self.optimizer, seed=0, batch=self.batch, patch=0)
+
+    def flops(self):
+        """Of one step: twice the multiplications, forward and both gradients."""
+        total, first = 0, True
+        for shape, pixels in _convolutions(self.width, self.side):
+            work = 2 * np.prod(shape) * pixels
+            total += (2 if first else 3) * work
+            first = False
+        return self.networks * self.batch * int(total)
+
+
+def _convolutions(width, side):
+    """Kernel shape and output pixels of every convolution of the U-Net, first to last."""
+    channels, size = INPUTS + 1, side
+    for level in range(LEVELS):
+        for _ in range(CONVOLUTIONS):
+            yield (3, 3, channels, width << level), size * size
+            channels = width << level
+        size //= 2
+    size = side >> (LEVELS - 1)
+    for level in reversed(range(LEVELS - 1)):
+        size *= 2
+        yield (2, 2, width << (level + 1), width << level), size * size
+        yield (3, 3, width << (level + 1), width << level), size * size
+        for _ in range(CONVOLUTIONS - 1):
+            yield (3, 3, width << level, width << level), size * size
+    yield (1, 1, width, 1), side * side
+
+
+# --- the ways ------------------------------------------------------------------------------------
+# Each: Problem -> (advance, gradients): advance() does one whole step and waits for it;
+# gradients() gives (losses [K], {leaf: [K, ...]}) at the initial parameters.
+
+
+def ours(problem):
+    return _stacked(problem)
+
+
+def naive(problem):
+    """``jit(vmap(...))`` over ordinary convolutions."""
+    with _ordinary_convolutions():
+        return _stacked(Problem(problem.networks, problem.width, problem.side, problem.batch))
+
+
+def _stacked(problem):
+    state = problem.state()
+    loss = jax.jit(jax.value_and_grad(lambda p: objective(
+        problem.predict, problem.task, p, *problem.slices[:3])[0]))
+    began = time.perf_counter()
+    step = jax.jit(problem.step(), donate_argnums=0).lower(state, problem.slices).compile()
+    compile_seconds = time.perf_counter() - began
+    box = [state]
+
+    def advance():
+        box[0], losses = step(box[0], problem.slices)
+        losses.block_until_ready()
+
+    return advance, lambda: loss(problem.state().params), compile_seconds
+
+
+def one_by_one(problem):
+    """K separate networks, one after another, each compiled as a network of its own would be."""
+    with _ordinary_convolutions():
+        network = settings.build_network(problem.config, problem.task)
+        b0, dwi, mask = problem.slices[:3]
+        x, targets = problem.task.see(b0, dwi), problem.task.targets(b0, dwi)
+
+        def step(state, target):
+            params, opt_state = state
+
+            def loss(p):
+                error = problem.scale * network.apply(p, x) - target
+                return jnp.sum(mask * error ** 2) / jnp.sum(mask)
+
+            value, gradients = jax.value_and_grad(loss)(params)
+            updates, opt_state = problem.optimizer.update(gradients, opt_state, params)
+            return (jax.tree.map(jnp.add, params, updates), opt_state), value, gradients
+
+        params = [network.init(key) for key in problem.keys]
+        start = [(p, problem.optimizer.init(p)) for p in params]
+        began = time.perf_counter()
+        compiled = jax.jit(step).lower(start[0], targets[0]).compile()
+        compile_seconds = time.perf_counter() - began
+    states = list(start)
+
+    def advance():
+        for k in range(len(states)):
+            states[k], value, _ = compiled(states[k], targets[k])
+        value.block_until_ready()
+
+    def gradients():
+        found = [compiled(s, t)[1:] for s, t in zip(start, targets, strict=True)]
+        return (sum(v for v, _ in found),
+                jax.tree.map(lambda *leaves: jnp.stack(leaves), *[g for _, g in found]))
+
+    return advance, gradients, compile_seconds
+
+
+def torch_loop(problem):
+    return _torch(problem, vmapped=False)
+
+
+def torch_vmap(problem):
+    return _torch(problem, vmapped=True)
+
+
+def _torch(problem, vmapped):
+    """The same U-Net in PyTorch, channels last, AdamW; a loop, or ``torch.func.vmap``."""
+    import torch
+    from torch.nn import functional as F
+
+    torch.set_num_threads(os.cpu_count())
+    params = jax.tree.map(np.asarray, problem.state().params)
+    flat, tree = jax.tree.flatten(params)
+    paths = [jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
+    b0, dwi, mask = problem.slices[:3]
+
+    def images(a):
+        return torch.tensor(np.array(a)).permute(0, 3, 1, 2).contiguous(
+            memory_format=torch.channels_last)
+
+    x = images(problem.task.see(b0, dwi))
+    targets = torch.stack([images(t) for t in problem.task.targets(b0, dwi)])
+    weights = images(mask / jnp.sum(mask))
+
+    def convolve(x, p, name):
+        kernel, bias = p[f"{name}['kernel']"], p[f"{name}['bias']"]
+        if kernel.shape[-1] == 2:
+            x = F.pad(x, (0, 1, 0, 1))
+        return F.conv2d(x, kernel, bias, padding=1 if kernel.shape[-1] == 3 else 0)
+
+    def network(p):
+        skips, h = [], x
+        for level in range(LEVELS):
+            h = F.max_pool2d(h, 2) if level else h
+            for i in range(CONVOLUTIONS):
+                h = F.relu(convolve(h, p, f"['down'][{level}]['convs'][{i}]"))
+            skips.append(h)
+        skips.pop()
+        for level in reversed(range(LEVELS - 1)):
+            h = F.interpolate(h, scale_factor=2, mode="nearest")
+            h = torch.cat([skips.pop(), convolve(h, p, f"['up'][{level}]")], 1)
+            for i in range(CONVOLUTIONS):
+                h = F.relu(convolve(h, p, f"['merge'][{level}]['convs'][{i}]"))
+        return convolve(h, p, "['out']")
+
+    def loss(p, target):
+        return (weights * (problem.scale * network(p) - target) ** 2).sum()
+
+    def leaf(a):
+        a = torch.tensor(np.array(a))
+        return a.permute(*range(a.ndim - 4), -1, -2, -4, -3) if a.ndim >= 4 else a
+
+    if vmapped:
+        p = {path: leaf(a).clone().requires_grad_(True)
+             for path, a in zip(paths, flat, strict=True)}
+        parts = [p]
+        each = torch.func.vmap(loss, in_dims=(0, 0))
+
+        def losses():
+            return each(p, targets).sum()
+    else:
+        parts = [{path: leaf(a[k]).clone(memory_format=torch.channels_last).requires_grad_(True)
+                  if a[k].ndim == 4 else leaf(a[k]).clone().requires_grad_(True)
+                  for path, a in zip(paths, flat, strict=True)} for k in range(problem.networks)]
+
+    optimizers = [torch.optim.AdamW(q.values(), lr=1e-4, foreach=True) for q in parts]
+
+    def backward():
+        if vmapped:
+            value = losses()
+            value.backward()
+            return float(value.detach())
+        total = 0.0
+        for q, target in zip(parts, targets, strict=True):
+            value = loss(q, target)
+            value.backward()
+            total += float(value.detach())
+        return total
+
+    def clear():
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+    def advance():
+        clear()
+        backward()
+        for optimizer in optimizers:
+            optimizer.step()
+
+    def gradients():
+        clear()
+        value = backward()
+
+        def back(path):
+            grads = [q[path].grad.numpy() for q in parts]
+            a = grads[0] if vmapped else np.stack(grads)
+            return np.moveaxis(a, (-4, -3, -2, -1), (-1, -2, -4, -3)) if a.ndim == 5 else a
+
+        return value, jax.tree.unflatten(tree, [back(path) for path in paths])
+
+    return advance, gradients, 0.0
+
+
+class _ordinary_convolutions:
+    """Within: networks are built with ``jax.lax``'s convolution."""
+
+    def __enter__(self):
+        self.kept = unet.conv_general_dilated
+        unet.conv_general_dilated = lax.conv_general_dilated
+
+    def __exit__(self, *_):
+        unet.conv_general_dilated = self.kept
+
+
+WAYS = {"ours": ours, "naive jit(vmap)": naive, "one by one": one_by_one,
+        "torch loop": torch_loop, "torch vmap": torch_vmap}
+
+
+# --- measuring -----------------------------------------------------------------------------------
+
+
+def disagreement(a, b):
+    """Largest error of any leaf relative to its own norm, losses included."""
+    (loss_a, grads_a), (loss_b, grads_b) = a, b
+    errors = [abs(float(loss_a) - float(loss_b)) / abs(float(loss_a))]
+    for x, y in zip(jax.tree.leaves(grads_a), jax.tree.leaves(grads_b), strict=True):
+        x, y = np.asarray(x), np.asarray(y)
+        errors.append(np.linalg.norm(x - y) / (np.linalg.norm(x) + 1e-12))
+    return max(errors)
+
+
+def seconds(advance, budget):
+    """Seconds a step: as many as fit in ``budget``, at least one."""
+    began, count = time.perf_counter(), 0
+    while True:
+        advance()
+        count += 1
+        spent = time.perf_counter() - began
+        if spent > budget:
+            return spent / count
+
+
+def peak_product(size=2048, repeats=3):
+    """FLOP/s of the best of a few float32 matrix products."""
+    product = jax.jit(lambda a, b: a @ b)
+    a = jnp.ones((size, size))
+    product(a, a).block_until_ready()
+    best = np.inf
+    for _ in range(repeats):
+        began = time.perf_counter()
+        product(a, a).block_until_ready()
+        best = min(best, time.perf_counter() - began)
+    return 2 * size ** 3 / best
+
+
+def measure(networks, width, side, ways, rounds, budget):
+    """One row: way to ``(median seconds, compile seconds, disagreement)``, and the peak."""
+    problem = Problem(networks, width, side)
+    found = {way: WAYS[way](problem) for way in ways}
+    reference = found["ours"][1]()
+    errors = {way: disagreement(reference, gradients()) for way, (_, gradients, _) in found.items()}
+    for advance, _, _ in found.values():
+        advance()
+    times, peaks = {way: [] for way in ways}, []
+    for _ in range(rounds):
+        peaks.append(peak_product())
+        for way, (advance, _, _) in found.items():
+            times[way].append(seconds(advance, budget))
+            time.sleep(0.05)
+    return problem, max(peaks), {
+        way: (statistics.median(times[way]), found[way][2], errors[way]) for way in ways}
+
+
+def table(rows, ways, rounds, budget):
+    """Prints the Markdown table row by row."""
+    print("| K, width, slices | peak GFLOP/s | " + " | ".join(
+        f"{way}, ms (GFLOP/s, of peak)" for way in ways) + " | compile, s |")
+    print("|" + "---|" * (len(ways) + 3))
+    for networks, width, side in rows:
+        problem, peak, row = measure(networks, width, side, ways, rounds, budget)
+        cells = []
+        for way in ways:
+            elapsed, _, error = row[way]
+            rate = problem.flops() / elapsed
+            cells.append(f"{elapsed * 1e3:.0f} ({rate / 1e9:.0f}, {rate / peak:.0%})"
+                         if error < 1e-4 else f"disagrees by {error:.0e}")
+        print(f"| {networks}, {width}, {BATCH}×{side}×{side} | {peak / 1e9:.0f} | "
+              + " | ".join(cells) + f" | {row['ours'][1]:.1f} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", nargs="*", default=None, help="K,width,side")
+    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each way in each round")
+    args = parser.parse_args()
+    rows = ROWS if args.rows is None else [tuple(map(int, r.split(","))) for r in args.rows]
+    print(f"jax {jax.__version__}, {jax.default_backend()}, {os.cpu_count()} cores")
+    table(rows, args.ways, args.rounds, args.seconds)
+
+
+if __name__ == "__main__":
+    main()
