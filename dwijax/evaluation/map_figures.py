@@ -97,6 +97,8 @@ def _shown(found, quantity, scan):
 
 
 def _error(found, expected, quantity):
+    if found is expected:
+        return np.zeros(len(expected.fa))
     if quantity != "colour":
         return getattr(found, quantity) - getattr(expected, quantity)
     return np.where(expected.fa > ANISOTROPIC, angle(found.v1, expected.v1), np.nan)
