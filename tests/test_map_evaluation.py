@@ -124,7 +124,7 @@ def scan():
     gtab = GradientTable(np.r_[np.full(2, 5.0), np.full(30, 1000.0)],
                          np.concatenate([directions[:2], directions]))
     shape = (12, 14, 5)
-    turn = np.linspace(0, 2, 12 * 14 * 5)
+    turn = np.linspace(0, 3, 12 * 14 * 5)  # across the seam
     v = np.stack([np.cos(turn), np.sin(turn), 0.3 + 0 * turn], -1)
     v /= np.linalg.norm(v, axis=-1, keepdims=True)
     clean = np.exp(-gtab.bvals / 1000 * (0.5 + 1.0 * (v @ gtab.bvecs.T) ** 2))
