@@ -14,7 +14,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from dwijax.errors import InputError
-from dwijax.flags import launch
+from dwijax.flags import QUIET, launch
 from dwijax.training.preemption import exit_on_sigterm
 
 DEFAULT = Path(__file__).parent / "configs" / "phantom.py"
@@ -23,6 +23,7 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run's folder. Default: runs/ and the config's name and variant.")
 EVALUATE = flags.DEFINE_bool("evaluate", True, "Evaluate after training, as eval.py does.")
+PROFILE = flags.DEFINE_bool("profile", False, "Write a trace of some steps to the run's folder.")
 
 
 def main():
@@ -34,11 +35,11 @@ def main():
         raise InputError("--config", found=f"no file {path}", expected="a config file",
                          remedy="see configs/")
     workdir = WORKDIR.value or f"runs/{'-'.join(filter(None, (Path(path).stem, variant)))}"
-    train_and_evaluate(CONFIG.value, workdir)
+    train_and_evaluate(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
     if EVALUATE.value:
         from dwijax.evaluation.report import evaluate
 
-        evaluate(workdir)
+        evaluate(workdir, quiet=QUIET.value, baseline_set="quick")
 
 
 if __name__ == "__main__":

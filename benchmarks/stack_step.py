@@ -30,7 +30,8 @@ from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
 from dwijax.models import unet
 from dwijax.training import settings
-from dwijax.training.step import init_state, make_step, objective
+from dwijax.training.insight import product_rate
+from dwijax.training.step import init_state, make_gradients, make_step
 
 INPUTS = 30  # and one b0: 31 channels
 BATCH = 4
@@ -64,7 +65,8 @@ class Problem:
         self.scale = config.model.output_scale
 
     def state(self):
-        return jax.jit(partial(init_state, self.network, self.optimizer))(self.keys)
+        return jax.jit(partial(init_state, self.network, self.optimizer), compiler_options={
+            "xla_backend_optimization_level": 1})(self.keys)
 
     def step(self):
         return make_step(self.predict, self.task, self.optimizer, seed=0, batch=self.batch, patch=0)
@@ -114,8 +116,8 @@ def naive(problem):
 
 def _stacked(problem):
     state = problem.state()
-    loss = jax.jit(jax.value_and_grad(lambda p: objective(
-        problem.predict, problem.task, p, *problem.slices[:3])[0]))
+    start = jax.tree.map(jnp.copy, state.params)  # the state is used up
+    gradients = jax.jit(make_gradients(problem.predict, problem.task))
     began = time.perf_counter()
     step = jax.jit(problem.step(), donate_argnums=0).lower(state, problem.slices).compile()
     compile_seconds = time.perf_counter() - began
@@ -125,7 +127,11 @@ def _stacked(problem):
         box[0], losses = step(box[0], problem.slices)
         losses.block_until_ready()
 
-    return advance, lambda: loss(problem.state().params), compile_seconds
+    def found():
+        losses, grads = gradients(start, problem.slices[:3])
+        return jnp.sum(losses), grads
+
+    return advance, found, compile_seconds
 
 
 def one_by_one(problem):
@@ -311,19 +317,6 @@ def seconds(advance, budget):
             return spent / count
 
 
-def peak_product(size=2048, repeats=3):
-    """FLOP/s of the best of a few float32 matrix products."""
-    product = jax.jit(lambda a, b: a @ b)
-    a = jnp.ones((size, size))
-    product(a, a).block_until_ready()
-    best = np.inf
-    for _ in range(repeats):
-        began = time.perf_counter()
-        product(a, a).block_until_ready()
-        best = min(best, time.perf_counter() - began)
-    return 2 * size ** 3 / best
-
-
 def measure(networks, width, side, ways, rounds, budget):
     """One row: way to ``(median seconds, compile seconds, disagreement)``, and the peak."""
     problem = Problem(networks, width, side)
@@ -334,7 +327,7 @@ def measure(networks, width, side, ways, rounds, budget):
         advance()
     times, peaks = {way: [] for way in ways}, []
     for _ in range(rounds):
-        peaks.append(peak_product())
+        peaks.append(product_rate())
         for way, (advance, _, _) in found.items():
             times[way].append(seconds(advance, budget))
             time.sleep(0.05)

@@ -34,6 +34,8 @@ def get_config(variant=""):
     # [chosen] the abstract gives slices: 1710 training, 854 validation, 793 test, of 149 subjects
     config.data.split = (0.51, 0.25, 0.24)
     config.data.within_subject = False
+    config.data.stream = "auto"         # unused unless the layout is "store"
+    config.data.resample = False        # True: interpolate inputs that a subject has not measured
 
     config.phantom = ConfigDict()       # unused with HCP data
 
@@ -44,6 +46,7 @@ def get_config(variant=""):
     config.model.convolutions = 2       # [cited] two 3×3 per level
     config.model.first_kernel = 3       # [cited]
     config.model.norm = "none"          # [cited]
+    config.model.dtype = "float32"      # float32, bfloat16: of the computation
     config.model.activation = "relu"    # [cited]
     config.model.residual = "none"      # [stated] the network's output is the image
     config.model.sh_order = 2           # unused with residual "none"
@@ -72,6 +75,13 @@ def get_config(variant=""):
     config.validate_every = 60
     config.checkpoint_every = 60
     config.checkpoint_keep = 2          # newest that stay; each holds last and best parameters
+    config.freeze_after = 50            # [chosen] steps in a row without a finite gradient
+
+    config.placement = "single"         # single device, pmap (networks over devices), mesh
+    config.mesh_directions = 0          # devices along the networks' axis; 0: the best split
+    config.memory_gb = 0.0              # budget of a device; 0: all it has
+    config.deterministic = False        # on GPUs: the same bits every time, slower
+
     config.select = "last"              # [chosen] what predicts: last, or best (each network's own)
 
     if variant not in VARIANTS:

@@ -35,13 +35,16 @@ def get_config(variant=""):
     config.seed = 0
 
     config.data = ConfigDict()
-    config.data.layout = "phantom"      # phantom, hcp, plain
+    config.data.layout = "phantom"      # phantom, hcp, plain, bids, manifest, store
     config.data.root = "data"           # phantoms are made here where they are not there yet
     config.data.shell = 1000            # b-value in s/mm²
     config.data.inputs = 30             # the first so many directions are acquired
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
     config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
     config.data.within_subject = False  # True: cut a single scan into slabs
+    config.data.stream = "auto"         # batches of a store: auto (where it does not fit on the
+    #                                     device), always, never
+    config.data.resample = False        # True: interpolate inputs that a subject has not measured
 
     config.phantom = ConfigDict()
     config.phantom.subjects = (12, 2, 6)  # training, validation, test
@@ -59,6 +62,7 @@ def get_config(variant=""):
     config.model.convolutions = 1       # per level and side
     config.model.first_kernel = 3
     config.model.norm = "none"          # none, group
+    config.model.dtype = "float32"      # float32, bfloat16: of the computation
     config.model.activation = "relu"
     config.model.residual = "sh"        # none (He et al.), mean, sh, tensor
     config.model.sh_order = 2
@@ -87,6 +91,13 @@ def get_config(variant=""):
     config.validate_every = 260
     config.checkpoint_every = 260
     config.checkpoint_keep = 2          # newest that stay; each holds last and best parameters
+    config.freeze_after = 50            # steps in a row without a finite gradient; 0: never
+
+    config.placement = "single"         # single device, pmap (networks over devices), mesh
+    config.mesh_directions = 0          # devices along the networks' axis; 0: the best split
+    config.memory_gb = 0.0              # budget of a device; 0: all it has
+    config.deterministic = False        # on GPUs: the same bits every time, slower
+
     config.select = "last"              # what predicts: last, best (each network's own step)
 
     if variant not in VARIANTS:

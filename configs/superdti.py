@@ -75,6 +75,9 @@ def get_config(variant=""):
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
     config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
     config.data.within_subject = False  # True: cut a single scan into slabs
+    config.data.stream = "auto"         # batches of a store: auto (where it does not fit on the
+    #                                     device), always, never
+    config.data.resample = False        # True: interpolate inputs that a subject has not measured
 
     config.phantom = ConfigDict()
     config.phantom.subjects = (12, 2, 10)  # training, validation, test
@@ -88,6 +91,7 @@ def get_config(variant=""):
     config.model = ConfigDict()
     config.model.name = "superdti"
     config.model.width = 24             # filters of every layer (64 in the paper)
+    config.model.dtype = "float32"      # float32, bfloat16: of the computation
     config.model.residual = "fit"       # none; projection (of the input); fit (of the q directions)
     config.model.whiten = True          # input channels, by the training inputs' covariance
     config.model.output_scale = 0.1     # a residual is about a tenth of a map
@@ -109,6 +113,13 @@ def get_config(variant=""):
     config.validate_every = 250
     config.checkpoint_every = 250
     config.checkpoint_keep = 2          # newest that stay; each holds last and best parameters
+    config.freeze_after = 50            # steps in a row without a finite gradient; 0: never
+
+    config.placement = "single"         # single device, pmap (networks over devices), mesh
+    config.mesh_directions = 0          # devices along the networks' axis; 0: the best split
+    config.memory_gb = 0.0              # budget of a device; 0: all it has
+    config.deterministic = False        # on GPUs: the same bits every time, slower
+
     config.select = "last"              # what predicts: last, best (each network's own step)
 
     if variant not in VARIANTS:

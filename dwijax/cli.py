@@ -4,7 +4,11 @@ Every module in `dwijax.commands` is a sub-command of its name and holds
 
   HELP, one line; EXAMPLE, a whole command line;
   add_arguments(parser), which adds its arguments to an `argparse.ArgumentParser`;
-  run(args), which does the work and returns None or an exit status.
+  run(args), which does the work and returns None, an exit status, or a dict of what there is to
+  know: ``--json`` prints it, and its entry ``status``, if there is one, is the exit status.
+
+All commands have ``--quiet``, ``--json`` (which implies ``--quiet``) and ``--threads``. Results go
+to standard output; progress and faults to standard error, without colours.
 
 The help of ``dwijax`` imports all of them: what is slow to import is imported inside ``run``.
 
@@ -13,11 +17,13 @@ Exit status: 0 done, 2 bad input (one line on standard error, no traceback), 130
 
 import argparse
 import importlib
+import json
 import pkgutil
 import sys
 
 from dwijax import __version__, commands
 from dwijax.errors import InputError
+from dwijax.threads import limit_threads
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,10 +54,21 @@ def build_parser():
             help=command.HELP,
             description=command.HELP,
             epilog=f"example:\n  {command.EXAMPLE}",
+            conflict_handler="resolve",  # a command may describe an option better
         )
+        _add_common(subparser)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     return parser
+
+
+def _add_common(parser):
+    common = parser.add_argument_group("all commands")
+    common.add_argument("--quiet", action="store_true", help="no progress bars, no summary")
+    common.add_argument("--json", action="store_true",
+                        help="print the summary as one line of JSON and nothing else")
+    common.add_argument("--threads", type=int, metavar="N",
+                        help="CPU threads of the computation (default: all processors)")
 
 
 def main(argv=None):
@@ -63,14 +80,25 @@ def main(argv=None):
     Returns:
       Exit status.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     args = build_parser().parse_args(argv)
+    args.quiet = args.quiet or args.json
     try:
-        return args.run(args) or 0
+        limit_threads(args.threads)
+        result = args.run(args)
+        if args.json:
+            print(json.dumps(result if isinstance(result, dict) else {}, default=str))
+        return result.get("status", 0) if isinstance(result, dict) else result or 0
     except InputError as error:
         print(f"dwijax: error: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"dwijax: error: not enough memory ({error})", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("dwijax: interrupted", file=sys.stderr)
+        print("dwijax: interrupted; no unfinished file is left, the same command starts again or "
+              "goes on", file=sys.stderr)
         return 130
 
 

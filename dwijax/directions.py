@@ -48,6 +48,30 @@ def match(bvecs_a, bvecs_b):
     return assignment, angles[rows, assignment]
 
 
+def turn(bvecs_from, bvecs_to):
+    """The rotation that brings axes nearest to others, one to one.
+
+    Least squares over the signed vectors (Kabsch 1976); the signs are those of the nearer ends.
+
+    Args:
+      bvecs_from: unit, [n, 3]. bvecs_to: unit, [n, 3], less than about 45° away.
+
+    Returns:
+      float64 [3, 3]: ``bvecs_to ≈ ± bvecs_from @ rotation.T``.
+    """
+    a, b = np.asarray(bvecs_from, np.float64), np.asarray(bvecs_to, np.float64)
+    signs = np.where(np.sum(a * b, axis=1) < 0, -1.0, 1.0)
+    u, _, vt = np.linalg.svd((signs[:, None] * b).T @ a)
+    return u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+
+
+def angle_of(rotation):
+    """By how much a rotation ``[3, 3]`` turns, degrees."""
+    axis = rotation - rotation.T
+    sine = np.linalg.norm(axis) / math.sqrt(8)
+    return float(np.degrees(np.arctan2(sine, (np.trace(rotation) - 1) / 2)))
+
+
 def condition_number(bvecs):
     """Condition number of the tensor's quadratic form on these directions.
 

@@ -5,10 +5,14 @@ import sys
 from absl import app, flags, logging
 
 from dwijax.errors import InputError
+from dwijax.threads import limit_threads
+
+QUIET = flags.DEFINE_bool("quiet", False, "No progress bars, no tables; faults only.")
+THREADS = flags.DEFINE_integer("threads", None, "CPU threads of the computation; default: all.")
 
 
-def launch(main):
-    """Runs ``main()`` after parsing flags.
+def launch(main, positional=False):
+    """Runs ``main()`` after parsing flags; with ``positional`` the other arguments are main's.
 
     A fault in flags, config or data ends in one line on stderr and status 2; Ctrl-C in one line
     that says how to go on and status 130.
@@ -21,15 +25,16 @@ def launch(main):
         except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
             # What ml_collections raises for an unknown field, and the config file itself.
             _fail(error)
-        if len(rest) > 1:
+        if len(rest) > 1 and not positional:
             _fail(f"stray argument {rest[1]!r}; options are written --name=value, see --help")
         return rest
 
-    def guarded(_):
+    def guarded(argv):
         # Orbax narrates every file it writes, and a full disk with a traceback for each thread.
         logging.set_verbosity(logging.FATAL)
         try:
-            main()
+            limit_threads(THREADS.value)
+            main(*argv[1:])
         except InputError as error:
             _fail(error)
         except KeyboardInterrupt:

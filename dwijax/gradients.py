@@ -25,6 +25,7 @@ __all__ = [
     "read_gradients",
     "select_shell",
     "shells",
+    "write_bvecs",
     "write_gradients",
 ]
 
@@ -128,11 +129,20 @@ def write_gradients(gtab, bval_path, bvec_path):
     Raises:
       InputError: a file cannot be written.
     """
-    for path, rows in ((bval_path, gtab.bvals[None]), (bvec_path, gtab.bvecs.T)):
-        # Adding 0 turns -0 into 0; the shortest digits that read back to the same float64.
-        lines = (" ".join(np.format_float_positional(x + 0.0, trim="-") for x in r) for r in rows)
-        with whole(path) as temporary:
-            temporary.write_text("".join(line + "\n" for line in lines))
+    _write_rows(gtab.bvals[None], bval_path)
+    write_bvecs(gtab, bvec_path)
+
+
+def write_bvecs(gtab, path):
+    """Writes the directions alone, as :func:`write_gradients` does."""
+    _write_rows(gtab.bvecs.T, path)
+
+
+def _write_rows(rows, path):
+    # Adding 0 turns -0 into 0; the shortest digits that read back to the same float64.
+    lines = (" ".join(np.format_float_positional(x + 0.0, trim="-") for x in r) for r in rows)
+    with whole(path) as temporary:
+        temporary.write_text("".join(line + "\n" for line in lines))
 
 
 def shells(bvals):
@@ -216,14 +226,16 @@ def _read_numbers(path):
     """float64 [rows, columns] from a text file of numbers."""
     path = Path(path)
     try:
-        if path.stat().st_size > _LARGEST_FILE:
+        with open(path, "rb") as file:
+            content = file.read(_LARGEST_FILE + 1)  # devices have no size and no end
+        if len(content) > _LARGEST_FILE:
             raise InputError(
                 path,
-                found=f"{path.stat().st_size / 2**20:.0f} MiB",
+                found=f"more than {_LARGEST_FILE // 2**20} MiB",
                 expected="a text file with one gradient table",
                 remedy="check the file name",
             )
-        text = path.read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(
             path,

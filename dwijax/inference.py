@@ -35,17 +35,17 @@ class Run(NamedTuple):
     about: dict
 
 
-def load_run(workdir, networks=None):
-    """Reads a run from its folder alone.
+def load_run(place, networks=None):
+    """Reads a run from its folder, or from the file that ``dwijax export`` has made of it.
 
     Args:
-      workdir: of the run.
+      place: folder or file.
       networks: positions in the stack, of those to read; all by default. K is then their number.
 
     Raises:
-      InputError: no run, or no whole checkpoint there, or no such networks.
+      InputError: no run, no whole checkpoint there, or no such networks; a file that is damaged.
     """
-    config, gtab, task, predict, params, about = loop.restore_run(workdir, networks)
+    config, gtab, task, predict, params, about = loop.restore_run(place, networks)
     return Run(config, gtab, settings.input_positions(config, gtab), np.asarray(task.numbers), task,
                params, jax.jit(predict), about)
 

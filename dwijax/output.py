@@ -1,10 +1,26 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and replace none unasked."""
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 from dwijax.errors import InputError
+
+
+def refuse_to_overwrite(paths):
+    """Refuses to go on where a file would be replaced.
+
+    Args:
+      paths: of the files to be written.
+
+    Raises:
+      InputError: names the first that is there.
+    """
+    for path in map(Path, paths):
+        if os.path.lexists(path):
+            raise InputError(path, found="that it is there already", expected="a new name",
+                             remedy="choose another output, or replace it with --force")
 
 
 @contextlib.contextmanager
@@ -12,8 +28,8 @@ def whole(path):
     """Yields a temporary name beside `path` that is renamed to `path` when the block succeeds.
 
     The temporary name ends as `path` does, so that writers which choose a format by the ending
-    work; parent folders are made. If the block fails, the temporary file is removed and what was
-    at `path` before stays.
+    work; parent folders are made. If the block fails, the temporary file and these folders are
+    removed and what was at `path` before stays.
 
     Args:
       path: the file to write.
@@ -26,10 +42,13 @@ def whole(path):
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    made = []
     try:
+        made = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+        made = []
     except OSError as error:
         raise InputError(
             path,
@@ -40,3 +59,41 @@ def whole(path):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # others have written there meanwhile
+            for folder in made:
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def whole_folder(path):
+    """Yields a new, empty folder beside `path` that is renamed to `path` when the block succeeds.
+
+    If the block fails, the folder is removed.
+
+    Args:
+      path: the folder to write; nothing may be there yet.
+
+    Yields:
+      `Path` of the folder to write into.
+
+    Raises:
+      InputError: something is there already, or the folder cannot be written.
+    """
+    path = Path(os.path.abspath(path))
+    if path.exists():
+        raise InputError(path, found="something there already", expected="a new folder",
+                         remedy="choose another name or remove it")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            path,
+            found=f"it cannot be written ({error.strerror or error})",
+            expected="a writable place with free space",
+            remedy="choose another output or free some space",
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -41,7 +41,7 @@ def fit_maps(parts, gtab, first_step=False):
       `Maps`.
     """
     design = dti.design_matrix(gtab.bvals, gtab.bvecs)
-    return Maps(*_in_chunks(lambda signal: _fit(signal, design, first_step), parts))
+    return Maps(*in_chunks(lambda signal: _fit(signal, design, first_step), parts))
 
 
 def tensor_signal(maps, gtab):
@@ -50,12 +50,29 @@ def tensor_signal(maps, gtab):
     return np.exp(maps.tensor @ design[:, :6].T + maps.log_s0[:, None])
 
 
-def principal_directions(tensor):
-    """Unit eigenvectors of the largest eigenvalues, float32 ``[V, 3]``, of ``[V, 6]``."""
-    return _in_chunks(_principal_direction, [tensor])[0]
+def residual_sigma(signal, gtab):
+    """Noise level by the residuals of the tensor fit in the DWIs; its misfit counts as noise.
+
+    Args:
+      signal: float32 ``[V, M]``. gtab: `GradientTable` of the M volumes, more than 7.
+
+    Returns:
+      float, in the unit of ``signal``: 1.4826 times the median absolute residual, times
+      ``sqrt(M / (M - 7))`` for the seven parameters.
+    """
+    dwi = ~gtab.b0s_mask
+    residual = signal[:, dwi] - tensor_signal(fit_maps([signal], gtab), gtab[dwi])
+    count = len(gtab)
+    return float(1.4826 * np.median(np.abs(residual)) * np.sqrt(count / (count - 7)))
 
 
-def _in_chunks(function, parts):
+def along_and_across(tensor):
+    """``(ad [V], rd [V], v1 [V, 3])`` float32 of tensors ``[V, 6]``: axial and radial diffusivity
+    in their unit, unit eigenvector of the largest eigenvalue."""
+    return tuple(in_chunks(_along_and_across, [tensor]))
+
+
+def in_chunks(function, parts):
     """Applies ``function([chunk, M]) -> tuple of [chunk, ...]`` to ``parts``, joined ``[V, M]``."""
     voxels = len(parts[0])
     chunk = np.ones((_CHUNK, sum(p.shape[1] for p in parts)), np.float32)
@@ -80,5 +97,6 @@ def _fit(signal, design, first_step):
 
 
 @jax.jit
-def _principal_direction(tensor):
-    return (dti.principal_direction(tensor),)
+def _along_and_across(tensor):
+    return (dti.axial_diffusivity(tensor), dti.radial_diffusivity(tensor),
+            dti.principal_direction(tensor))

@@ -6,8 +6,10 @@ from dipy.core.geometry import cart2sphere
 from dipy.reconst.shm import real_sh_descoteaux
 
 from dwijax import baselines, dti, voxelwise
+from dwijax.baselines import denoising, linear, moments, regression
 from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
+from dwijax.interpolation import gaussian_process
 
 DIRECTIONS = direction_set(24)
 Q = 16
@@ -62,9 +64,12 @@ def test_tensor_interpolation_is_exact_on_tensors():
 
 def test_predictions_are_in_the_units_of_what_was_acquired():
     signal = tensor_signals()
-    for baseline in (baselines.tensor(), baselines.spherical_harmonics(4, 0.01),
-                     baselines.smoothed(3.0, baselines.spherical_harmonics(2, 0.01))):
-        once, scaled = (baseline.predict(acquired(s), TABLE[WANTED])
+    sh = baselines.spherical_harmonics(2, 0.01)
+    for baseline in (baselines.tensor(), sh, baselines.log_harmonics(2, 0.01),
+                     baselines.process("spherical", 1.5, 0.1),
+                     baselines.denoised(baselines.GAUSSIAN, 3.0, sh)):
+        prepare = baseline.denoise or (lambda a: a)
+        once, scaled = (baseline.predict(prepare(acquired(s)), TABLE[WANTED])
                         for s in (signal, 500 * signal))
         np.testing.assert_allclose(scaled, 500 * once, rtol=2e-4)
 
@@ -87,29 +92,104 @@ def test_smoothing_is_in_millimetres():
     assert volume[4, 4, 2] / volume[4, 4, 3] < 1e-3
 
 
+def test_harmonics_of_the_logarithm_are_exact_on_tensors():
+    signal = tensor_signals()
+    found = baselines.log_harmonics(2, 1e-9).predict(acquired(signal), TABLE[WANTED])
+    assert (signal > 0.02).all()  # what is taken of smaller ones is another number
+    np.testing.assert_allclose(found, signal[:, WANTED], rtol=2e-3)
+
+
+def test_gaussian_process_is_kriging_with_an_unknown_mean():
+    """The limit of a process whose constant mean has a very wide prior."""
+    given, wanted = DIRECTIONS[:Q], DIRECTIONS[Q:]
+    theta = np.arccos(np.clip(np.abs(DIRECTIONS @ given.T), 0, 1))
+    for name, cover in (("exponential", np.exp(-theta / 0.8)),
+                        ("spherical", np.where(theta < 0.8, 1 - 1.5 * theta / 0.8
+                                               + 0.5 * (theta / 0.8) ** 3, 0))):
+        wide = 1e6
+        expected = (cover[Q:] + wide) @ np.linalg.inv(cover[:Q] + wide + 0.2 * np.eye(Q))
+        found = gaussian_process(given, wanted, covariance=name, angle=0.8, noise=0.2)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        np.testing.assert_allclose(found.sum(axis=1), 1)
+        itself = gaussian_process(given, given, covariance=name, angle=0.8, noise=0.0)
+        np.testing.assert_allclose(itself, np.eye(Q), atol=1e-10)
+
+
+def test_moments_hold_the_squared_error():
+    rng = np.random.default_rng(0)
+    x, y, matrix = (rng.standard_normal(s) for s in ((50, 4), (50, 3), (3, 4)))
+    found = moments.moments(x, y, None, None)
+    assert found.squared_error(matrix) == pytest.approx(np.sum((x @ matrix.T - y) ** 2))
+
+
+def test_neighbours_are_those_in_the_slice():
+    signal = np.random.default_rng(0).random((VOXELS, 26)).astype(np.float32)
+    given = acquired(signal)
+    for axis in range(3):
+        found = regression.features(given, 3, axis)
+        volume = np.zeros((*MASK.shape, 1 + Q), np.float32)
+        volume[MASK] = np.concatenate([signal[:, :2].mean(axis=1, keepdims=True),
+                                       signal[:, 2:2 + Q]], axis=1)
+        for v in (0, VOXELS // 2, VOXELS - 1):
+            at = np.argwhere(MASK)[v]
+            low, high = at - 1, at + 2
+            low[axis], high[axis] = at[axis], at[axis] + 1
+            patch = volume[tuple(map(slice, low, high))]
+            np.testing.assert_array_equal(found[v], patch.ravel())
+
+
+@pytest.mark.parametrize("side", [1, 3])
+def test_regression_learns_a_linear_rule(side):
+    rng = np.random.default_rng(side)
+    rule = rng.standard_normal((8, side**2 * (1 + Q)))
+
+    def subject():
+        signal = rng.random((VOXELS, 26)).astype(np.float32)
+        given = acquired(signal)
+        targets = regression.features(given, side, 2) @ rule.T
+        return baselines.Case(given, TABLE[WANTED], targets, np.ones(VOXELS, bool))
+
+    found = regression.Regression(side, 2)
+    for _ in range(4):
+        found.learn(subject())
+    found.validate(subject())
+    test = subject()
+    predicted = found.best(weights=(1e-9, 1.0)).predict(test.acquired, test.gtab)
+    np.testing.assert_allclose(predicted, test.measured, rtol=0.02, atol=0.02)
+
+
 def test_tuning_finds_the_best_point_of_the_grid():
     rng = np.random.default_rng(1)
     cases = [case(band_limited(4, seed) + 0.1 * rng.standard_normal((VOXELS, 26)))
              for seed in (1, 2)]
+    found = []
+    for c in cases:
+        dwis = c.acquired.take(np.flatnonzero(~c.acquired.gtab.b0s_mask))
+        moments.add(found, moments.moments(dwis.signal, c.measured, dwis.gtab.bvecs, c.gtab.bvecs))
+    assert len(found) == 1  # one table: counted together
 
     def error(baseline):
         return sum(np.sum((baseline.predict(c.acquired, c.gtab) - c.measured) ** 2)
                    for c in cases)
 
-    grid = [baselines.spherical_harmonics(order, weight)
-            for order in (2, 4) for weight in (1e-3, 1e-2, 1e-1)]
-    tuned, _ = baselines.tune(iter(cases), widths=(2.0,), orders=(2, 4),
-                              weights=(1e-3, 1e-2, 1e-1))
-    assert tuned.label == min(grid, key=error).label
+    weights = (1e-3, 1e-2, 1e-1)
+    grid = [baselines.spherical_harmonics(o, w) for o in (2, 4) for w in weights]
+    assert linear.tune_harmonics(found, (2, 4), weights)[1].label == min(grid, key=error).label
+    grid = [baselines.process(c, 1.0, n) for c in ("spherical", "exponential")
+            for n in (0.01, 0.3, 3.0)]
+    assert linear.tune_process(found, (1.0,), (0.01, 0.3, 3.0)).label == min(grid, key=error).label
 
 
 def test_tuning_smooths_where_neighbours_are_alike():
     rng = np.random.default_rng(2)
     alike = np.tile(band_limited(2)[:1], (VOXELS, 1)) + 0.1 * rng.standard_normal((VOXELS, 26))
     different = band_limited(2) * rng.uniform(0.3, 1, (VOXELS, 1))
-    for signal, width in ((alike, 6.0), (different, 1.0)):
-        _, found = baselines.tune([case(signal)], widths=(1.0, 3.0, 6.0))
-        assert found.label.startswith(f"Gaussian {width} mm")
+    for signal, width in ((alike, 5.0), (different, 1.0)):
+        found, sh = baselines.tune([case(signal)], [case(signal)], axis=2)
+        assert found[-1].label.startswith(f"Gaussian {width} mm")
+        assert [b.name for b in found] == ["tensor", "sh2", "sh4", "sh6", "log_sh", "gp", "ridge1",
+                                           "ridge3", "smoothed"]
+        assert sh in ("sh2", "sh4", "sh6")
 
 
 def test_tuning_looks_at_judged_voxels_only():
@@ -117,14 +197,61 @@ def test_tuning_looks_at_judged_voxels_only():
     judged = np.arange(VOXELS) % 2 == 0
     spoiled = signal.copy()
     spoiled[~judged] = 7 * np.random.default_rng(4).random((np.sum(~judged), 26))
-    labels = [baselines.tune([case(s, judged)], widths=(2.0,))[0].label
+    labels = [[b.label for b in baselines.tune([], [case(s, judged)], axis=2, denoisers=())[0]]
               for s in (signal, spoiled)]
     assert labels[0] == labels[1]
 
 
 def test_tuning_needs_a_subject():
     with pytest.raises(ValueError, match="validation"):
-        baselines.tune([])
+        baselines.tune([], [], axis=2)
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Two tissues of few tensors each, in a volume with air around the brain; SNR 10."""
+    rng = np.random.default_rng(5)
+    table = GradientTable(np.r_[np.full(3, 5.0), np.full(30, 1000.0)],
+                          np.concatenate([direction_set(3), direction_set(30)]))
+    mask = np.zeros((16, 14, 10), bool)
+    mask[2:14, 2:12, 2:8] = True
+    factors = rng.normal(size=(2, 3, 3)) * 0.5
+    d = factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(3)
+    design = np.asarray(dti.design_matrix(table.bvals, table.bvecs))
+    profiles = np.exp(d[:, [0, 0, 1, 0, 1, 2], [0, 1, 1, 2, 2, 2]] @ design[:, :6].T)
+    volume = np.zeros((*mask.shape, 33))
+    volume[mask] = profiles[(np.nonzero(mask)[0] > 7).astype(int)]
+    noise = 0.1 * rng.standard_normal((2, *volume.shape))
+    measured = np.hypot(volume + noise[0], noise[1]).astype(np.float32)
+    given = baselines.Acquired(measured[mask], table, mask, np.full(3, 2.0), measured[~mask])
+    return given, volume[mask]
+
+
+@pytest.mark.parametrize("denoiser", baselines.SETS["all"], ids=lambda d: d.name)
+def test_denoisers_denoise(noisy, denoiser):
+    if denoiser.lacks:
+        pytest.skip(denoiser.lacks)
+    given, clean = noisy
+    before = np.sqrt(np.mean((given.signal - clean) ** 2))
+    errors = [np.sqrt(np.mean((denoiser.apply(given, s).signal - clean) ** 2))
+              for s in denoiser.strengths]
+    assert min(errors) < 0.8 * before
+    then = baselines.denoised(denoiser, denoiser.strengths[0], baselines.tensor())
+    assert then.name == denoiser.name and denoiser.short in then.label + then.short
+
+
+def test_the_volume_is_put_together_again(noisy):
+    given, _ = noisy
+    volume = given.take([0, 4]).volume()
+    np.testing.assert_array_equal(volume[given.mask], given.signal[:, [0, 4]])
+    np.testing.assert_array_equal(volume[~given.mask], given.outside[:, [0, 4]])
+    assert not given._replace(outside=None).volume()[~given.mask].any()
+
+
+def test_the_noise_level_of_residuals(noisy):
+    given, _ = noisy
+    assert voxelwise.residual_sigma(given.signal, given.gtab) == pytest.approx(0.1, rel=0.1)
+    assert denoising.non_local_means(given, 1.0).signal.std() < given.signal.std()
 
 
 def test_chunks_do_not_show():

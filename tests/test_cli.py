@@ -1,11 +1,15 @@
 """The command: quick help, one-line errors, exit status."""
 
 import importlib
+import json
+import os
 import pkgutil
+import signal
 import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import pytest
 
@@ -20,25 +24,24 @@ def dwijax(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_help_is_quick_and_imports_nothing_heavy():
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = dwijax("--help")
-        seconds.append(time.perf_counter() - start)
-    assert done.returncode == 0, done.stderr
-    assert min(seconds) < 0.5
-    for name in NAMES:
-        assert name in done.stdout
-    heavy = "jax, numpy, scipy, dipy, nibabel, flax, optax, matplotlib, tqdm"
-    code = f"import sys, dwijax.cli as c; c.build_parser(); print(set('{heavy}'.split(', '))"
-    listed = subprocess.run(
-        [sys.executable, "-c", code + " & set(sys.modules))"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert listed.stdout.strip() == "set()"
+HEAVY = {"jax", "numpy", "scipy", "dipy", "nibabel", "flax", "optax", "orbax", "matplotlib", "tqdm",
+         "pandas", "bids", "safetensors", "ml_collections", "absl"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["--version"]])
+def test_help_is_quick_as_it_imports_nothing_heavy(arguments):
+    code = f"""
+import sys, dwijax.cli
+try:
+    dwijax.cli.main({arguments})
+finally:
+    print(sorted({HEAVY} & {{name.split('.')[0] for name in sys.modules}}), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    if arguments == ["--help"]:
+        assert all(name in done.stdout for name in NAMES)
+        assert "\x1b" not in done.stdout  # no colours, whatever NO_COLOR says
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -119,7 +122,80 @@ def test_bad_input_is_one_line_and_status_2(one_command, capsys):
 def test_interrupt_has_its_own_status(one_command, capsys):
     one_command(raising(KeyboardInterrupt()))
     assert cli.main(["try", "3"]) == 130
-    assert capsys.readouterr() == ("", "dwijax: interrupted\n")
+    said = capsys.readouterr().err
+    assert "interrupted" in said and "goes on" in said and said.count("\n") == 1
+
+
+def test_json_is_all_that_is_printed(one_command, capsys):
+    def run(args):
+        assert args.quiet
+        return {"file": Path("a"), "status": 1}
+
+    one_command(run)
+    assert cli.main(["try", "3", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"file": "a", "status": 1}
+    one_command(lambda args: None)
+    assert cli.main(["try", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {}
+
+
+def test_lack_of_memory_is_one_line(one_command, capsys):
+    one_command(raising(MemoryError("9 TiB")))
+    assert cli.main(["try", "3"]) == 2
+    assert capsys.readouterr().err == "dwijax: error: not enough memory (9 TiB)\n"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="Linux only")
+def test_threads_are_those_that_compute():
+    """CPU time of every thread of a process that multiplies matrices in XLA."""
+    code = """
+import os, sys
+from dwijax.threads import limit_threads
+limit_threads(int(sys.argv[1]) or None)
+import jax, jax.numpy as jnp
+def times():
+    lines = [open(f"/proc/self/task/{t}/stat").read().rsplit(")")[1].split()
+             for t in os.listdir("/proc/self/task")]
+    return [int(line[11]) for line in lines]
+x = jnp.ones((1000, 1000))
+for _ in range(10):
+    x = (x @ x / 1000).block_until_ready()
+print(sum(t > 2 for t in times()))
+"""
+    def working(count):
+        done = subprocess.run([sys.executable, "-c", code, str(count)], capture_output=True,
+                              text=True, check=True, env=os.environ | {"JAX_PLATFORMS": "cpu"})
+        return int(done.stdout)
+
+    assert working(1) <= 2  # the one that computes and the one that calls
+    if (os.cpu_count() or 1) > 1:
+        assert working(4) > working(1)
+
+
+def interrupted(line, when):
+    """Sends Ctrl-C to a command as soon as `when` holds."""
+    process = subprocess.Popen([sys.executable, "-m", "dwijax.cli", *map(str, line)],
+                               stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               start_new_session=True)
+    while process.poll() is None and not when():
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1].startswith("dwijax: interrupted; no unfinished file is left"), err
+    assert "Traceback" not in err and out == ""
+
+
+def test_interrupted_simulation_leaves_whole_subjects_and_goes_on(tmp_path):
+    out = tmp_path / "phantoms"
+    line = ["simulate", out, "--subjects", "9", "--workers", "1", "--shape", "16", "20", "6",
+            "--voxel-size", "6", "--directions", "6", "--b0s", "1", "--quiet"]
+    interrupted(line, lambda: (out / "sub-000").is_dir())
+    left = [p.name for p in out.iterdir()]
+    assert "phantom.json" in left and not [n for n in left if n.startswith(".")]
+    assert all((out / n / "truth" / "labels.tsv").is_file() for n in left if n != "phantom.json")
+    assert cli.main([str(word) for word in line]) == 0
+    assert len(list(out.iterdir())) == 10
 
 
 def test_faults_of_ours_keep_their_traceback(one_command):

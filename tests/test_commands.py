@@ -67,6 +67,9 @@ def test_train_evaluates_and_describes_itself(trained):
     assert list((run / "tables").glob("*.csv")) and list((run / "tables").glob("*.md"))
     assert len(list((run / "figures").glob("*.png"))) >= 3
     assert "networks" in printed and "FA" in printed
+    assert "directions of 3 subjects" in printed
+    assert about["table"]["spread"]["largest_angle"] < 1e-3
+    assert about["domain"]["subjects"] == 2 and about["domain"]["b"]["least"] == [1000.0]
     assert list((run / "tensorboard").iterdir())
 
 
@@ -108,6 +111,17 @@ def test_faulty_config_file(place):
 def test_evaluation_of_nothing(place):
     told = one_line(command(ROOT / "eval.py", f"--workdir={place / 'nothing'}", cwd=place))
     assert "config.json" in told
+
+
+def test_an_exported_run_is_not_evaluated(place):
+    (place / "x.dwijax").write_bytes(b"dwijax-run 1")
+    told = one_line(command(ROOT / "eval.py", f"--workdir={place / 'x.dwijax'}", cwd=place))
+    assert "found a file" in told
+
+
+@pytest.mark.parametrize("flag", ["--threads=0", "--threads=many"])
+def test_faulty_threads(place, flag):
+    assert "threads" in one_line(command(ROOT / "eval.py", f"--workdir={place}", flag, cwd=place))
 
 
 def test_killed_runs_end_the_same(place, trained):
@@ -232,14 +246,76 @@ def test_predict_writes_a_longer_scan(place, trained, short_scan):
     assert not list(place.glob(".longer*"))
 
 
-def test_predict_refuses_another_table(place, trained, short_scan):
+def test_predict_sorts_another_order(place, trained, short_scan):
     folder, _ = short_scan
     gtab = read_gradients(folder / "dwi.bval", folder / "dwi.bvec")
     order = np.r_[0:6, 35:5:-1]
+    image = nib.load(folder / "dwi.nii.gz")
+    other = np.asarray(image.dataobj)[..., order]
+    nib.save(nib.Nifti1Image(other, image.affine, image.header), folder / "other.nii.gz")
     write_gradients(gtab[order], folder / "other.bval", folder / "other.bvec")
-    out = place / "refused"
-    told = one_line(command(*predict(folder, trained[0], out, bvecs="other.bvec"), cwd=place))
-    assert "°" in told and "other.bvec" in told and not out.exists()
+    out = place / "sorted"
+    done = command(*predict(folder, trained[0], out, dwi="other.nii.gz", bvecs="other.bvec"),
+                   cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "in another order" in done.stdout
+    told = json.loads((out / "dwi.json").read_text())
+    assert told["input_volumes"] == list(range(35, 5, -1))
+    longer, straight = (nib.load(place / name / "dwi.nii.gz").get_fdata(dtype=np.float32)
+                        for name in ("sorted", "longer"))
+    np.testing.assert_array_equal(longer[..., :36], other)
+    np.testing.assert_array_equal(longer[..., 36:], straight[..., 36:])
+
+
+def test_predict_asks_before_it_resamples(place, trained, short_scan):
+    """Another table and b-value, from a truth that all 90 directions are known of."""
+    folder, files = short_scan
+    image, gtab = nib.load(files.dwi), read_gradients(files.bval, files.bvec)
+    volumes = np.r_[0:6, 50:96]  # none of the run's inputs
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[..., volumes], image.affine, image.header),
+             folder / "far.nii.gz")
+    write_gradients(gtab[volumes], folder / "far.bval", folder / "far.bvec")
+    names = {"dwi": "far.nii.gz", "bvals": "far.bval", "bvecs": "far.bvec"}
+    out = place / "resampled"
+    told = one_line(command(*predict(folder, trained[0], out, **names), cwd=place))
+    assert "°" in told and "far.bvec" in told and "--resample" in told and not out.exists()
+    done = command(*predict(folder, trained[0], out, **names), "--resample", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "interpolated from the scan's 46" in done.stdout
+    sidecar = json.loads((out / "dwi.json").read_text())
+    assert len(sidecar["resampling"]["noise_gain"]) == 30
+    assert sidecar["resampling"]["condition_number"] > 1
+    assert sidecar["synthetic_volumes"] == list(range(52, 112))
+    # Targets 44 to 89 of the run are measured in this scan.
+    assert np.sum(np.array(sidecar["nearest_measured_degrees"]) < 0.1) == 46
+    longer = nib.load(out / "dwi.nii.gz").get_fdata(dtype=np.float32)
+    np.testing.assert_array_equal(longer[..., :52], np.asarray(image.dataobj)[..., volumes])
+    mask = nib.load(folder / "mask.nii.gz").get_fdata() > 0
+    expected = image.get_fdata()[mask][:, 36:96]
+    assert np.corrcoef(longer[mask][:, 52:].ravel(), expected.ravel())[0, 1] > 0.9
+
+    doubled = gtab[volumes]
+    write_gradients(type(gtab)(doubled.bvals * 2, doubled.bvecs), folder / "far.bval",
+                    folder / "far.bvec")
+    out = place / "scaled"
+    told = one_line(command(*predict(folder, trained[0], out, **names), "--resample", cwd=place))
+    assert "b=2000" in told and "--scale-b" in told and not out.exists()
+    done = command(*predict(folder, trained[0], out, **names), "--resample", "--scale-b",
+                   cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "mono-exponentially" in done.stdout
+    assert json.loads((out / "dwi.json").read_text())["b"]["scaled"]
+    assert read_gradients(out / "dwi.bval", out / "dwi.bvec").bvals[-1] == 2000
+
+
+def test_check_compares_a_scan_with_the_run(place, trained, short_scan):
+    folder, _ = short_scan
+    words = ["-m", "dwijax.cli", "check", folder / "dwi.nii.gz", "--bvals", folder / "dwi.bval",
+             "--bvecs", folder / "dwi.bvec", "--mask", folder / "mask.nii.gz", "--run", trained[0]]
+    done = command(*words, cwd=place)
+    assert done.returncode in (0, 1) and "the run's 30, within 0.0°, in its order" in done.stdout
+    assert "2 training subjects" in done.stdout and "voxel size" in done.stdout
+    assert "outside" not in done.stdout, done.stdout
 
 
 def test_predict_refuses_too_few_directions(place, trained, short_scan):

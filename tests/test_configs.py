@@ -12,7 +12,7 @@ import pytest
 from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
 from dwijax.training import settings
-from dwijax.training.step import init_state, objective
+from dwijax.training.step import init_state, make_gradients
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -42,8 +42,10 @@ def test_config_builds_and_traces(name, variant):
     assert all(leaf.shape[0] == networks for leaf in jax.tree.leaves(state.params))
     size = 16 * settings.multiple_of(config)
     b0, dwi = jnp.zeros((2, size, size, 1)), jnp.zeros((2, size, size, 90))
-    total, each = jax.eval_shape(partial(objective, predict, task), state.params, b0, dwi, b0)
-    assert total.shape == () and each.shape == (networks,)
+    losses, gradients = jax.eval_shape(
+        make_gradients(predict, task), state.params, (b0, dwi, b0))
+    assert losses.shape == (networks,)
+    assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, state.params)
 
 
 def test_unknown_variant():

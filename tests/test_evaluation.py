@@ -14,17 +14,29 @@ from dwijax.data.phantom import simulate
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.evaluation import (
-    direction_synthesis,
     figures,
+    he2020,
     metrics,
     noise,
     regions,
     report,
+    spectra,
     statistics,
     tables,
 )
-from dwijax.evaluation.direction_synthesis import ALL, INPUTS, NETWORKS, PERFECT, Split, judge
-from dwijax.evaluation.scan import Scan, read_scan
+from dwijax.evaluation.direction_synthesis import Split, judge
+from dwijax.evaluation.rows import (
+    ALL,
+    INDEPENDENT,
+    INPUTS,
+    INPUTS_ALONE,
+    NETWORKS,
+    PERFECT,
+    SIMULATED,
+    TRUE_MAP,
+    WITH_TARGETS,
+)
+from dwijax.evaluation.scan import MissingDirections, Scan, read_scan
 from dwijax.gradients import GradientTable
 from dwijax.inference import Run
 from dwijax.voxelwise import fit_maps
@@ -64,6 +76,23 @@ def test_one_person_has_no_interval(values, between):
     assert np.isnan([e.sd, e.low, e.high]).all() and not e.excludes_zero
 
 
+def test_the_bootstrap_is_scipys():
+    values = np.random.default_rng(0).normal(0.9, 0.1, 12)
+    e = statistics.bootstrap(values)
+    low, high = stats.bootstrap((values,), np.mean, method="percentile",
+                                rng=1).confidence_interval
+    assert e.mean == pytest.approx(values.mean())
+    np.testing.assert_allclose((e.low, e.high), (low, high), atol=0.004)
+    assert np.isnan(statistics.bootstrap(values, between_subjects=False).low)
+
+
+def test_paired_tests_are_scipys():
+    a, b = np.array([1.0, 1.2, 0.9, 1.1, 1.4]), np.array([1.3, 1.4, 1.25, 1.2, 1.39])
+    np.testing.assert_allclose(statistics.tests(a, b),
+                               (stats.ttest_rel(a, b).pvalue, stats.wilcoxon(a, b).pvalue))
+    assert np.isnan(statistics.tests(a, a)).all() and np.isnan(statistics.tests([1.0], [2.0])).all()
+
+
 # Metrics, regions, noise
 
 
@@ -85,11 +114,89 @@ def test_tissues_never_overlap_and_fill_the_brain():
                                   [[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 
 
+def test_borders_are_between_tissues():
+    rng = np.random.default_rng(0)
+    mask = rng.random((6, 7, 5)) < 0.8
+    classes = regions.from_tissue(rng.integers(1, 5, int(mask.sum())))
+    volume = np.zeros(mask.shape, int)
+    volume[mask] = sum((i + 1) * classes[n] for i, n in enumerate(regions.TISSUES))
+    expected = np.zeros(mask.shape, bool)
+    for at in np.argwhere(mask):
+        for step in np.concatenate([np.eye(3, dtype=int), -np.eye(3, dtype=int)]):
+            to = at + step
+            if (to >= 0).all() and (to < mask.shape).all() and volume[tuple(to)]:
+                expected[tuple(at)] |= volume[tuple(to)] != volume[tuple(at)]
+    np.testing.assert_array_equal(regions.border(classes, mask), expected[mask])
+
+
+def test_structural_similarity_by_hand():
+    """At one voxel, from weights written out; what is outside the mask must not count."""
+    rng = np.random.default_rng(0)
+    mask = rng.random((14, 13, 3)) < 0.9
+    mask[6, 7, 1] = True
+    a, b = (rng.random(mask.shape).astype(np.float32) for _ in range(2))
+    x, y = np.indices(mask.shape[:2]) - np.array([6, 7])[:, None, None]
+    weights = np.exp(-(x**2 + y**2) / (2 * 1.5**2)) * mask[..., 1]
+    weights *= (np.abs(x) <= 5) & (np.abs(y) <= 5)
+    weights /= weights.sum()
+    ma, mb = np.sum(weights * a[..., 1]), np.sum(weights * b[..., 1])
+    va, vb = np.sum(weights * a[..., 1] ** 2) - ma**2, np.sum(weights * b[..., 1] ** 2) - mb**2
+    cov = np.sum(weights * a[..., 1] * b[..., 1]) - ma * mb
+    c1, c2 = 0.02**2, 0.06**2
+    expected = ((2 * ma * mb + c1) * (2 * cov + c2)) / ((ma**2 + mb**2 + c1) * (va + vb + c2))
+    found = metrics.Similarity(b[mask], mask, 2, 2.0)
+    position = np.flatnonzero((np.argwhere(mask) == (6, 7, 1)).all(axis=1))[0]
+    assert found(a[mask])[position] == pytest.approx(expected, abs=1e-5)
+    several = found.__class__(np.stack([b[mask]] * 2, axis=1), mask, 2, 2.0)
+    both = several(np.stack([a[mask], b[mask]], axis=1))
+    assert both[position, 0] == pytest.approx(expected, abs=1e-5)
+    np.testing.assert_allclose(both[:, 1], 1, atol=1e-5)
+
+
+def test_peak_signal_to_noise():
+    assert metrics.psnr(0.1, np.array([0.5, 2.0])) == pytest.approx(20 * np.log10(20))
+    assert metrics.psnr(0.0, np.array([1.0])) == np.inf
+
+
+def test_axes_have_no_sign():
+    a = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
+    b = np.array([[-1.0, 0, 0], [0, np.sqrt(0.5), np.sqrt(0.5)], [1, 0, 0]])
+    np.testing.assert_allclose(metrics.axis_angles(a, b), [0, 45, 90], atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_spectra_tell_noise_smoothness_and_checkerboards(axis):
+    rng = np.random.default_rng(axis)
+    mask = np.ones((28, 32, 30), bool)
+    mask[:2] = False
+    noise = 0.3 * rng.standard_normal((int(mask.sum()), 2)).astype(np.float32)
+    white = spectra.spectrum(noise, mask, axis)
+    assert white.power.mean() == pytest.approx(0.09, rel=0.02)
+    assert white.fine == pytest.approx(0.09, rel=0.03)
+    np.testing.assert_allclose(white.profile, 0.09, rtol=0.15)
+    assert white.checkerboard == pytest.approx(1, abs=0.3)
+    stripes = (-1.0) ** np.nonzero(mask)[(axis + 1) % 3][:, None]
+    assert spectra.spectrum(noise + 0.1 * stripes, mask, axis).checkerboard > 5
+    volume = np.zeros((*mask.shape, 2), np.float32)
+    volume[mask] = noise
+    axes = [i for i in range(3) if i != axis]
+    smooth = sum(np.roll(volume, s, a) for a in axes for s in (-1, 0, 1)) / 6
+    assert spectra.spectrum(smooth[mask], mask, axis).fine < 0.3 * white.fine
+
+
+def test_dots_are_counted_outside():
+    volume, outside = np.zeros((4, 4, 2, 3)), np.zeros((4, 4, 2), bool)
+    outside[0] = True
+    volume[0, 0, 0, 0] = volume[3, 3, 1, 1] = 1.0
+    assert spectra.dots(volume, outside, 0.5) == pytest.approx(100 / 24)
+    assert np.isnan(spectra.dots(volume, outside & False, 0.5))
+
+
 def test_the_noise_level_is_found(scan):
     b0s = scan.acquired.gtab.b0s_mask
     sigma, _ = noise.from_truth(scan.acquired.signal, scan.clean, b0s)
     assert sigma == pytest.approx(SIGMA, rel=0.02)
-    sigma, source = noise.from_scan(scan.acquired.signal, scan.clean, b0s)
+    sigma, source = noise.from_scan(scan.acquired.signal, scan.acquired.gtab)
     assert sigma == pytest.approx(SIGMA, rel=0.07) and source
 
 
@@ -98,12 +205,12 @@ def test_the_noise_level_is_found(scan):
 
 @pytest.fixture(scope="module")
 def scan():
-    """2 × 1500 voxels of two crossing tensors or of none, 3 b0s, 16 and then 40 directions, with
+    """2 × 1500 voxels of two crossing tensors or of none, 4 b0s, 16 and then 40 directions, with
     complex noise."""
     rng = np.random.default_rng(0)
     directions = direction_set(56)
-    gtab = GradientTable(np.r_[np.full(3, 5.0), np.full(56, 1000.0)],
-                         np.concatenate([directions[:3], directions]))
+    gtab = GradientTable(np.r_[np.full(4, 5.0), np.full(56, 1000.0)],
+                         np.concatenate([directions[:4], directions]))
     shape = (20, 30, 5)
     fibres = rng.standard_normal((2, 3000, 3))
     fibres /= np.linalg.norm(fibres, axis=-1, keepdims=True)
@@ -117,7 +224,9 @@ def scan():
                                      + 1j * rng.standard_normal(clean.shape)))
     clean, signal = clean.astype(np.float32), signal.astype(np.float32)
     acquired = baselines.Acquired(signal, gtab, np.ones(shape, bool), np.full(3, 2.0))
-    return Scan("sub", acquired, clean, 3, SIGMA, "known", regions.from_tissue(tissue), "known",
+    found = regions.from_tissue(tissue)
+    found["border"] = regions.border(found, np.ones(shape, bool))
+    return Scan("sub", acquired, clean, 4, SIGMA, "known", found, "known",
                 {"all acquired": fit_maps([signal], gtab), "noise-free": fit_maps([clean], gtab)},
                 np.diag([-2.0, 2, 2, 1]), 0.0)
 
@@ -125,7 +234,7 @@ def scan():
 @pytest.fixture(scope="module")
 def split(scan):
     targets = np.arange(16, 56)
-    return Split(np.arange(16), targets, scan.acquired.gtab[3 + targets])
+    return Split(np.arange(16), targets, scan.acquired.gtab[4 + targets])
 
 
 def judged(scan, split, networks):
@@ -136,8 +245,12 @@ def judged(scan, split, networks):
     return found
 
 
+def judged_whole(scan, split, networks):
+    return judge(scan, split, networks, [baselines.tensor()], np.arange(3000) < 5)
+
+
 def test_perfect_prediction_leaves_the_noise_alone(scan, split):
-    found = judged(scan, split, scan.clean[:, 3 + split.targets])
+    found = judged(scan, split, scan.clean[:, 4 + split.targets])
     assert found["DWI RMSE", "noise-free", "brain", NETWORKS] == 0
     assert found["DWI RMSE/sigma", "measured", "brain", NETWORKS] == pytest.approx(1, abs=0.02)
     assert found["DWI excess/sigma", "measured", "brain", NETWORKS] < 0.2
@@ -147,25 +260,79 @@ def test_perfect_prediction_leaves_the_noise_alone(scan, split):
     assert found["FA RMSE", "noise-free", "brain", ALL] \
         < found["FA RMSE", "noise-free", "brain", INPUTS]
     # What the shared noise leaves to perfect synthesis, and never less.
-    assert 0.5 < found["R", direction_synthesis.WITH_TARGETS, "brain", NETWORKS] < 0.9
+    assert 0.5 < found["R", WITH_TARGETS, "brain", NETWORKS] < 0.9
 
 
 def test_tensor_interpolation_adds_nothing_to_its_own_fit(scan, split):
-    found = judged(scan, split, scan.clean[:, 3 + split.targets])
+    found = judged(scan, split, scan.clean[:, 4 + split.targets])
     for region in ("brain", "WM", "GM"):
-        assert found["R", direction_synthesis.WITH_TARGETS, region, "tensor"] \
+        assert found["R", WITH_TARGETS, region, "tensor"] \
             == pytest.approx(1, abs=1e-3)
 
 
 def test_a_leaked_target_shows(scan, split):
-    found = judged(scan, split, scan.acquired.signal[:, 3 + split.targets])
-    assert found["R", direction_synthesis.WITH_TARGETS, "brain", NETWORKS] == 0
+    found = judged(scan, split, scan.acquired.signal[:, 4 + split.targets])
+    assert found["R", WITH_TARGETS, "brain", NETWORKS] == 0
     assert found["DWI RMSE", "measured", "brain", NETWORKS] == 0
     assert found["FA RMSE", "all acquired", "brain", NETWORKS] == 0
 
 
+def test_perfect_prediction_is_nearer_to_an_independent_reference(scan, split):
+    """Its noise is not shared: a leaked target cannot win here, a perfect one must."""
+    found = judged(scan, split, scan.clean[:, 4 + split.targets])
+    leaked = judged(scan, split, scan.acquired.signal[:, 4 + split.targets])
+    key = "FA RMSE", INDEPENDENT, "brain"
+    assert found[*key, NETWORKS] < found[*key, "more"] < found[*key, INPUTS]
+    assert leaked[*key, NETWORKS] == found[*key, "more"]
+
+
+def test_the_limit_of_r(scan, split):
+    """Of perfect synthesis, by the truth and simulated on the fit; and of a perfect map."""
+    found = judged(scan, split, scan.clean[:, 4 + split.targets])
+    limit = found["R", WITH_TARGETS, "brain", PERFECT]
+    assert limit == found["R", WITH_TARGETS, "brain", NETWORKS]
+    assert found["R", WITH_TARGETS, "brain", TRUE_MAP] > limit
+    bare = scan._replace(clean=None, references={"all acquired": scan.references["all acquired"]})
+    found = judged(bare, split, scan.clean[:, 4 + split.targets])
+    assert found["R", WITH_TARGETS, "brain", SIMULATED] == pytest.approx(limit, abs=0.06)
+
+
+def test_orientation_and_diffusivities_of_the_truth_are_its_own(scan, split):
+    found = judged(scan, split, scan.clean[:, 4 + split.targets])
+    for quantity in ("MD", "AD", "RD"):
+        assert found[f"{quantity} RMSE", "noise-free", "brain", PERFECT] \
+            < found[f"{quantity} RMSE", "noise-free", "brain", INPUTS]
+    angles = [found["V1 angle", "noise-free", "WM", m] for m in (PERFECT, ALL, INPUTS)]
+    assert angles == sorted(angles) and 0 < angles[0] < angles[2] < 45
+
+
+def test_table_1_by_hand(scan, split):
+    """The 40 outputs, one slice: 0.1 too large everywhere."""
+    measured = scan.acquired.signal[:, 4 + split.targets]
+    found = judged_whole(scan, split, measured + np.float32(0.1))
+    rows = [r for r in found.slices if r.method == NETWORKS]
+    assert {r.slice for r in rows} == set(range(5))
+    dwi = scan.acquired.signal[:, 4:20]
+    expected = 0.1 / np.percentile(dwi, 99.9)
+    for row in rows:
+        if row.comparison == "outputs vs measured DWIs":
+            assert row.value == pytest.approx(expected, rel=1e-3)
+    leaked = judged_whole(scan, split, measured)
+    assert all(r.value == 0 for r in leaked.slices
+               if r.method == NETWORKS and r.comparison != "prediction vs 32 GTFA")
+    np.testing.assert_allclose(found.directions[NETWORKS], 0.1, rtol=1e-4)
+
+
+def test_the_slices_of_he_et_al():
+    parts = he2020.slices_of_hcp()
+    assert {k: sum(v) for k, v in parts.items()} == {"train": 1710, "validation": 854, "test": 793}
+    assert sum(map(len, parts.values())) == 149
+    np.testing.assert_array_equal(he2020.central_slices(np.arange(10, 110)), np.arange(29, 90))
+    np.testing.assert_array_equal(he2020.central_slices(np.arange(5)), np.arange(5))
+
+
 def test_errors_are_counted_by_region(scan, split):
-    networks = scan.clean[:, 3 + split.targets].copy()
+    networks = scan.clean[:, 4 + split.targets].copy()
     networks[scan.regions["WM"]] += 0.1
     found = judged(scan, split, networks)
     assert found["DWI RMSE", "noise-free", "WM", NETWORKS] == pytest.approx(0.1, rel=1e-5)
@@ -175,10 +342,9 @@ def test_errors_are_counted_by_region(scan, split):
 
 def test_without_a_truth_that_part_is_left_out(scan, split):
     bare = scan._replace(clean=None, references={"all acquired": scan.references["all acquired"]})
-    found = judged(bare, split, scan.clean[:, 3 + split.targets])
-    assert {key[1] for key in found} == {"measured", "all acquired",
-                                         direction_synthesis.WITH_TARGETS,
-                                         direction_synthesis.INPUTS_ALONE}
+    found = judged(bare, split, scan.clean[:, 4 + split.targets])
+    assert {key[1] for key in found} == {"measured", "all acquired", WITH_TARGETS, INPUTS_ALONE,
+                                         INDEPENDENT, "itself", "subject"}
     assert PERFECT not in {key[3] for key in found}
 
 
@@ -220,7 +386,7 @@ def test_pictures_are_drawn_as_radiologists_look_at_them(scan):
 def phantom(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantom")
     simulate(folder, subjects=3, shape=(20, 24, 12), voxel_size=6.0, n_directions=24, b0s=2,
-             workers=1, progress=False)
+             workers=1, progress=False, lesions=True)
     return folder
 
 
@@ -235,13 +401,14 @@ def pretend(monkeypatch, phantom):
 
         config = ml_collections.ConfigDict({
             "data": {"layout": layout, "root": str(phantom), "shell": 1000, "axis": 2},
-            "phantom": {}})
+            "phantom": {}, "seed": 0})
         scan, _ = read_scan(Member(files[0], None), _shell(files[0]), shell=1000, axis=2)
         gtab = scan.acquired.gtab[2:]
         subjects = {"train": ["other"], "validation": [], "test": [],
                     "within_subject": cohort.within_subject}
         run = Run(config, gtab, np.arange(16), np.arange(16, 24), None, None, None,
-                  {"table": {"b0s": 2}, "subjects": subjects | {"origin": ""}})
+                  {"table": {"b0s": 2, "inputs": 16}, "subjects": subjects | {"origin": ""},
+                   "normalisation": {"training_scales": {}, "whitening": None}})
         monkeypatch.setattr(report, "load_run", lambda _: run)
         monkeypatch.setattr(report, "read_cohort", lambda _: cohort)
         monkeypatch.setattr(report, "shifted_members", lambda root, **_: list(shifted))
@@ -263,32 +430,39 @@ def test_evaluation_of_both_generators(pretend, tmp_path, capsys):
     files, install = pretend
     members = [Member(f, None) for f in files]
     install("phantom", Cohort([], members[:1], members[1:], False), shifted=members[:2])
-    results = report.evaluate(tmp_path, quiet=False)
+    results = report.evaluate(tmp_path, baseline_set="quick")
     printed = capsys.readouterr().out
     assert re.search(r"default generator \(2 subjects\), phantom [0-9a-f]{16}", printed)
     assert "shifted generator (2 subjects)" in printed and "16 + 8 by networks" in printed
-    key = "default generator", "R", direction_synthesis.WITH_TARGETS, "brain", "tensor"
+    key = "default generator", "R", WITH_TARGETS, "brain", "tensor"
     assert results.estimate(*key).mean == pytest.approx(1, abs=1e-3)
+    assert "noise-free DWIs (limit)" in printed and "perfect noise-free DWIs have R" in printed
+    assert re.search(r"Not made:\n- FA against an independent reference: with 8 targets", printed)
     written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert written == {
         "tables/per_subject.csv", "tables/summary.csv", "tables/comparisons.csv",
-        "tables/report.md", "figures/errors.png", "figures/fa_histograms.png",
+        "tables/report.md", "tables/evaluation.json", "tables/per_direction.csv",
+        "tables/he2020_slices.csv", "figures/errors.png", "figures/fa_histograms.png",
+        "figures/he2020_figure4c.png", "figures/bland_altman.png", "figures/sphere.png",
+        "figures/spectra.png",
         *(f"figures/{kind}_{generator}_generator.png"
-          for kind in ("directions", "fa") for generator in ("default", "shifted"))}
+          for kind in ("directions", "fa", "bias", "he2020_figure4")
+          for generator in ("default", "shifted"))}
     with (tmp_path / "tables" / "per_subject.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["subject"] for row in rows} == {f.name for f in files}
-    assert {row["region"] for row in rows} == set(regions.REGIONS)
+    assert {row["region"] for row in rows} - {"background"} <= {*regions.REGIONS, regions.LESION}
+    assert {row["region"] for row in rows} >= {*regions.REGIONS, "background"}
 
 
 def test_evaluation_within_one_scan_claims_no_interval(pretend, tmp_path, capsys):
     files, install = pretend
     slabs = [Member(files[0], np.array(s)) for s in ([0, 1, 2], [5, 6], [9, 10])]
     install("hcp", Cohort(*([s] for s in slabs), True))
-    report.evaluate(tmp_path)
+    report.evaluate(tmp_path, baseline_set="quick")
     printed = capsys.readouterr().out
     assert "WITHIN SUBJECT" in printed and "±" not in printed and "generator" not in printed
-    assert printed.count("(within subject)") == 3
+    assert printed.count("(within subject)") == 6 and "p, t-test" not in printed
     with (tmp_path / "tables" / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["note"] for row in rows} == {"within subject"}
@@ -316,7 +490,7 @@ def test_a_bad_subject_leaves_nothing_behind(pretend, tmp_path, monkeypatch):
 
     monkeypatch.setattr(report, "read_scan", read)
     with pytest.raises(InputError, match="bvecs"):
-        report.evaluate(tmp_path, quiet=True)
+        report.evaluate(tmp_path, baseline_set="quick", quiet=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -327,8 +501,35 @@ def test_test_subjects_seen_in_training_are_refused(pretend, tmp_path):
     run = report.load_run("")  # the pretended one
     run.about["subjects"]["train"].append(files[2].name)
     with pytest.raises(InputError, match=files[2].name):
-        report.evaluate(tmp_path, quiet=True)
+        report.evaluate(tmp_path, baseline_set="quick", quiet=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_made_is_told_and_the_rest_is_made(pretend, tmp_path, capsys, monkeypatch):
+    """A test subject without the targets; nothing to tune on."""
+    files, install = pretend
+    members = [Member(f, None) for f in files]
+    install("hcp", Cohort([], [], members[1:], False))
+
+    def read(member, *args, **kwargs):
+        if member is members[2]:
+            raise MissingDirections("bvecs", found="16 directions", expected="24", remedy="none")
+        return read_scan(member, *args, **kwargs)
+
+    monkeypatch.setattr(report, "read_scan", read)
+    results = report.evaluate(tmp_path, baseline_set="quick")
+    printed = capsys.readouterr().out
+    missing = printed[printed.index("Not made:"):]
+    assert "tuned baselines: there are no validation subjects" in missing
+    assert "bvecs: found 16 directions" in missing
+    assert results.methods("test subjects", "DWI RMSE", "measured") == [
+        NETWORKS, "tensor", "sh2", "sh4", "sh6"]
+    assert {r.subject for r in results.records} == {files[1].name}
+
+    install("hcp", Cohort([], [], members[2:], False))
+    with pytest.raises(InputError, match="16 directions"):
+        report.evaluate(tmp_path / "other", baseline_set="quick")
+    assert not (tmp_path / "other").exists()
 
 
 def test_another_table_is_refused(pretend):

@@ -12,11 +12,13 @@ import pytest
 from dipy.core.gradients import gradient_table
 from jax.experimental.compilation_cache import compilation_cache
 
+from dwijax import cli
 from dwijax.commands import fit
 from dwijax.dti.elements import MM2_PER_S, congruence, from_matrix, from_order, to_matrix
 from dwijax.errors import InputError
-from dwijax.fitting import naming
+from dwijax.fitting import bids, naming
 from dwijax.gradients import GradientTable, fsl_to_world, read_gradients, write_gradients
+from tests.test_volumes import ORIENTATIONS
 
 SCANS = (
     "canon_60dir_b1500",
@@ -53,14 +55,10 @@ def write_scan(folder, data, affine, gtab, mask=None):
 
 
 def run(folder, *options, out="dti", dwi="dwi.nii.gz"):
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    fit.add_arguments(parser)
     mask = folder / "mask.nii.gz"
     line = [folder / dwi, "--bvals", folder / "dwi.bval", "--bvecs", folder / "dwi.bvec",
             "-o", folder / out, "--quiet", *(["--mask", mask] if mask.is_file() else []), *options]
-    fit.run(parser.parse_args([str(part) for part in line]))
+    fit.run(cli.build_parser().parse_args(["fit", *(str(part) for part in line)]))
     return folder / out
 
 
@@ -224,12 +222,108 @@ def test_namings_hold_the_same_tensors(scan):
     np.testing.assert_allclose(tensors["mrtrix"], tensors["dwijax"], atol=1e-6)
     moved = congruence(tensors["fsl"].astype(np.float32), fsl_to_world(affine).astype(np.float32))
     np.testing.assert_allclose(moved, tensors["dwijax"], atol=1e-5)
-    bids = scan / "sub-1_dwi.nii.gz"
-    shutil.copy(scan / "dwi.nii.gz", bids)
-    out = run(scan, "--naming", "bids", out="bids", dwi=bids.name)
-    assert (out / "sub-1_model-tensor_param-fa_dwimap.nii.gz").is_file()
+    named = scan / "sub-1_dwi.nii.gz"
+    shutil.copy(scan / "dwi.nii.gz", named)
+    out = run(scan, "--naming", "bids", out="bids", dwi=named.name)
+    tensors["bids"] = from_order(
+        load(out / "sub-1" / "dwi" / "sub-1_model-tensor_param-tensor_dwimap.nii.gz"),
+        naming.ORDERS["bids"]) / MM2_PER_S
+    np.testing.assert_allclose(tensors["bids"], tensors["dwijax"], atol=1e-6)
     with pytest.raises(InputError, match="BIDS"):
         run(scan, "--naming", "bids", out="no")
+
+
+def test_bids_derivatives(scan, tmp_path):
+    """What is written is a dataset that pybids reads back, one sidecar for a scan's maps."""
+    from bids import BIDSLayout
+
+    for stem in ("sub-01_ses-2_run-1_desc-preproc", "sub-02"):
+        shutil.copy(scan / "dwi.nii.gz", scan / f"{stem}_dwi.nii.gz")
+        run(scan, "--naming", "bids", "--maps", "fa", "md", "v1", "s0", "tensor",
+            out=tmp_path / "out", dwi=f"{stem}_dwi.nii.gz")
+    layout = BIDSLayout(tmp_path / "out", is_derivative=True)
+    assert layout.description["GeneratedBy"][0]["Name"] == "dwijax"
+    assert layout.get_subjects() == ["01", "02"]
+    maps = layout.get(suffix="dwimap", extension=".nii.gz", subject="01", session="2", run=1)
+    assert {f.entities["model"] for f in maps} == {"tensor"}
+    params = {f.filename.split("param-")[1].split("_")[0] for f in maps}  # unknown to pybids yet
+    assert params == {"fa", "md", "evec1", "bzero", "tensor"}
+    fields = maps[0].get_metadata()
+    assert fields["Parameters"]["FitMethod"] == "wls"
+    assert fields["md"]["Units"] == fields["tensor"]["Units"] == "mm2/s"
+    assert fields["evec1"] == {"OrientationRepresentation": "unit3vector", "ReferenceAxes": "xyz"}
+    assert fields["dwijax"]["tensor_elements"] == ["Dxx", "Dxy", "Dxz", "Dyy", "Dyz", "Dzz"]
+    names = bids.series_names("in/sub-01_ses-2_desc-preproc_dwi.nii.gz")
+    assert names["bval"] == "sub-01/ses-2/dwi/sub-01_ses-2_desc-synthesised_dwi.bval"
+    for name in ("sub-01_dwi_dwi.nii.gz", "sub-_dwi.nii.gz", "sub-1.2_dwi.nii.gz"):
+        shutil.copy(scan / "dwi.nii.gz", scan / name)
+        with pytest.raises(InputError, match="not of BIDS"):
+            run(scan, "--naming", "bids", out="no", dwi=name)
+
+
+def stored_along(folder, codes):
+    """A scan's image, mask and table with its axes stored along `codes`."""
+    image, mask = nib.load(folder / "dwi.nii.gz"), nib.load(folder / "mask.nii.gz")
+    gtab = read_gradients(folder / "dwi.bval", folder / "dwi.bvec")
+    change = nib.orientations.ornt_transform(
+        nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(codes))
+    moved = image.as_reoriented(change)
+    bvecs = gtab.bvecs @ fsl_to_world(image.affine).T @ fsl_to_world(moved.affine)
+    return moved, mask.as_reoriented(change), GradientTable(gtab.bvals, bvecs)
+
+
+def back_along(image, codes="RAS"):
+    change = nib.orientations.ornt_transform(
+        nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(codes))
+    return image.as_reoriented(change).get_fdata()
+
+
+def test_storage_order_changes_no_tensor(scan):
+    """All 48 ways to store the axes: the same tensors in the scanner's frame, same places."""
+    from dwijax import dti
+
+    @jax.jit
+    def fitted(signal, design, rotation):
+        return congruence(dti.fit_tensor(signal, design).tensor, rotation)
+
+    first = None
+    for codes in ORIENTATIONS:
+        image, _, gtab = stored_along(scan, codes)
+        signal = image.get_fdata(dtype=np.float32)
+        rotation = fsl_to_world(image.affine).astype(np.float32)
+        signal = signal.reshape(-1, len(gtab))
+        design = dti.design_matrix(gtab.bvals, gtab.bvecs)
+        tensors = np.asarray(fitted(signal, design, rotation))
+        image = nib.Nifti1Image(tensors.reshape(*image.shape[:3], 6), image.affine)
+        found = back_along(image)
+        first = found if first is None else first
+        np.testing.assert_allclose(found, first, atol=2e-4)
+    assert np.abs(first).max() > 0.5
+
+
+@pytest.mark.parametrize("codes", ["RAS", "PIR", "LSA"])
+def test_storage_order_changes_no_map(scan, tmp_path, codes):
+    image, mask, gtab = stored_along(scan, codes)
+    folder = write_scan(tmp_path, np.asarray(image.dataobj), image.affine, gtab,
+                        np.asarray(mask.dataobj))
+    options = "--maps", "fa", "md", "color_fa", "tensor"
+    here, there = run(folder, *options), run(scan, *options, out=tmp_path / "as it was")
+    for name, scale in (("fa", 1), ("md", 1e-3), ("color_fa", 1), ("tensor", 1e-3)):
+        a, b = (back_along(nib.load(out / f"{name}.nii.gz")) for out in (here, there))
+        np.testing.assert_allclose(a / scale, b / scale, atol=2e-4)
+
+
+def test_maps_are_not_overwritten_unasked(scan, tmp_path):
+    out = run(scan, out=tmp_path / "dti")
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(InputError, match=r"fa\.nii\.gz: found that it is there already.*--force"):
+        run(scan, "--maps", "fa", "--method", "ols", out=out)
+    (out / "fa.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"fit\.json"):
+        run(scan, "--maps", "fa", out=out)
+    assert all(path.read_bytes() == content for path, content in before.items() if path.is_file())
+    run(scan, "--maps", "fa", "--method", "ols", "--force", out=out)
+    assert (out / "fa.nii.gz").read_bytes() != before[out / "fa.nii.gz"]
 
 
 def test_gradient_deviations_are_undone(scan, tmp_path):

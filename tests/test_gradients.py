@@ -6,7 +6,7 @@ import subprocess
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -105,16 +105,23 @@ def test_missing_file_folder_and_huge_file(tmp_path):
         read_gradients(tmp_path / "huge", tmp_path / "huge")
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=200), st.text("0123456789.-+e \t\n#naif", max_size=200))
-def test_any_bytes_are_read_or_refused(tmp_path_factory, binary, text):
-    folder = tmp_path_factory.getbasetemp()
-    for contents in (binary, text.encode()):
-        try:
-            gtab = table(folder, contents, contents)
-        except InputError:
-            continue
-        assert np.isfinite(gtab.bvecs).all()
+NUMBERS = st.lists(st.sampled_from(["0", "1", "1000", "-1", "0.6", "0.8", "1e3", "nan", "\n"]))
+
+
+@settings(max_examples=10_000, phases=[Phase.generate])
+@given(st.one_of(st.binary(max_size=100), st.text("0123456789.-+e \t\n#naif", max_size=100),
+                 NUMBERS.map(" ".join)), st.booleans())
+def test_any_bytes_are_read_or_refused(tmp_path_factory, contents, of_bvals):
+    """Noise, noise of the right characters, and right numbers in wrong tables."""
+    contents = contents if isinstance(contents, bytes) else contents.encode()
+    files = (contents, BVECS) if of_bvals else (BVALS, contents)
+    try:
+        gtab = table(tmp_path_factory.getbasetemp(), *files)
+    except InputError as error:
+        assert "\n" not in str(error)
+        return
+    assert np.isfinite(gtab.bvals).all() and np.isfinite(gtab.bvecs).all()
+    assert len(gtab.bvals) == len(gtab.bvecs) > 0
 
 
 def test_write_and_read_are_exact(tmp_path):

@@ -302,7 +302,7 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
     monkeypatch.setattr("dwijax.inference.load_run", lambda _: run)
     monkeypatch.setattr("dwijax.training.run.read", lambda _: (run.config, None, None, None))
     command = ["predict", str(short), "--bvals", str(tmp_path / "dwi.bval"), "--bvecs",
-               str(tmp_path / "dwi.bvec"), "--mask", str(files.mask), "--run", "a run", "-o"]
+               str(tmp_path / "dwi.bvec"), "--mask", str(files.mask), "--run", str(tmp_path), "-o"]
     assert cli.main([*command, str(tmp_path / "out"), "--quiet"]) == 0
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert names == {"maps.json", *(f"{n}.nii.gz" for n in (

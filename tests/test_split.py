@@ -31,6 +31,39 @@ def test_every_subject_stands_in_one_part(n, weights, seed):
         assert len(part) == 1 or abs(len(part) - fraction * n) < len(fractions)
 
 
+FAMILIES = st.lists(st.integers(1, 6), min_size=1, max_size=30)
+
+
+@given(FAMILIES, st.integers(0, 5), PARTS, st.integers(0, 3))
+def test_no_family_straddles_a_split(sizes, alone, weights, seed):
+    fractions = np.array(weights) / sum(weights)
+    families = [f"f{i}" for i, size in enumerate(sizes) for _ in range(size)] + [None] * alone
+    names = [f"{i:03}" for i in range(len(families))]
+    family_of = dict(zip(names, families, strict=True))
+    wanted = sum(f > 0 for f in fractions)
+    if len(sizes) + alone < wanted:
+        with pytest.raises(InputError, match=f"expected at least {wanted}"):
+            subject_split(names, fractions, seed, families)
+        return
+    parts = subject_split(names, fractions, seed, families)
+    assert sorted(itertools.chain(*parts)) == names
+    where = [{family_of[name] for name in part} - {None} for part in parts]
+    for a, b in itertools.combinations(where, 2):
+        assert not a & b
+    for part, fraction in zip(parts, fractions, strict=True):
+        assert (len(part) > 0) == (fraction > 0)
+        if len(sizes) + alone >= 2 * wanted:
+            assert len(part) < fraction * len(names) + max(sizes) + len(fractions)
+    assert parts == subject_split(names, fractions, seed, families)
+
+
+def test_large_families_leave_the_shares_nearly_as_asked():
+    families = [f"f{i // 4}" for i in range(400)]
+    names = [f"{i:03}" for i in range(400)]
+    parts = subject_split(names, (0.7, 0.15, 0.15), 1, families)
+    assert [len(part) for part in parts] == [280, 60, 60]
+
+
 def test_another_seed_is_another_split():
     names = [str(i) for i in range(30)]
     assert subject_split(names, seed=0) != subject_split(names, seed=1)

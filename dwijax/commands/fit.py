@@ -34,7 +34,7 @@ def add_arguments(parser):
                         help="gradient deviations, nine volumes as FSL and the HCP ship them")
     parser.add_argument("--measured-only", action="store_true",
                         help="leave out the volumes that the JSON beside DWI calls synthetic")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars, no summary")
+    parser.add_argument("--force", action="store_true", help="replace maps that are there")
 
 
 def run(args):
@@ -53,8 +53,8 @@ def run(args):
             expected=f"one for each of the {image.shape[3]} volumes of {args.dwi}",
             remedy="give the gradient table of this scan",
         )
-    if args.reweightings is not None and args.reweightings < 0:
-        raise InputError("--reweightings", found=args.reweightings, expected="0 or more",
+    if args.reweightings is not None and not 0 <= args.reweightings <= 100:
+        raise InputError("--reweightings", found=args.reweightings, expected="0 to 100",
                          remedy="choose another number")
     if args.floor is not None and not 0 < args.floor < float("inf"):
         raise InputError("--floor", found=args.floor, expected="a signal above 0",
@@ -105,7 +105,7 @@ def run(args):
     summary = fit_scan(
         image, gtab, mask, args.out, maps=maps, naming=args.naming, volumes=volumes,
         grad_dev=grad_dev, options=options, facts={"condition_number": round(condition, 2)},
-        progress=None if args.quiet else _bar,
+        progress=None if args.quiet else _bar, force=args.force,
     )
     if not args.quiet:
         print(
@@ -115,6 +115,7 @@ def run(args):
             f"samples near 0 ({'left out' if args.floor is None else 'raised to the floor'}), "
             f"{summary['voxels_with_negative_eigenvalue']} with a negative eigenvalue"
         )
+    return {"out": args.out, "maps": maps, **summary}
 
 
 def _keep_compilations():
@@ -164,8 +165,9 @@ def _synthetic(dwi, volumes):
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        with open(path, encoding="utf-8") as file:
+            content = json.loads(file.read(2**24))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, found=f"no JSON ({error})", expected="a JSON file",
                          remedy="mend or remove it") from error
     listed = content.get("synthetic_volumes") if isinstance(content, dict) else None
@@ -183,4 +185,5 @@ def _synthetic(dwi, volumes):
 def _bar(iterable, total, what):
     from tqdm import tqdm
 
-    return tqdm(iterable, total=total, desc=what, unit="", leave=False)
+    return tqdm(iterable, total=total, desc=what, unit="", leave=False,
+                disable=None)  # off where stderr is not a terminal

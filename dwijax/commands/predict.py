@@ -13,20 +13,31 @@ def add_arguments(parser):
     parser.add_argument("--bvals", type=Path, required=True, help="FSL b-values, s/mm²")
     parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
     parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
+    parser.add_argument("--force", action="store_true", help="replace outputs that are there")
     parser.add_argument("--run", type=Path, required=True, dest="trained", metavar="RUN",
-                        help="folder of a trained run (the --workdir of train.py)")
+                        help="folder of a trained run (the --workdir of train.py), or the file "
+                        "that dwijax export has made of it")
     parser.add_argument("-o", "--out", type=Path, required=True,
                         help="folder for dwi.nii.gz, .bval, .bvec, .json and maps; of a SuperDTI "
                         "run for fa, md, v1, color_fa ... .nii.gz and maps.json")
+    parser.add_argument("--resample", action="store_true",
+                        help="interpolate the run's input directions where the scan has others; "
+                        "what that costs is printed and in dwi.json")
+    parser.add_argument("--scale-b", action="store_true",
+                        help="scale a shell more than 10 %% away from the run's b-value to it, as "
+                        "if the signal decayed mono-exponentially")
     parser.add_argument("--quiet", action="store_true", help="no progress bars, no summary")
 
 
 def run(args):
-    from dwijax.inference import load_run
+    from dwijax.output import refuse_to_overwrite
     from dwijax.prediction import predict_scan
     from dwijax.training.run import read
 
-    if read(args.trained)[0].task == "map_regression":
+    if not args.force:
+        refuse_to_overwrite(args.out / name for name in ("dwi.nii.gz", "fa.nii.gz"))
+    if args.trained.is_dir() and read(args.trained)[0].task == "map_regression":
+        from dwijax.inference import load_run
         from dwijax.map_prediction import predict_maps
 
         summary = predict_maps(load_run(args.trained), args.dwi, args.bvals, args.bvecs, args.mask,
@@ -34,11 +45,13 @@ def run(args):
         if not args.quiet:
             print(f"{args.out}: {' '.join(summary['maps'])}, input directions within "
                   f"{summary['largest_angle']:.1f}° of the run's")
-        return
+        return None
     summary = predict_scan(args.dwi, args.bvals, args.bvecs, args.mask, args.trained, args.out,
-                           quiet=args.quiet)
+                           resample=args.resample, scale_b=args.scale_b, quiet=args.quiet)
     if not args.quiet:
+        for note in summary["notes"]:
+            print(note)
         print(f"{args.out}: {summary['measured']} measured and {summary['synthetic']} synthetic "
-              f"volumes, input directions within {summary['largest_angle']:.1f}° of the run's. "
-              "Leave the synthetic volumes (listed in dwi.json) out of eddy correction, denoising, "
-              "kurtosis and deconvolution: they bring no information of their own.")
+              "volumes. Leave the synthetic ones (listed in dwi.json) out of eddy correction, "
+              "denoising, kurtosis and deconvolution: they bring no information of their own.")
+    return summary

@@ -31,7 +31,6 @@ def add_arguments(parser):
     parser.add_argument("--rotate-bvecs", type=float, default=0.0, metavar="DEGREES",
                         help="turn each subject's directions a little, as motion correction does")
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(args):
@@ -51,4 +50,6 @@ def run(args):
         shells=tuple(args.shells), b0s=args.b0s, lesions=args.lesions,
         varying_noise=args.varying_noise, rotate_degrees=args.rotate_bvecs,
     )
-    print(f"{args.out}: {names[0]} to {names[-1]}" if len(names) > 1 else args.out / names[0])
+    if not args.quiet:
+        print(f"{args.out}: {names[0]} to {names[-1]}" if len(names) > 1 else args.out / names[0])
+    return {"out": args.out, "subjects": names}

@@ -8,6 +8,7 @@ from dwijax.data.layouts import SubjectFiles, find_subjects
 from dwijax.data.slices import cut, gather, padded_size
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
+from dwijax.data.tables import in_order_of
 from dwijax.errors import InputError
 
 
@@ -35,6 +36,8 @@ class Cohort(NamedTuple):
 def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=False):
     """Splits the subjects under ``root``; a single scan only where that is asked for.
 
+    Families stay together. A split that a manifest states is taken as it is.
+
     Args:
       root: folder of the data. layout: see :func:`dwijax.data.layouts.find_subjects`.
       fractions: shares of training, validation and test.
@@ -50,8 +53,8 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
         raise InputError(
             root, found=f"{len(found)} subject(s) with within_subject={within_subject}",
             expected="several subjects, or one and within_subject=True",
-            remedy="set --config.data.within_subject accordingly: slabs of one scan are no "
-                   "substitute for other subjects")
+            remedy="set --config.data.within_subject (dwijax prepare: --within-subject) "
+                   "accordingly: slabs of one scan are no substitute for other subjects")
     if within_subject:
         filled = np.flatnonzero(_filled_slices(load_subject(found[0], shell=shell).mask, axis))
         # From the bottom: validation, test, training. The top of a head is the easiest to predict.
@@ -59,26 +62,52 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
         slabs = slab_split(int(filled[-1] - filled[0] + 1), (validation, test, train))
         members = [[Member(found[0], filled[0] + np.asarray(slab))] for slab in slabs]
         return Cohort(members[2], members[0], members[1], True, str(root))
-    parts = subject_split([f.name for f in found], fractions, seed=seed)
+    if found[0].split:  # a manifest says so for every subject
+        parts = [[f.name for f in found if f.split == split]
+                 for split in ("train", "validation", "test")]
+        if not parts[0] or not parts[1]:
+            raise InputError(root, found=f"no {'validation' if parts[0] else 'train'} in split",
+                             expected="scans for training and for validation",
+                             remedy="add some, or empty the column to have it drawn")
+    else:
+        parts = subject_split([f.name for f in found], fractions, seed,
+                              [f.family for f in found])
     by_name = {f.name: f for f in found}
     return Cohort(*([Member(by_name[n], None) for n in names] for names in parts), False, str(root))
 
 
-def load_slices(members, *, shell, axis, multiple, patch, size=None, progress=iter):
+def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, inputs=None,
+                look=None, progress=iter):
     """Reads members one by one and joins their slices.
+
+    Every member's directions are put in the order of one table (`dwijax.data.tables`).
 
     Args:
       members: list of :class:`Member`. shell: b-value, s/mm². axis: of the slices.
       multiple: H and W are padded up to it. patch: side of the crops, 0 for whole slices.
       size: ``(H, W)`` instead of the smallest that fits.
+      like: table of the shell whose order is wanted; default: the first member's.
+      inputs: positions of the directions that may be interpolated where a member has not
+        measured them; None: none.
+      look: called with every `dwijax.data.subject.Subject` that is read.
       progress: wraps the list (tqdm).
 
     Returns:
-      ``(Slices, tables, scales)``: the table of every member's shell and its scale by name.
+      ``(Slices, tables, scales, b0s)``: the table of every member's shell, its scale by name, the
+      number of b0s.
+
+    Raises:
+      InputError: a member cannot be read or has not the directions of the table.
     """
     parts, tables, scales = [], [], {}
+    name = "the first training subject" if like is not None else members[0].files.name
     for member in progress(members):
         subject = load_subject(member.files, shell=shell)
+        if like is None:
+            like = subject.gtab[~subject.gtab.b0s_mask]
+        subject = in_order_of(subject, like, where=member.files.bvec, name=name, inputs=inputs)
+        if look is not None:
+            look(subject)
         plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
         at_least = [max(n, patch) for n in plane]
         size = size or padded_size(at_least, multiple)
@@ -86,14 +115,19 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, progress=it
             raise InputError(
                 member.files.dwi, found=f"slices of {tuple(plane)}", expected=f"at most {size}",
                 remedy="give --config.data.size as large as the largest subject's slices")
-        positions = member.slices
-        if positions is None:
-            positions = np.flatnonzero(_filled_slices(subject.mask, axis))
+        positions = brain_slices(member, subject.mask, axis)
         parts.append(cut(subject, positions, axis=axis, size=size))
         tables.append(subject.gtab[~subject.gtab.b0s_mask])
         scales[member.files.name] = float(subject.scale)
         b0s = int(subject.gtab.b0s_mask.sum())
     return gather(parts, patch), tables, scales, b0s
+
+
+def brain_slices(member, mask, axis):
+    """The member's slices in which there is brain, int64 ``[S]``."""
+    filled = _filled_slices(mask, axis)
+    positions = np.arange(len(filled)) if member.slices is None else member.slices
+    return positions[filled[positions]]
 
 
 def _filled_slices(mask, axis):

@@ -18,6 +18,8 @@ class SubjectFiles:
       mask: NIfTI mask, or None to make one.
       truth: folder with the phantom's truth, or None.
       grad_dev: NIfTI with FSL's gradient deviations, or None.
+      family: what no split may tear apart: the person of several scans, relatives; None: nobody.
+      split: ``train``, ``validation`` or ``test`` where a manifest says so, or None.
     """
 
     name: str
@@ -27,6 +29,8 @@ class SubjectFiles:
     mask: Path | None = None
     truth: Path | None = None
     grad_dev: Path | None = None
+    family: str | None = None
+    split: str | None = None
 
 
 _HCP = {
@@ -48,7 +52,7 @@ _LAYOUTS = {
     "phantom": (_HCP, ("T1w/Diffusion", "."), True),
     "plain": (_PLAIN, (".",), False),
 }
-LAYOUTS = tuple(_LAYOUTS)
+LAYOUTS = (*_LAYOUTS, "bids", "manifest")
 
 
 def find_subjects(root, layout):
@@ -61,6 +65,8 @@ def find_subjects(root, layout):
               or the same without ``T1w/Diffusion``
     phantom   hcp and a folder ``ROOT/SUBJECT/truth``
     plain     ``ROOT/SUBJECT/{dwi.nii.gz,dwi.bval,dwi.bvec[,mask.nii.gz]}``
+    bids      a BIDS dataset, raw or preprocessed: `dwijax.data.bids.find_bids`
+    manifest  ROOT is a table of files: `dwijax.data.manifest.find_listed`
     ========= ================================================================================
 
     `root` may also be the folder of a single subject. ``.nii`` serves as well as ``.nii.gz``.
@@ -77,7 +83,7 @@ def find_subjects(root, layout):
       InputError: the layout is unknown, the folder is missing or holds no subject, or a subject's
         gradient table or truth is missing.
     """
-    if layout not in _LAYOUTS:
+    if layout not in LAYOUTS:
         raise InputError(
             "layout",
             found=repr(layout),
@@ -85,6 +91,10 @@ def find_subjects(root, layout):
             remedy="choose one of these",
         )
     root = Path(root)
+    if layout == "manifest":
+        from dwijax.data.manifest import find_listed
+
+        return find_listed(root)
     try:
         if not root.is_dir():
             raise InputError(
@@ -93,6 +103,10 @@ def find_subjects(root, layout):
                 expected=f"a folder of subjects in {layout} layout",
                 remedy="check the path",
             )
+        if layout == "bids":
+            from dwijax.data.bids import find_bids
+
+            return find_bids(root)
         single = _subject(root, layout)
         if single:
             return [single]

@@ -23,6 +23,20 @@ class Slices(NamedTuple):
     mask: np.ndarray
     origins: np.ndarray
 
+    @property
+    def size(self):
+        """``(H, W)``."""
+        return self.mask.shape[1:3]
+
+    @property
+    def nbytes(self):
+        """Bytes of all arrays."""
+        return sum(a.nbytes for a in self)
+
+    def read(self, index):
+        """``(b0, dwi, mask)`` of the slices ``index``."""
+        return self.b0[index], self.dwi[index], self.mask[index]
+
 
 def padded_size(shape, multiple):
     """Smallest sizes ``≥ shape`` that ``multiple`` divides."""
@@ -30,7 +44,7 @@ def padded_size(shape, multiple):
 
 
 def cut(subject, positions, *, axis=2, size=None, directions=None):
-    """Cuts slices out of one subject.
+    """Cuts slices out of one subject, in units of its scale.
 
     Args:
       subject: a :class:`dwijax.data.subject.Subject`, volumes b0s first, canonical axes.
@@ -43,6 +57,13 @@ def cut(subject, positions, *, axis=2, size=None, directions=None):
       ``(b0 [S, H, W, 1], dwi [S, H, W, n], mask [S, H, W, 1])`` float32, divided by the
       subject's scale.
     """
+    b0, dwi, mask = cut_unscaled(subject, positions, axis=axis, size=size, directions=directions)
+    scale = np.float32(subject.scale)
+    return b0 / scale, dwi / scale, mask
+
+
+def cut_unscaled(subject, positions, *, axis=2, size=None, directions=None):
+    """As :func:`cut`, in the intensities of the file."""
     volumes = np.flatnonzero(~subject.gtab.b0s_mask)
     if directions is not None:
         volumes = volumes[directions]
@@ -51,9 +72,8 @@ def cut(subject, positions, *, axis=2, size=None, directions=None):
         slices = np.moveaxis(np.take(volume, positions, axis), axis, 0)
         return pad_to(slices, size or slices.shape[1:3], axes=(1, 2))
 
-    scale = np.float32(subject.scale)
-    b0 = take(subject.b0)[..., None].astype(np.float32) / scale
-    dwi = take(subject.dwi[..., volumes]).astype(np.float32, copy=False) / scale
+    b0 = take(subject.b0)[..., None].astype(np.float32, copy=False)
+    dwi = take(subject.dwi[..., volumes]).astype(np.float32, copy=False)
     return b0, dwi, take(subject.mask)[..., None].astype(np.float32)
 
 
@@ -69,20 +89,40 @@ def gather(parts, patch):
     b0, dwi, mask = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     filled = mask.any(axis=(1, 2, 3))
     mask = mask[filled]
-    return Slices(b0[filled], dwi[filled], mask, _origins(mask[..., 0] > 0, patch))
+    bounds = crop_bounds(extents(mask[..., 0] > 0), mask.shape[1:3], patch)
+    return Slices(b0[filled], dwi[filled], mask, bounds)
 
 
-def _origins(mask, patch):
-    """A crop may start up to a quarter of its side before the brain, never outside the slice."""
-    bounds = np.zeros((len(mask), 2, 2), np.int32)
-    if patch:
-        for axis, other in ((0, 2), (1, 1)):
-            filled = mask.any(axis=other)
-            n = filled.shape[1]
-            first = filled.argmax(axis=1)
-            last = n - 1 - filled[:, ::-1].argmax(axis=1)
-            low = np.clip(first - patch // 4, 0, n - patch)
-            bounds[:, 0, axis] = low
-            bounds[:, 1, axis] = np.maximum(np.clip(last + patch // 4 + 1 - patch, 0, n - patch),
-                                            low)
-    return bounds
+def extents(mask):
+    """First and last row and column of the brain.
+
+    Args:
+      mask: bool ``[S, H, W]``, none of them empty.
+
+    Returns:
+      int32 ``[S, 2, 2]`` (first/last, row/column).
+    """
+    found = np.empty((len(mask), 2, 2), np.int32)
+    for axis, other in ((0, 2), (1, 1)):
+        filled = mask.any(axis=other)
+        found[:, 0, axis] = filled.argmax(axis=1)
+        found[:, 1, axis] = filled.shape[1] - 1 - filled[:, ::-1].argmax(axis=1)
+    return found
+
+
+def crop_bounds(extents, size, patch):
+    """Where crops may start: up to a quarter of a side before the brain, never outside the slice.
+
+    Args:
+      extents: of the brain, ``[S, 2, 2]`` (first/last, row/column).
+      size: ``(H, W)``, at least ``patch``. patch: side of the crops; 0: no crops, all zeros.
+
+    Returns:
+      int32 ``[S, 2, 2]`` (smallest/largest, row/column).
+    """
+    if not patch:
+        return np.zeros_like(extents)
+    largest = np.asarray(size, np.int32) - patch
+    low = np.clip(extents[:, 0] - patch // 4, 0, largest)
+    high = np.clip(extents[:, 1] + patch // 4 + 1 - patch, 0, largest)
+    return np.stack([low, np.maximum(high, low)], axis=1)

@@ -13,27 +13,44 @@ from dwijax.errors import InputError
 LEAST_GAP = 3  # slices; spline resampling and 3-D denoising correlate neighbours about this far
 
 
-def subject_split(names, fractions=(0.7, 0.15, 0.15), seed=0):
-    """Draws the subjects of each part.
+def subject_split(names, fractions=(0.7, 0.15, 0.15), seed=0, families=None):
+    """Draws the subjects of each part; families stay together.
+
+    Families are drawn in random order, large ones first, each for the part that lacks most: with
+    families of one this is a plain draw of as many subjects as the fractions say; a part can
+    exceed its share by less than the largest family.
 
     Args:
       names: of all subjects, unique.
       fractions: of subjects in each part, summing to 1; a part whose fraction is above 0 gets at
-        least one subject.
+        least one family.
       seed: of the draw.
+      families: one for each name (the person of several scans, relatives), None for none.
 
     Returns:
       tuple of sorted lists of names, one per fraction.
 
     Raises:
-      InputError: there are fewer subjects than parts, or a name stands twice.
+      InputError: there are fewer families than parts, or a name stands twice.
     """
-    names = sorted(names)
     disjoint_subjects(names)
+    together = {}
+    of = dict(zip(names, families or [None] * len(names), strict=True))
+    for name in sorted(names):
+        alone = of[name] is None
+        together.setdefault((alone, name if alone else of[name]), []).append(name)
+    groups = list(together.values())
+    _sizes(len(groups), fractions, "subjects" if len(groups) == len(names) else "families")
     sizes = _sizes(len(names), fractions, "subjects")
-    drawn = np.random.default_rng(seed).permutation(len(names))
-    parts = np.split(drawn, np.cumsum(sizes)[:-1])
-    return tuple(sorted(names[i] for i in part) for part in parts)
+    drawn = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
+    parts = [[] for _ in fractions]
+    for left, group in zip(range(len(drawn), 0, -1), sorted(drawn, key=len, reverse=True),
+                           strict=True):
+        lack = [size - len(part) for size, part in zip(sizes, parts, strict=True)]
+        empty = [k for k, size in enumerate(sizes) if size and not parts[k]]
+        open_to = empty if len(empty) == left else [k for k, size in enumerate(sizes) if size]
+        parts[max(open_to, key=lack.__getitem__)] += group
+    return tuple(sorted(part) for part in parts)
 
 
 def disjoint_subjects(*parts):

@@ -12,7 +12,13 @@ class Whitening(NamedTuple):
     matrix: np.ndarray
 
 
-def whitening(inputs, mask, *, every=4):
+def whitening_slices(count):
+    """Numbers of the slices, among ``count``, that statistics are made of: one in four, about
+    500 at most."""
+    return np.arange(0, count, max(4, -(-count // 512)))
+
+
+def whitening(inputs, mask):
     """Statistics of the channels that the networks see.
 
     DWIs of one shell are nearly collinear: a few combinations, the mean above all, hold most of
@@ -23,12 +29,11 @@ def whitening(inputs, mask, *, every=4):
     Args:
       inputs: ``[S, H, W, C]`` float32; never targets.
       mask: ``[S, H, W, 1]``; voxels that count.
-      every: only every so many slices are read.
 
     Returns:
       :class:`Whitening`, float32.
     """
-    voxels = inputs[::every][mask[::every, ..., 0] > 0].astype(np.float64)
+    voxels = inputs[mask[..., 0] > 0].astype(np.float64)
     mean = voxels.mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov(voxels, rowvar=False))
     # Channels that repeat each other (noise-free inputs) have no variance left to divide by.

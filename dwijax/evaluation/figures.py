@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.evaluation.direction_synthesis import ALL, INPUTS, MORE, NETWORKS
+from dwijax.evaluation.rows import ALL, INPUTS, MORE, NETWORKS
 from dwijax.gradients import fsl_to_world
 from dwijax.output import whole
-from dwijax.voxelwise import principal_directions
 
 DPI = 160
 # Of the two image axes after cutting along 0, 1, 2 of a LAS volume: what is left and right.
@@ -50,6 +49,16 @@ class View(NamedTuple):
         out = np.full((*self.shape, *values.shape[1:]), np.nan, np.float32)
         out[self.rows, self.columns] = values
         return out
+
+    def smooth(self, values, fwhm):
+        """As `picture`, smoothed by a Gaussian of ``fwhm`` mm over the slice's voxels alone."""
+        from scipy.ndimage import gaussian_filter
+
+        width = fwhm / np.sqrt(8 * np.log(2)) / np.asarray(self.spacing)
+        share = gaussian_filter(np.nan_to_num(self.picture(np.ones_like(values))), width)
+        values = self.picture(values)
+        smoothed = gaussian_filter(np.nan_to_num(values), width) / np.maximum(share, 1e-3)
+        return np.where(np.isnan(values), np.nan, smoothed).astype(np.float32)
 
     @property
     def ratio(self):
@@ -115,32 +124,78 @@ def draw_directions(path, view, scan, split, shown, baseline, title):
     _sheet(path, view, pictures, row_names, columns, scales, title)
 
 
-def draw_fa(path, view, scan, maps, labels, title):
+def draw_fa(path, view, scan, judged, labels, title):
     """FA, colour FA and the error of FA: inputs alone, with synthetic, acquired, truth.
 
     Args:
-      path: PNG to write. view: `View`. scan: `Scan`. maps: method to `Maps` ``[V]``.
+      path: PNG to write. view: `View`. scan: `Scan`. judged: `Judged`.
       labels: method to str. title: str.
     """
-    reference = scan.references.get("noise-free")
-    columns = {labels[m]: maps[m] for m in (INPUTS, NETWORKS, MORE, ALL) if m in maps}
-    if reference is not None:
-        columns["noise-free"] = reference
-    world = fsl_to_world(scan.affine)
-    expected = (reference or scan.references["all acquired"]).fa[view.voxels]
-    grey, colour, error = [], [], []
-    for found in columns.values():
-        fa = found.fa[view.voxels]
-        v1 = principal_directions(found.tensor[view.voxels]) @ world.T
-        grey.append(view.picture(fa))
-        colour.append(view.picture(np.abs(v1) * fa[:, None]))
-        error.append(view.picture(fa - expected))
+    columns = {labels[m]: judged.maps[m] for m in (INPUTS, NETWORKS, MORE, ALL) if m in judged.maps}
+    if "noise-free" in judged.references:
+        columns["noise-free"] = judged.references["noise-free"]
+    against, reference = list(columns.items())[-1]
+    expected = reference.maps.fa[view.voxels]
+    grey, colour = _fa_pictures(view, scan, columns.values())
+    error = [view.picture(m.maps.fa[view.voxels] - expected) for m in columns.values()]
     wide = float(np.nanpercentile(np.abs(error[:-1]), 99))
-    against = "noise-free" if reference is not None else list(columns)[-1]
     scales = [Scale("gray", 0, 1, "FA", range(1)),
               Scale("RdBu_r", -wide, wide, f"FA − {against}", range(2, 3))]
     _sheet(path, view, [grey, colour, error], ["FA", "colour FA", "error of FA"], list(columns),
            scales, title, by_rows=True)
+
+
+def draw_gtfa(path, view, scan, gtfa, title):
+    """Figure 4 a and b of He et al.: colour and grey FA of their three fits.
+
+    Args:
+      path: PNG to write. view: `View`. scan: `Scan`. gtfa: of `Judged`. title: str.
+    """
+    columns = {"32 GTFA": gtfa["32 GTFA"], "prediction": gtfa[NETWORKS], "64 GTFA": gtfa["64 GTFA"]}
+    grey, colour = _fa_pictures(view, scan, columns.values())
+    _sheet(path, view, [colour, grey], ["a) colour FA", "b) FA"], list(columns),
+           [Scale("gray", 0, 1, "FA", range(1, 2))], title, by_rows=True)
+
+
+def draw_bias(path, view, scan, judged, split, methods, labels, title):
+    """Bias maps: what is left of errors when noise is averaged out.
+
+    Of the DWIs the mean error over the K directions; of FA the error after smoothing over 8 mm in
+    the slice.
+
+    Args:
+      path: PNG to write. view: `View`. scan: `Scan`. judged: `Judged`. split: `Split`.
+      methods: of DWIs, the columns. labels: method to str. title: str.
+    """
+    volumes = scan.b0s + split.targets
+    signal = scan.acquired.signal if scan.clean is None else scan.clean
+    expected = signal[view.voxels][:, volumes]
+    against = "all acquired" if scan.clean is None else "noise-free"
+    fa = judged.references[against].maps.fa
+    names = [INPUTS, *methods, ALL]
+    first, second = [], []
+    for name in names:
+        if name in judged.shown:
+            first.append(view.picture((judged.shown[name] - expected).mean(axis=1)))
+        else:
+            first.append(np.full(view.shape, np.nan, np.float32))
+        second.append(view.smooth((judged.maps[name].maps.fa - fa)[view.voxels], 8.0))
+    wide = [float(np.nanpercentile(np.abs(row), 99)) for row in (first, second)]
+    reference = "measured" if scan.clean is None else "noise-free"
+    scales = [Scale("RdBu_r", -wide[0], wide[0], f"DWI − {reference}\n/ median b0", range(1)),
+              Scale("RdBu_r", -wide[1], wide[1], f"FA − {against}", range(1, 2))]
+    _sheet(path, view, [first, second], ["DWIs,\nmean error", "FA,\nsmoothed error"],
+           [labels[n] for n in names], scales, title, by_rows=True)
+
+
+def _fa_pictures(view, scan, columns):
+    """Grey and colour pictures of `FullMaps`."""
+    world = fsl_to_world(scan.affine)
+    grey = [view.picture(m.maps.fa[view.voxels]) for m in columns]
+    v1 = [m.v1[view.voxels] @ world.T for m in columns]
+    colour = [view.picture(np.abs(v) * m.maps.fa[view.voxels, None])
+              for v, m in zip(v1, columns, strict=True)]
+    return grey, colour
 
 
 def _sheet(path, view, pictures, row_names, columns, scales, title, by_rows=False):
@@ -170,7 +225,9 @@ def _sheet(path, view, pictures, row_names, columns, scales, title, by_rows=Fals
             axes.spines[:].set_visible(False)
             kind = next((k for k, s in enumerate(scales) if (i if by_rows else j) in s.where), None)
             how = {"origin": "lower", "interpolation": "nearest", "aspect": "auto"}
-            if kind is None:
+            if np.isnan(picture).all():
+                axes.set_facecolor("white")
+            elif kind is None:
                 axes.imshow(np.nan_to_num(picture), **how)
             elif not np.nanmax(np.abs(picture)):
                 axes.set_facecolor("0.92")

@@ -1,4 +1,4 @@
-"""Errors over the voxels of a region."""
+"""Errors over the voxels of a region, and likeness of images inside the brain."""
 
 import numpy as np
 
@@ -8,6 +8,11 @@ def rms(squared):
     return float(np.sqrt(np.mean(squared, dtype=np.float64))) if np.size(squared) else np.nan
 
 
+def mean(values):
+    """Mean; NaN of nothing."""
+    return float(np.mean(values, dtype=np.float64)) if np.size(values) else np.nan
+
+
 def rmse(values, reference, region):
     """Root mean squared error of ``values [V, ...]`` over ``region`` (bool ``[V]``)."""
     return rms((values[region] - reference[region]) ** 2)
@@ -15,8 +20,7 @@ def rmse(values, reference, region):
 
 def bias(values, reference, region):
     """Mean of ``values - reference`` over ``region`` (bool ``[V]``); NaN of nothing."""
-    difference = values[region] - reference[region]
-    return float(difference.mean(dtype=np.float64)) if difference.size else np.nan
+    return mean(values[region] - reference[region])
 
 
 def excess(error, sigma):
@@ -25,4 +29,57 @@ def excess(error, sigma):
     Where the measured DWIs come near the noise floor their SD is below σ (Rician), and this is a
     little too small, for all methods alike.
     """
-    return float(np.sqrt(np.maximum(error**2 - sigma**2, 0.0)))
+    return np.sqrt(np.maximum(np.square(error) - sigma**2, 0.0))
+
+
+def axis_angles(a, b):
+    """Angles between axes ``[n, 3]``, degrees ``[n]``; a vector and its opposite are one axis."""
+    return np.degrees(np.arccos(np.clip(np.abs(np.sum(a * b, axis=-1)), 0, 1)))
+
+
+def psnr(error, reference):
+    """Peak signal-to-noise ratio in dB: 20 log10 of the reference's largest value over ``error``,
+    an RMSE."""
+    return float(20 * np.log10(np.max(reference) / error)) if error > 0 else np.inf
+
+
+class Similarity:
+    """Structural similarity (Wang et al. 2004) to one reference, inside a mask.
+
+    Local moments by a Gaussian of σ = 1.5 voxels in the plane of the slices, over the mask alone:
+    what is outside counts nothing, up to the border.
+
+    Args:
+      reference: float32 ``[V]`` or ``[V, n]``, n images.
+      mask: bool ``[X, Y, Z]`` with V voxels. axis: of the slices.
+      largest: the range of values that the constants are fractions of.
+    """
+
+    def __init__(self, reference, mask, axis, largest):
+        self._mask, self._axis = mask, axis
+        self._c1, self._c2 = (0.01 * largest) ** 2, (0.03 * largest) ** 2
+        self._share = self._blur(np.ones(int(mask.sum()), np.float32))
+        self._reference = reference
+        self._mean = self._local(reference)
+        self._variance = self._local(reference**2) - self._mean**2
+
+    def __call__(self, values):
+        """SSIM of images like the reference, ``[V]`` or ``[V, n]``, at every voxel."""
+        mean = self._local(values)
+        variance = self._local(values**2) - mean**2
+        covariance = self._local(values * self._reference) - mean * self._mean
+        return ((2 * mean * self._mean + self._c1) * (2 * covariance + self._c2)
+                / ((mean**2 + self._mean**2 + self._c1)
+                   * (variance + self._variance + self._c2)))
+
+    def _local(self, values):
+        blurred = self._blur(values)
+        return (blurred.T / self._share).T
+
+    def _blur(self, values):
+        from scipy.ndimage import gaussian_filter
+
+        volume = np.zeros((*self._mask.shape, *values.shape[1:]), np.float32)
+        volume[self._mask] = values
+        axes = tuple(i for i in range(3) if i != self._axis)
+        return gaussian_filter(volume, 1.5, mode="constant", truncate=3.5, axes=axes)[self._mask]

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from dwijax.voxelwise import residual_sigma
+
 
 def from_truth(signal, clean, b0s_mask):
     """σ of a simulated subject.
@@ -20,21 +22,19 @@ def from_truth(signal, clean, b0s_mask):
     return _robust_sd(residual[high] if high.any() else residual), "the noise-free signal"
 
 
-def from_scan(signal, predicted, b0s_mask):
+def from_scan(signal, gtab):
     """σ of a scan: the smaller of two estimates that err upwards.
 
     b0 repeats take drift, motion and pulsation for noise, residuals of the tensor fit its misfit.
 
     Args:
-      signal: ``[V, M]``, measured in the brain. predicted: ``[V, M]``, by the tensor fit.
-      b0s_mask: bool ``[M]``.
+      signal: ``[V, M]``, measured in the brain. gtab: `GradientTable` of the M volumes.
 
     Returns:
       As `from_truth`.
     """
-    count = len(b0s_mask)
-    residual = _robust_sd((signal - predicted)[:, ~b0s_mask]) * np.sqrt(count / (count - 7))
-    found = [(float(residual), "residuals of the tensor fit")]
+    found = [(residual_sigma(signal, gtab), "residuals of the tensor fit")]
+    b0s_mask = gtab.b0s_mask
     repeats = int(b0s_mask.sum())
     if repeats > 1:
         from scipy.stats import chi2

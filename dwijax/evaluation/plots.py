@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from dwijax.evaluation.direction_synthesis import ALL, INPUTS, MORE, NETWORKS, PERFECT
 from dwijax.evaluation.figures import pyplot, save
+from dwijax.evaluation.he2020 import central_slices
+from dwijax.evaluation.rows import ALL, INPUTS, MORE, NETWORKS, PERFECT
 
 BINS = np.linspace(0, 1, 51)
 TISSUES = {"WM": ("white matter", 1.0), "GM": ("grey matter", 0.5), "CSF": ("CSF", 0.4)}
-TRUTH, SH = "truth", "sh"
+TRUTH = "truth"
+GTFA = {"32 GTFA": "32 GTFA", NETWORKS: "prediction", "64 GTFA": "64 GTFA"}
 
 # Okabe and Ito's palette: told apart by the colour-blind too.
 _STYLES = {
@@ -24,14 +26,14 @@ class Histograms:
     def __init__(self):
         self._counts = {}
 
-    def add(self, group, scan, maps):
-        """Counts one subject's maps: method to `Maps`."""
-        shown = {m: maps[m] for m in (INPUTS, NETWORKS, ALL)}
-        if "noise-free" in scan.references:
-            shown[TRUTH] = scan.references["noise-free"]
+    def add(self, group, scan, judged):
+        """Counts one subject's maps."""
+        shown = {m: judged.maps[m] for m in (INPUTS, NETWORKS, ALL)}
+        if "noise-free" in judged.references:
+            shown[TRUTH] = judged.references["noise-free"]
         for method, found in shown.items():
             for tissue in TISSUES:
-                counts = np.histogram(found.fa[scan.regions[tissue]], BINS)[0]
+                counts = np.histogram(found.maps.fa[scan.regions[tissue]], BINS)[0]
                 key = group, method, tissue
                 self._counts[key] = self._counts.get(key, 0) + counts
 
@@ -69,21 +71,60 @@ class Histograms:
         save(figure, path)
 
 
-def draw_errors(path, results, groups, labels, title):
+class GtfaHistogram:
+    """Figure 4 c of He et al.: FA of their three fits, counted over the central slices of all
+    subjects of each group.
+
+    Args:
+      axis: of the slices.
+    """
+
+    def __init__(self, axis):
+        self._axis, self._counts = axis, {}
+
+    def add(self, group, scan, judged):
+        """Counts one subject's maps."""
+        where = np.nonzero(scan.acquired.mask)[self._axis]
+        brain = scan.regions["brain"]
+        brain = brain & np.isin(where, central_slices(np.unique(where[brain])))
+        for name in GTFA:
+            counts = np.histogram(judged.gtfa[name].maps.fa[brain], BINS)[0]
+            self._counts[group, name] = self._counts.get((group, name), 0) + counts
+
+    def draw(self, path, title):
+        """One panel a group."""
+        plt = pyplot()
+        groups = list(dict.fromkeys(g for g, _ in self._counts))
+        figure, grid = plt.subplots(1, len(groups), figsize=(0.6 + 4.6 * len(groups), 3.6),
+                                    squeeze=False, sharey=True, layout="constrained")
+        for axes, group in zip(grid[0], groups, strict=True):
+            for name, color in zip(GTFA, ("#E69F00", "#D55E00", "#0072B2"), strict=True):
+                counts = self._counts[group, name]
+                axes.stairs(counts / counts.sum() / np.diff(BINS), BINS, label=GTFA[name],
+                            color=color, linewidth=2.2 if name == NETWORKS else 1.6)
+            axes.set(title=group, xlabel="FA", xlim=(0, 1), yticks=[])
+            axes.spines[["top", "right", "left"]].set_visible(False)
+        grid[0, 0].set_ylabel("share of voxels")
+        grid[0, 0].legend(frameon=False)
+        figure.suptitle(title, fontsize=12, weight="bold")
+        save(figure, path)
+
+
+def draw_errors(path, results, groups, labels, sh, title):
     """Every method's errors in the brain, against SH (DWIs) and against the inputs alone (FA).
 
     Differences are paired: subjects differ in noise, and that would hide what methods differ in.
 
     Args:
       path: PNG to write. results: `Results`. groups: list of names. labels: `Labels`.
-      title: str.
+      sh: name of the spherical harmonics. title: str.
     """
     plt = pyplot()
-    figure, grid = plt.subplots(len(groups), 2, figsize=(10, 1.0 + 2.7 * len(groups)),
+    figure, grid = plt.subplots(len(groups), 2, figsize=(12, 1.0 + 4.4 * len(groups)),
                                 squeeze=False, sharex="col", layout="constrained")
     for axes_row, group in zip(grid, groups, strict=True):
         truth = bool(results.methods(group, "FA RMSE", "noise-free"))
-        panels = (("DWI RMSE", "noise-free" if truth else "measured", SH, labels.short),
+        panels = (("DWI RMSE", "noise-free" if truth else "measured", sh, labels.short),
                   ("FA RMSE", "noise-free" if truth else "all acquired", INPUTS, labels.maps))
         for axes, (quantity, against, other, names) in zip(axes_row, panels, strict=True):
             key = group, quantity, against, "brain"
@@ -97,7 +138,7 @@ def draw_errors(path, results, groups, labels, title):
             axes.axvline(0, color="black", linewidth=0.8)
             axes.set_yticks(range(len(methods)), [names[m] for m in methods], fontsize=9)
             axes.invert_yaxis()
-            axes.margins(y=0.15)
+            axes.margins(y=0.06)
             axes.grid(axis="x", alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(labelbottom=True, labelsize=9)

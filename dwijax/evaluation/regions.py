@@ -2,7 +2,9 @@
 
 import numpy as np
 
-REGIONS = ("brain", "WM", "GM", "CSF")
+TISSUES = ("WM", "GM", "CSF")
+REGIONS = ("brain", *TISSUES, "border")
+LESION = "lesion"  # where lesions are labelled
 
 # Of the phantom's tissue map.
 _CSF, _GREY, _WM = 1, (2, 3), 4
@@ -36,3 +38,23 @@ def from_fit(fa, md):
     csf = md > 1.5
     wm = (fa > 0.25) & ~csf
     return {"brain": np.ones(fa.shape, bool), "WM": wm, "GM": ~csf & ~wm, "CSF": csf}
+
+
+def border(regions, mask):
+    """Voxels with a neighbour, by one of their six faces, of another tissue.
+
+    Args:
+      regions: dict of bool ``[V]`` with `TISSUES`. mask: bool ``[X, Y, Z]`` with V voxels.
+
+    Returns:
+      bool ``[V]``; what is outside the brain is no tissue.
+    """
+    classes = np.zeros(mask.shape, np.int8)
+    classes[mask] = sum((i + 1) * regions[name] for i, name in enumerate(TISSUES))
+    found = np.zeros(mask.shape, bool)
+    for axis in range(3):
+        here, there = (np.moveaxis(a, axis, 0) for a in (classes, found))
+        differ = (here[1:] != here[:-1]) & (here[1:] > 0) & (here[:-1] > 0)
+        there[1:] |= differ
+        there[:-1] |= differ
+    return found[mask]

@@ -1,26 +1,34 @@
 """``evaluate(workdir)``: a trained run judged on its test subjects."""
 
+import dataclasses
+import json
+import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from dwijax import baselines
+from dwijax import __version__, baselines, leakage
 from dwijax.data.simulated import origin, shifted_members
 from dwijax.errors import InputError
-from dwijax.evaluation import direction_synthesis, figures, plots, summary
-from dwijax.evaluation.direction_synthesis import Split
-from dwijax.evaluation.scan import read_scan
-from dwijax.evaluation.tables import Record, Results, write_results
+from dwijax.evaluation import comparison, direction_synthesis, figures, sections, spectra, summary
+from dwijax.evaluation.agreement import Agreement
+from dwijax.evaluation.direction_synthesis import B0S, LAST, Split
+from dwijax.evaluation.plots import GtfaHistogram, Histograms, draw_errors
+from dwijax.evaluation.regions import LESION
+from dwijax.evaluation.rows import NETWORKS, PERFECT, Row
+from dwijax.evaluation.scan import MissingDirections, read_case, read_scan
+from dwijax.evaluation.sphere import Sphere
+from dwijax.evaluation.summary import Gap
+from dwijax.evaluation.tables import Record, Results, write_csv, write_results
 from dwijax.inference import load_run, synthesise
 from dwijax.output import whole
 from dwijax.training.loop import read_cohort
 
-# Validation subjects that the baselines are tuned on, at most.
-TUNING_SUBJECTS = 4
+# Subjects that baselines are tuned on and that regressions learn from, at most.
+TUNING_SUBJECTS, TRAINING_SUBJECTS = 4, 12
 
 
 class Group(NamedTuple):
@@ -31,21 +39,21 @@ class Group(NamedTuple):
     members: list
 
 
-def evaluate(workdir, *, quiet=False):
+def evaluate(workdir, *, baseline_set="all", quiet=False):
     """Judges a run by the protocol of `dwijax.evaluation.direction_synthesis`.
 
-    Writes ``tables/*.csv``, ``tables/*.md`` and ``figures/*.png`` into the run's folder and prints
-    the tables.
+    Writes ``tables/`` and ``figures/`` into the run's folder and prints the tables.
 
     Args:
       workdir: folder of a trained run.
+      baseline_set: ``quick``, or ``all`` with denoisers that take up to a minute a subject.
       quiet: neither progress bar nor printed tables.
 
     Returns:
       `dwijax.evaluation.tables.Results`.
 
     Raises:
-      InputError: there is no run, or its data cannot be used.
+      InputError: there is no run, its data cannot be used, or targets leak into inputs.
     """
     run = load_run(workdir)
     if run.config.get("task") == "map_regression":
@@ -55,64 +63,127 @@ def evaluate(workdir, *, quiet=False):
     cohort = read_cohort(run.config)
     _check_cohort(run, cohort, workdir)
     groups = _groups(run, cohort)
-    read = partial(read_scan, gtab=run.gtab, shell=run.config.data.shell,
-                   axis=run.config.data.axis)
+    _check_leakage(run, cohort, groups, workdir)
+    axis, shell = run.config.data.axis, run.config.data.shell
     split = Split(run.inputs, run.targets, run.gtab[run.targets])
+    denoisers = baselines.SETS[baseline_set]
+    how = {"gtab": run.gtab, "shell": shell, "axis": axis, "surroundings": len(denoisers) > 1}
+    training = cohort.train[:TRAINING_SUBJECTS]
     tuning = cohort.validation[:TUNING_SUBJECTS]
-    axis = run.config.data.axis
-    total = len(tuning) + sum(len(g.members) for g in groups)
-    records, facts, first, histograms = [], {}, {}, plots.Histograms()
+    records, slices, facts, first, gaps = [], {}, {}, {}, []
+    histograms, gtfa, agreement = Histograms(), GtfaHistogram(axis), Agreement()
+    sphere, profiles = Sphere(split, run.gtab), spectra.Profiles()
+    total = len(training) + len(tuning) + sum(len(g.members) for g in groups)
     with tqdm(total=total, desc="evaluating", unit="subject", disable=quiet or None,
               leave=False) as progress:
 
-        def synthesised(member):
-            scan, subject = read(member)
-            return scan, synthesise(run, subject)[subject.mask] / np.float32(subject.scale)
-
-        def cases():
-            for member in tuning:
-                yield _case(read(member)[0], split)
+        def cases(members):
+            for member in members:
+                yield read_case(member, split, **how)
                 progress.update()
 
-        interpolators = [*baselines.tune(cases()), baselines.tensor()]
+        def synthesised(member):
+            try:
+                scan, subject = read_scan(member, **how)
+            except MissingDirections as error:
+                return error, None, None
+            networks, rows = _synthesise(run, scan, subject)
+            return scan, networks, rows
+
+        if tuning:
+            interpolators, sh = baselines.tune(cases(training), cases(tuning), axis=axis,
+                                               denoisers=denoisers)
+        else:
+            interpolators, sh = baselines.untuned()
+            gaps.append(Gap("tuned baselines", "there are no validation subjects"))
+        gaps += [Gap(d.short, d.lacks) for d in denoisers if d.lacks]
         labels = summary.labels(split, interpolators)
         for group in groups:
-            for scan, networks in _ahead(synthesised, group.members):
+            for scan, networks, rows in _ahead(synthesised, group.members):
+                progress.update()
+                if networks is None:
+                    gaps.append(Gap(f"a subject of the {group.name}", str(scan)))
+                    continue
                 view = figures.middle_slice(scan, axis)
                 judged = direction_synthesis.judge(
-                    scan, split, networks, interpolators, view.voxels)
-                records += [Record(group.name, scan.name, *row) for row in judged.rows]
-                histograms.add(group.name, scan, judged.maps)
+                    scan, split, networks, interpolators, view.voxels, axis)
+                records += [Record(group.name, scan.name, *row) for row in [*rows, *judged.rows]]
+                slices.setdefault(group.name, []).extend((scan.name, r) for r in judged.slices)
+                for collector in (histograms, gtfa, agreement, sphere, profiles):
+                    collector.add(group.name, scan, judged)
                 first.setdefault(group.name, (view, scan, judged))
                 facts.setdefault(group.name, []).append(
                     (scan.name, scan.sigma, scan.sigma_source, scan.regions_source, scan.angle))
-                progress.update()
+    groups = [g for g in groups if g.name in facts]
+    if not groups:
+        raise InputError(Path(workdir) / "config.json", found=gaps[-1].reason,
+                         expected="a test subject with all directions of the run",
+                         remedy="give complete test subjects")
     within = cohort.within_subject
     results = Results(records, between_subjects=not within)
-    note = "within subject" if within else ""
-    pictures = Path(workdir) / "figures"
+    gaps += _gaps(run, split, first)
+    report = summary.Report(str(workdir), run, split, groups, results, labels, slices, facts, gaps,
+                            sh, baseline_set, len(tuning), within)
+
     # From here on nothing can be wrong with the data: files appear all or none.
+    pictures, note = Path(workdir) / "figures", "within subject" if within else ""
+    told = f" ({note})" if note else ""
+    best = _best_baseline(results, groups[0].name, interpolators)
     for name, (view, scan, judged) in first.items():
         title, slug = f"{name}, {scan.name}", name.replace(" ", "_")
         figures.draw_directions(
             pictures / f"directions_{slug}.png", view, scan, split, judged.shown,
-            interpolators[0], f"Synthetic DWIs: {title}")
-        figures.draw_fa(pictures / f"fa_{slug}.png", view, scan, judged.maps, labels.maps,
+            next(i for i in interpolators if i.name == sh), f"Synthetic DWIs: {title}")
+        figures.draw_fa(pictures / f"fa_{slug}.png", view, scan, judged, labels.maps,
                         f"FA: {title}")
+        figures.draw_gtfa(pictures / f"he2020_figure4_{slug}.png", view, scan, judged.gtfa,
+                          f"He et al., Fig. 4: {title}")
+        figures.draw_bias(pictures / f"bias_{slug}.png", view, scan, judged, split,
+                          [NETWORKS, *dict.fromkeys((best, sh))], labels.maps, f"Bias: {title}")
     histograms.draw(pictures / "fa_histograms.png", labels.maps,
-                    f"FA by tissue, share of voxels{f' ({note})' if note else ''}")
-    plots.draw_errors(pictures / "errors.png", results, [g.name for g in groups], labels,
-                      "Errors (within subject)" if within
-                      else "Errors: mean paired difference and its 95 % confidence interval")
+                    f"FA by tissue, share of voxels{told}")
+    gtfa.draw(pictures / "he2020_figure4c.png", f"He et al., Fig. 4 c: histogram of FA{told}")
+    agreement.draw(pictures / "bland_altman.png", labels.maps, report.reference(groups[0].name),
+                   f"Bland-Altman: bias ± 1.96 SD of FA over voxels{told}")
+    sphere.draw(pictures / "sphere.png", sh, labels.short, f"Error of each direction{told}")
+    profiles.draw(pictures / "spectra.png", ["measured", PERFECT, NETWORKS,
+                                             *dict.fromkeys((best, sh))], labels.short,
+                  f"Power spectra of DWIs in the slice{told}")
+    draw_errors(pictures / "errors.png", results, [g.name for g in groups], labels, sh,
+                "Errors (within subject)" if within
+                else "Errors: mean paired difference and its 95 % confidence interval")
     folder = Path(workdir) / "tables"
-    write_results(folder, results, summary.COMPARISONS, note)
-    report = summary.Report(str(workdir), run, split, groups, results, labels, facts, within,
-                            len(tuning))
+    write_results(folder, results, sections.compared(sh), note)
+    sphere.write(folder / "per_direction.csv")
+    write_csv(folder / "he2020_slices.csv",
+              ["cohort", "subject", "comparison", "method", "slice", "rmse"],
+              [(g, s, *row) for g, found in slices.items() for s, row in found])
     with whole(folder / "report.md") as temporary:
         temporary.write_text(report.markdown(), encoding="utf-8")
+    with whole(folder / "evaluation.json") as temporary:
+        temporary.write_text(json.dumps(_about(run, groups, facts, sh, baseline_set, gaps),
+                                        indent=1) + "\n")
     if not quiet:
         print(report.text(), flush=True)
     return results
+
+
+def _synthesise(run, scan, subject):
+    """The networks' DWIs ``[V, K]`` of a scan without its targets, their time, dots outside."""
+    seen = np.r_[:scan.b0s, scan.b0s + run.inputs]
+    blind = dataclasses.replace(subject, dwi=subject.dwi[..., seen], gtab=subject.gtab[seen],
+                                volumes=subject.volumes[seen])
+    began = time.perf_counter()
+    volume = synthesise(run, blind)
+    rows = [Row("seconds", "subject", "brain", NETWORKS, time.perf_counter() - began)]
+    mask, axis = subject.mask, run.config.data.axis
+    filled = mask.any(axis=tuple(i for i in range(3) if i != axis), keepdims=True)
+    outside, level = ~mask & filled, 4 * scan.sigma * subject.scale
+    for method, values in ((NETWORKS, volume),
+                           ("measured", subject.dwi[..., scan.b0s + run.targets])):
+        rows.append(Row("dots outside the brain, %", "4 σ", "background", method,
+                        spectra.dots(values, outside, level)))
+    return volume[mask] / np.float32(subject.scale), rows
 
 
 def _ahead(function, items):
@@ -136,33 +207,68 @@ def _groups(run, cohort):
 
 
 def _check_cohort(run, cohort, workdir):
-    """There is something to tune on and to judge, and the run has seen none of it."""
-    trained_on = run.about["subjects"]["origin"]
+    """There is something to judge, and it is what the run was trained for."""
+    where, trained_on = Path(workdir) / "config.json", run.about["subjects"]["origin"]
     if cohort.origin != trained_on:
-        raise InputError(
-            Path(workdir) / "config.json", found=f"a run on {trained_on}",
-            expected=f"one on what is there now, {cohort.origin}",
-            remedy="train again: the simulation has changed")
-    for part in ("validation", "test"):
-        if not getattr(cohort, part):
-            raise InputError(
-                Path(workdir) / "config.json", found=f"no {part} subjects",
-                expected="at least one", remedy="train with another split")
-    if cohort.within_subject:
-        return
-    seen = {name for part in ("train", "validation") for name in run.about["subjects"][part]}
-    both = sorted(seen & {member.files.name for member in cohort.test})
-    if both:
-        raise InputError(
-            Path(workdir) / "config.json",
-            found=f"test subjects that the run has trained or been tuned on: {', '.join(both)}",
-            expected="other subjects for the test",
-            remedy="the data have changed since the training: train again")
+        raise InputError(where, found=f"a run on {trained_on}",
+                         expected=f"one on what is there now, {cohort.origin}",
+                         remedy="train again: the simulation has changed")
+    if not cohort.test:
+        raise InputError(where, found="no test subjects", expected="at least one",
+                         remedy="train with another split")
 
 
-def _case(scan, split):
-    """A validation subject for tuning: measured targets, never the truth."""
-    n = scan.b0s
-    return baselines.Case(
-        scan.acquired.take(np.r_[:n, n + split.inputs]), scan.acquired.gtab[n + split.targets],
-        scan.acquired.signal[:, n + split.targets], scan.regions["brain"])
+def _check_leakage(run, cohort, groups, workdir):
+    """Refuses what `dwijax.leakage` finds."""
+    where, recorded = Path(workdir) / "config.json", run.about["subjects"]
+    leakage.check_statistics(run.about, where)
+    leakage.check_directions(run.gtab, run.inputs, run.targets, where)
+    judged = [m.files for m in cohort.test]
+    parts = {"train": [m.files for m in cohort.train],
+             "validation": [m.files for m in cohort.validation], "test": judged}
+    if not cohort.within_subject:
+        leakage.check_subjects({"train": recorded["train"], "validation": recorded["validation"],
+                                "test": [f.name for f in judged]}, where)
+        leakage.check_scans(parts)
+    for group in groups:
+        for member in group.members:
+            leakage.check_sidecar(member.files)
+    for files in (*parts["train"], *parts["validation"]):
+        leakage.check_sidecar(files)
+
+
+def _gaps(run, split, first):
+    """What cannot be made of the subjects that there are."""
+    b0s, k = run.about["table"]["b0s"], len(split.targets)
+    if b0s <= B0S or len(split.others) < 6:
+        yield Gap("FA against an independent reference",
+                  f"with {k} targets and {b0s} b0s, the {LAST} targets and {B0S} b0s of He et al. "
+                  "leave too few to fit a tensor to")
+    if b0s < B0S:
+        yield Gap(f"He et al.'s {B0S} b0s", f"there is {b0s}, which takes their place")
+    if k < LAST:
+        yield Gap(f"He et al.'s last {LAST} directions", f"all {k} targets take their place")
+    for name, (_, scan, _) in first.items():
+        if scan.clean is None:
+            yield Gap(f"errors against the noise-free truth ({name})",
+                      "its subjects are no simulations")
+        if LESION not in scan.regions:
+            yield Gap(f"errors in lesions ({name})", "no lesion is labelled")
+
+
+def _best_baseline(results, group, interpolators):
+    """Name of the one with the least error of the DWIs in the brain."""
+    against = "noise-free" if results.methods(group, "DWI RMSE", "noise-free") else "measured"
+    return min((i.name for i in interpolators), key=lambda name: results.estimate(
+        group, "DWI RMSE", against, "brain", name).mean)
+
+
+def _about(run, groups, facts, sh, baseline_set, gaps):
+    """What a comparison of runs must know of an evaluation."""
+    judged = {g.name: [f[0] for f in facts[g.name]] for g in groups}
+    data = [(m.files.name, g.origin if run.config.data.layout == "phantom"
+             else m.files.dwi.stat().st_size) for g in groups for m in g.members]
+    return {"dwijax": __version__, "data": comparison.data_hash(data, run.config.data.shell),
+            "groups": judged, "inputs": len(run.inputs), "targets": len(run.targets), "sh": sh,
+            "baselines": baseline_set, "seed": run.config.seed, "not_made": gaps}
+

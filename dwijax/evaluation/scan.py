@@ -4,17 +4,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.baselines import Acquired
+from dwijax.baselines import Acquired, Case
 from dwijax.data.subject import load_subject
+from dwijax.data.tables import in_order_of
 from dwijax.data.volumes import canonical, read_dwi, read_image, read_volumes
 from dwijax.errors import InputError
 from dwijax.evaluation import regions as tissue
 from dwijax.evaluation.noise import from_scan, from_truth
 from dwijax.gradients import compare
-from dwijax.voxelwise import Maps, fit_maps, tensor_signal
+from dwijax.voxelwise import Maps, fit_maps
 
-# A subject's directions may be turned this much against the run's, as motion correction does.
-TOLERANCE = 5.0
+
+class MissingDirections(InputError):
+    """A subject that has not all directions of the run: there is nothing to judge by."""
 
 
 class Scan(NamedTuple):
@@ -53,28 +55,26 @@ class Scan(NamedTuple):
         return out
 
 
-def read_scan(member, gtab, *, shell, axis):
+def read_scan(member, gtab, *, shell, axis, surroundings=False):
     """Reads a subject of a cohort.
 
     Args:
       member: `dwijax.data.cohort.Member`.
       gtab: table of the run's N directions, without b0s.
       shell: b-value, s/mm². axis: of the slices.
+      surroundings: keep the voxels outside the brain too, for denoisers.
 
     Returns:
       ``(Scan, Subject)``.
 
     Raises:
+      MissingDirections: the shell has fewer directions than the run.
       InputError: the files cannot be used, or their directions are not the run's.
     """
     files = member.files
-    subject = load_subject(files, shell=shell)
+    subject, acquired, angle = _read(files, gtab, shell, surroundings)
+    mask, scale, signal = subject.mask, np.float32(subject.scale), acquired.signal
     b0s_mask = subject.gtab.b0s_mask
-    angle = _largest_angle(subject.gtab[~b0s_mask], gtab, files.bvec)
-    mask, scale = subject.mask, np.float32(subject.scale)
-    signal = subject.dwi[mask] / scale
-    voxel_size = np.linalg.norm(subject.affine[:3, :3], axis=0)
-    acquired = Acquired(signal, subject.gtab, mask, voxel_size)
 
     references = {"all acquired": fit_maps([signal], subject.gtab)}
     clean = None
@@ -87,7 +87,13 @@ def read_scan(member, gtab, *, shell, axis):
     else:
         maps = references["all acquired"]
         regions, regions_source = tissue.from_fit(maps.fa, maps.md), tissue.FROM_FIT
-        sigma, source = from_scan(signal, tensor_signal(maps, subject.gtab), b0s_mask)
+        sigma, source = from_scan(signal, subject.gtab)
+    regions["border"] = tissue.border(regions, mask)
+    lesion = files.truth and files.truth / "lesion.nii.gz"
+    if lesion and lesion.is_file():
+        inside = _canonical(read_image(lesion))[mask] > 0
+        if inside.any():
+            regions[tissue.LESION] = inside
     if member.slices is not None:
         judged = np.isin(np.nonzero(mask)[axis], member.slices)
         regions = {name: region & judged for name, region in regions.items()}
@@ -97,18 +103,44 @@ def read_scan(member, gtab, *, shell, axis):
     return scan, subject
 
 
+def read_case(member, split, gtab, *, shell, axis, surroundings=False):
+    """Reads a subject to learn from or to tune on: its measured targets, never a truth.
+
+    Args:
+      member, gtab, shell, axis, surroundings: as `read_scan`.
+      split: `dwijax.evaluation.direction_synthesis.Split`.
+
+    Returns:
+      `dwijax.baselines.Case`.
+
+    Raises:
+      As `read_scan`.
+    """
+    subject, acquired, _ = _read(member.files, gtab, shell, surroundings)
+    n = int(subject.gtab.b0s_mask.sum())
+    targets, judged = n + split.targets, np.ones(len(acquired.signal), bool)
+    if member.slices is not None:
+        judged = np.isin(np.nonzero(subject.mask)[axis], member.slices)
+    return Case(acquired.take(np.r_[:n, n + split.inputs]), subject.gtab[targets],
+                acquired.signal[:, targets], judged)
+
+
+def _read(files, gtab, shell, surroundings):
+    """``(Subject, Acquired, largest angle to the run's directions)``."""
+    subject = load_subject(files, shell=shell)
+    there = int((~subject.gtab.b0s_mask).sum())
+    if there < len(gtab):
+        raise MissingDirections(
+            files.bvec, found=f"{there} directions in the shell",
+            expected=f"the run's {len(gtab)}", remedy="leave the subject out")
+    subject = in_order_of(subject, gtab, where=files.bvec, name="the run")
+    angle = float(compare(subject.gtab.bvecs[~subject.gtab.b0s_mask], gtab.bvecs).max())
+    mask, scale = subject.mask, np.float32(subject.scale)
+    outside = subject.dwi[~mask] / scale if surroundings else None
+    voxel_size = np.linalg.norm(subject.affine[:3, :3], axis=0)
+    return subject, Acquired(subject.dwi[mask] / scale, subject.gtab, mask, voxel_size,
+                             outside), angle
+
+
 def _canonical(image, volumes=None):
     return canonical(read_volumes(image, volumes), image.affine)[0]
-
-
-def _largest_angle(found, expected, where):
-    if len(found) != len(expected):
-        raise InputError(
-            where, found=f"{len(found)} directions in the shell",
-            expected=f"the run's {len(expected)}", remedy="leave the subject out")
-    angles = compare(found.bvecs, expected.bvecs)
-    if angles.max() > TOLERANCE:
-        raise InputError(
-            where, found=f"direction {angles.argmax()} at {angles.max():.1f}° from the run's",
-            expected=f"at most {TOLERANCE:.0f}°", remedy="leave the subject out")
-    return float(angles.max())

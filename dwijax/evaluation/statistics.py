@@ -1,5 +1,6 @@
 """Means over subjects and what they are worth. The subject is the unit, never the voxel."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -38,11 +39,59 @@ def estimate(values, between_subjects=True):
     mean = values.mean() if n else np.nan
     if n < 2 or not between_subjects:
         return Estimate(n, float(mean), np.nan, np.nan, np.nan)
+    sd = values.std(ddof=1)
+    half = _quantile(n - 1) * sd / np.sqrt(n)
+    return Estimate(n, float(mean), float(sd), float(mean - half), float(mean + half))
+
+
+@lru_cache
+def _quantile(freedom):
     from scipy.stats import t
 
-    sd = values.std(ddof=1)
-    half = t.ppf((1 + CONFIDENCE) / 2, n - 1) * sd / np.sqrt(n)
-    return Estimate(n, float(mean), float(sd), float(mean - half), float(mean + half))
+    return t.ppf((1 + CONFIDENCE) / 2, freedom)
+
+
+def bootstrap(values, between_subjects=True, draws=10_000):
+    """Mean, SD and the percentile interval of the mean over subjects drawn with replacement.
+
+    For ratios of errors, which need not be normal. With few subjects it is too narrow: 6 give
+    about 86 % where 95 % are asked for.
+
+    Args:
+      values, between_subjects: as `estimate`.
+      draws: how often subjects are drawn.
+
+    Returns:
+      `Estimate`.
+    """
+    e = estimate(values, between_subjects)
+    if e.low != e.low:
+        return e
+    values = np.asarray(values, np.float64)
+    values = values[np.isfinite(values)]
+    drawn = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
+    ends = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
+    low, high = np.quantile(values[drawn].mean(axis=1), ends)
+    return e._replace(low=float(low), high=float(high))
+
+
+def tests(values, others):
+    """``(p of the paired t-test, p of Wilcoxon's signed-rank test)``, two-sided, from scipy.
+
+    Args:
+      values, others: one per subject, in the same order.
+
+    Returns:
+      NaN for fewer than two subjects or no difference at all. Six subjects cannot have a smaller p
+      than 0.031 by Wilcoxon's test.
+    """
+    difference = np.asarray(values, np.float64) - np.asarray(others, np.float64)
+    difference = difference[np.isfinite(difference)]
+    if len(difference) < 2 or np.ptp(difference) == 0:
+        return np.nan, np.nan
+    from scipy.stats import ttest_1samp, wilcoxon
+
+    return float(ttest_1samp(difference, 0.0).pvalue), float(wilcoxon(difference).pvalue)
 
 
 def paired(values, others, between_subjects=True):

@@ -4,7 +4,9 @@ import csv
 import io
 from typing import NamedTuple
 
-from dwijax.evaluation.statistics import estimate, paired
+import numpy as np
+
+from dwijax.evaluation.statistics import bootstrap, estimate, paired, tests
 from dwijax.output import whole
 
 DASH = "–"
@@ -54,12 +56,29 @@ class Results:
         values = self._values.get(key)
         return values and estimate(list(values.values()), self.between_subjects)
 
+    def bootstrap(self, *key):
+        """As `estimate`, with the interval over subjects drawn with replacement."""
+        values = self._values.get(key)
+        return values and bootstrap(list(values.values()), self.between_subjects)
+
+    def median(self, *key):
+        """Of the subjects' values; NaN if there is none."""
+        values = self._values.get(key)
+        return float(np.median(list(values.values()))) if values else np.nan
+
     def paired(self, key, other):
         """``(difference, percent)`` to another method on the same subjects, or None."""
+        pair = self._pair(key, other)
+        return pair and paired(*pair, self.between_subjects)
+
+    def tests(self, key, other):
+        """``(p of the paired t-test, p of Wilcoxon's test)``; NaN where they mean nothing."""
+        pair = self._pair(key, other)
+        return tests(*pair) if pair and self.between_subjects else (np.nan, np.nan)
+
+    def _pair(self, key, other):
         a, b = self._values.get(key), self._values.get(other)
-        if not a or not b:
-            return None
-        return paired(list(a.values()), [b[s] for s in a], self.between_subjects)
+        return (list(a.values()), [b[s] for s in a]) if a and b else None
 
 
 class Table(NamedTuple):
@@ -132,26 +151,26 @@ def write_results(folder, results, comparisons, note):
 
     Args:
       folder: to write to. results: `Results`.
-      comparisons: list of (quantity prefix, methods to compare with).
+      comparisons: quantity to the methods that others are compared with.
       note: written into every row, such as "within subject".
     """
     write_csv(folder / "per_subject.csv", [*Record._fields, "note"],
               [(*record, note) for record in results.records])
     key_names = ["cohort", "quantity", "against", "region", "method"]
     write_csv(folder / "summary.csv",
-              [*key_names, "n", "mean", "sd", "ci95_low", "ci95_high", "note"],
-              [(*key, *results.estimate(*key), note) for key in results.keys])
+              [*key_names, "n", "mean", "sd", "ci95_low", "ci95_high", "interval", "note"],
+              [(*key, *(results.bootstrap if key[1] == "R" else results.estimate)(*key),
+                "bootstrap" if key[1] == "R" else "t", note) for key in results.keys])
     rows = []
     for key in results.keys:
-        for prefix, others in comparisons:
-            if not key[1].startswith(prefix) or key[1].endswith("bias"):
-                continue
-            for other in others:
-                pair = None if other == key[4] else results.paired(key, (*key[:4], other))
-                if pair:
-                    difference, percent = pair
-                    rows.append((*key, other, difference.n, difference.mean, difference.low,
-                                 difference.high, percent.mean, percent.low, percent.high, note))
+        for other in comparisons.get(key[1], ()):
+            pair = None if other == key[4] else results.paired(key, (*key[:4], other))
+            if pair:
+                difference, percent = pair
+                rows.append((*key, other, difference.n, difference.mean, difference.low,
+                             difference.high, percent.mean, percent.low, percent.high,
+                             *results.tests(key, (*key[:4], other)), note))
     write_csv(folder / "comparisons.csv",
               [*key_names, "compared_to", "n", "difference", "ci95_low", "ci95_high",
-               "percent", "percent_ci95_low", "percent_ci95_high", "note"], rows)
+               "percent", "percent_ci95_low", "percent_ci95_high", "p_paired_t", "p_wilcoxon",
+               "note"], rows)

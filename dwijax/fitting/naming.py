@@ -6,20 +6,18 @@ naming  files                                  vectors and tensor   tensor eleme
 dwijax  ``fa.nii.gz``, ``tensor``              scanner, RAS+ mm     xx xy yy xz yz zz
 mrtrix  ``fa.nii.gz``, ``adc``, ``dt``         scanner, RAS+ mm     xx yy zz xy xz yz
 fsl     ``dti_FA.nii.gz``, ``dti_tensor``      FSL's image space    xx xy xz yy yz zz
-bids    ``SUB_model-tensor_param-fa_dwimap``   scanner, RAS+ mm     xx xy yy xz yz zz
+bids    `dwijax.fitting.bids`                  scanner, RAS+ mm     xx xy xz yy yz zz
 ======= ====================================== ==================== =================
 
 Diffusivities are in mm²/s under every naming; colours are red left-right, green
 posterior-anterior, blue inferior-superior of the scanner under every naming.
 """
 
-from pathlib import Path
-
 from dwijax.dti.elements import DIPY_ORDER, FSL_ORDER, MRTRIX_ORDER
-from dwijax.errors import InputError
+from dwijax.fitting import bids
 
 NAMINGS = ("dwijax", "mrtrix", "fsl", "bids")
-ORDERS = {"dwijax": DIPY_ORDER, "mrtrix": MRTRIX_ORDER, "fsl": FSL_ORDER, "bids": DIPY_ORDER}
+ORDERS = {"dwijax": DIPY_ORDER, "mrtrix": MRTRIX_ORDER, "fsl": FSL_ORDER, "bids": FSL_ORDER}
 
 _MRTRIX = {"tensor": "dt", "md": "adc", "s0": "b0", "fa_v1": "vector", "l1": "value"}
 _FSL = {"mode": "MO", "tensor": "tensor", "sigma": "sigma", "residuals": "residuals"}
@@ -31,7 +29,7 @@ def in_world(naming):
 
 
 def file_names(naming, maps, dwi):
-    """``{map: file name}`` under a naming.
+    """``{map: file name}`` under a naming, relative to the output's folder.
 
     Args:
       naming: one of `NAMINGS`.
@@ -46,27 +44,18 @@ def file_names(naming, maps, dwi):
     if naming == "fsl":
         return {name: f"dti_{_FSL.get(name, name.upper())}.nii.gz" for name in maps}
     if naming == "bids":
-        stem = bids_stem(dwi)
-        return {
-            name: f"{stem}_model-tensor_param-{name.replace('_', '')}_dwimap.nii.gz"
-            for name in maps
-        }
+        return {name: bids.map_name(dwi, name) for name in maps}
     return {name: f"{name}.nii.gz" for name in maps}
 
 
-def summary_name(naming, dwi):
-    """File name of the JSON that tells how the maps were made."""
-    return f"{bids_stem(dwi)}_model-tensor_dwimap.json" if naming == "bids" else "fit.json"
+def text_files(naming, maps, dwi, summary):
+    """``{file name: content}`` of the JSON files beside the maps.
 
-
-def bids_stem(dwi):
-    """``sub-01_ses-2`` of ``sub-01_ses-2_dwi.nii.gz``."""
-    stem = Path(dwi).name.removesuffix(".gz").removesuffix(".nii")
-    if not stem.startswith("sub-"):
-        raise InputError(
-            dwi,
-            found="a name without a subject",
-            expected="sub-LABEL_..._dwi.nii.gz for BIDS names",
-            remedy="rename it or choose another --naming",
-        )
-    return stem.removesuffix("_dwi")
+    Args:
+      naming, maps, dwi: as in `file_names`.
+      summary: dict that tells how the maps were made; stored under every naming.
+    """
+    if naming == "bids":
+        return {bids.DESCRIPTION: bids.description(),
+                bids.sidecar_name(dwi): bids.sidecar(maps, summary)}
+    return {"fit.json": summary}

@@ -6,6 +6,7 @@ in a file that has no name and is gone with the process.
 """
 
 import contextlib
+import math
 import os
 import tempfile
 import zlib
@@ -155,6 +156,9 @@ def _stored_volumes(image, count):
             yield np.frombuffer(bytes(memoryview(pending)[:size]), dtype)
         del pending[:wanted]
         wanted = size
+    if count == math.prod(image.shape[3:]):
+        for _ in stream:  # the checksum is at the end
+            pass
 
 
 def _decompressed(path):
@@ -164,12 +168,15 @@ def _decompressed(path):
     the time.
     """
     with open(path, "rb") as file:
-        inflate, block = zlib.decompressobj(31), b""
+        inflate, block, began = zlib.decompressobj(31), b"", False
         while True:
             block = block or file.read(_BLOCK)
             if not block:
+                if began:
+                    raise EOFError("its end is missing")
                 return
             yield inflate.decompress(block)
+            began = not inflate.eof
             block = inflate.unused_data.lstrip(b"\0") if inflate.eof else b""
             if inflate.eof:
                 inflate = zlib.decompressobj(31)

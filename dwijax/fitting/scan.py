@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from gzip import GzipFile
 
@@ -15,12 +16,12 @@ from dwijax.fitting import naming as names
 from dwijax.fitting.maps import MAPS, ChunkFit
 from dwijax.fitting.samples import read_samples
 from dwijax.gradients import fsl_to_world
-from dwijax.output import whole
+from dwijax.output import refuse_to_overwrite, whole
 
 
 def fit_scan(
     image, gtab, mask, out, *, maps, naming="dwijax", volumes=None, grad_dev=None, options=None,
-    facts=None, progress=None,
+    facts=None, progress=None, force=False,
 ):
     """Fits tensors to a scan and writes maps.
 
@@ -36,12 +37,13 @@ def fit_scan(
       options: keywords of `dti.fit_tensor`.
       facts: more entries for the JSON.
       progress: ``(iterable, total, what) -> iterable``, or None.
+      force: overwrite maps that are there.
 
     Returns:
       dict: what is written to the JSON beside the maps.
 
     Raises:
-      InputError: a file is corrupt or not finite, or cannot be written.
+      InputError: a file is corrupt or not finite, cannot be written, or is there already.
     """
     from dwijax import dti
 
@@ -60,10 +62,15 @@ def fit_scan(
     )
     source = image.get_filename()
     files = names.file_names(naming, maps, source)
-    if out.exists() and not out.is_dir():
+    if os.path.exists(out) and not os.path.isdir(out):
         raise InputError(out, found="a file", expected="a folder for the maps",
                          remedy="choose another output")
-    spool = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
+    if not force:
+        texts = names.text_files(naming, maps, source, {"options": {}})
+        refuse_to_overwrite(out / file for file in (*files.values(), *texts)
+                            if file != names.bids.DESCRIPTION)
+    spool = next(folder for folder in (out.absolute(), *out.absolute().parents)
+                 if os.path.isdir(folder))
     with contextlib.ExitStack() as stack:
         compiled = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.compiled)
         samples = read_samples(
@@ -75,11 +82,18 @@ def fit_scan(
             deviations = read_samples(grad_dev, index, np.arange(9), spool)
             stack.callback(deviations.close)
         fitted = _fit_chunks(plan, compiled.result(), samples, deviations, progress)
+        if fitted["failed"].all():
+            raise InputError(source, found="no voxel of the mask with a signal to fit a tensor to",
+                             expected="a diffusion-weighted series with a head in the mask",
+                             remedy="check image and mask")
         summary = _summary(plan, fitted, naming, gtab, volumes, facts or {})
         targets = {
             name: stack.enter_context(whole(out / file)) for name, file in files.items()}
-        sidecar = stack.enter_context(whole(out / names.summary_name(naming, source)))
-        sidecar.write_text(json.dumps(summary, indent=2) + "\n")
+        for file, content in names.text_files(naming, maps, source, summary).items():
+            if file == names.bids.DESCRIPTION and (out / file).exists():
+                continue  # of the dataset, whose other scans are there already
+            path = stack.enter_context(whole(out / file))
+            path.write_text(json.dumps(content, indent=2) + "\n")
         writers = stack.enter_context(ThreadPoolExecutor(2))
         jobs = []
         for name, path in targets.items():

@@ -32,7 +32,7 @@ def update_best(best, params, losses, step):
     better = losses < best.loss
 
     def choose(new, old):
-        return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+        return jnp.where(better.reshape(*better.shape, *[1] * (new.ndim - better.ndim)), new, old)
 
     return Best(jax.tree.map(choose, params, best.params), choose(losses, best.loss),
                 choose(jnp.full_like(best.step, step), best.step))

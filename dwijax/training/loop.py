@@ -1,5 +1,6 @@
 """``train_and_evaluate(config, workdir)``: from files to a trained stack of networks."""
 
+import contextlib
 import sys
 import time
 from functools import partial
@@ -11,22 +12,27 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax.data import cohort as cohorts
+from dwijax.data import domain
 from dwijax.data.simulated import simulated_cohort
-from dwijax.data.whitening import whitening
-from dwijax.directions import compare
+from dwijax.data.store import StoredSlices, open_store
+from dwijax.data.tables import spread, spread_in_words
+from dwijax.data.whitening import whitening, whitening_slices
 from dwijax.errors import InputError, warn
-from dwijax.training import checkpoint, run, settings
+from dwijax.training import checkpoint, export, feed, insight, placement, plan, run, settings
 from dwijax.training.best import init_best, update_best
 from dwijax.training.preemption import deferred_sigterm
 from dwijax.training.runlog import RunLog
-from dwijax.training.step import init_state, make_dispatch, make_step, make_validation
-
-# Rotations between subjects' tables beyond this are not the same directions any more.
-TABLE_TOLERANCE = 5.0
+from dwijax.training.step import init_state
 
 
 def read_cohort(config):
-    """The run's subjects, simulated first where the layout is the phantom's."""
+    """The run's subjects, simulated first where the layout is the phantom's.
+
+    Raises:
+      InputError: they cannot be found, or the store is of another shell or axis.
+    """
+    if config.data.layout == "store":
+        return _open_store(config).cohort
     if config.data.layout == "phantom":
         return simulated_cohort(config.data.root, **settings.to_dict(config.phantom))
     return cohorts.split_cohort(
@@ -35,16 +41,17 @@ def read_cohort(config):
         within_subject=config.data.within_subject)
 
 
-def train_and_evaluate(config, workdir, *, quiet=False):
+def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     """Trains the stack, validating as it goes; run again, it goes on where it was.
 
     Args:
       config: ConfigDict, see ``configs/phantom.py``.
       workdir: the run's folder.
       quiet: no progress bars.
+      profile: write a trace of some steps to ``profile/`` in the run's folder.
 
     Returns:
-      The final :class:`dwijax.training.step.TrainState`.
+      The final :class:`dwijax.training.step.TrainState`, leaves ``[K, ...]``.
 
     Raises:
       InputError: a config, data or folder that cannot be used, or no room for the last checkpoint.
@@ -52,118 +59,219 @@ def train_and_evaluate(config, workdir, *, quiet=False):
     """
     settings.check(config)
     plain = settings.to_dict(config)
+    main = jax.process_index() == 0
     run.open_folder(workdir, plain)
     members = read_cohort(config)
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
-    bar = partial(tqdm, disable=quiet or None, leave=False, dynamic_ncols=True)
-    load = partial(
-        cohorts.load_slices, shell=config.data.shell, axis=config.data.axis,
-        multiple=settings.multiple_of(config))
-    train, tables, scales, b0s = load(
-        members.train, patch=config.patch, progress=partial(bar, desc="reading", unit="subject"))
-    validation, more, _, _ = load(members.validation, patch=0)
+    bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
+    budget = int(config.memory_gb * 2**30) or plan.device_budget()
+    (train, tables, scales, b0s), (validation, more, _, _), subjects = _read_slices(
+        config, members, budget, bar)
     gtab = tables[0]
-    _same_directions(members.train + members.validation, tables + more)
+    turned = spread([m.files.name for m in members.train + members.validation], tables + more)
 
     task = settings.build_task(config, gtab, b0s)
     network = settings.build_network(config, task)
     optimizer = settings.build_optimizer(config)
     statistics = None
     if config.model.whiten:
-        statistics = whitening(np.asarray(task.see(train.b0, train.dwi)), train.mask)
+        b0, dwi, mask = train.read(whitening_slices(len(train.origins)))
+        statistics = whitening(np.asarray(task.see(b0, dwi)), mask)
     predict = settings.build_predictor(config, task, statistics)
-    dispatch = make_dispatch(make_step(
-        predict, task, optimizer, seed=config.seed, batch=config.batch, patch=config.patch,
-        stride=config.stride))
-    validate = make_validation(predict, task, batch=config.batch)
-
     about = run.describe(
-        plain, gtab, b0s, scales, statistics,
+        plain, gtab, b0s, turned, scales, statistics, domain.join(subjects) if subjects else {},
         {name: [m.files.name for m in getattr(members, name)]
          for name in ("train", "validation", "test")}
         | {"within_subject": members.within_subject, "origin": members.origin})
-    run.write(workdir, about)
-    state = jax.jit(partial(init_state, network, optimizer))(settings.build_keys(config, task))
-    best = init_best(state.params)
-    stored = checkpoint.restore(workdir, _trees(state, best))
-    if stored:
-        state, best = stored["training"]._replace(params=stored["params"]), stored["best"]
-    first = int(state.step)
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    print(f"{len(task.numbers)} networks of {parameters // len(task.numbers):,} parameters, "
-          f"{train.b0.shape[0]} training slices of {train.b0.shape[1]}×{train.b0.shape[2]} from "
-          f"{len(members.train)} subjects, {jax.device_count()} {jax.default_backend()} device(s)"
-          + (f"; going on from step {first}" if first else ""), flush=True)
+    if main:
+        run.write(workdir, about)
 
-    train, validation = (jax.tree.map(jnp.asarray, s) for s in (train, validation))
-    log = RunLog(workdir, first)
+    place = settings.build_placement(config, task)
+    size = (config.patch, config.patch) if config.patch else train.size
+    pieces = settings.build_plan(
+        config, task, network, optimizer, place, size, budget,
+        0 if isinstance(train, StoredSlices) else train.nbytes + validation.nbytes)
+    source = _feed(config, predict, task, optimizer, train, validation, place, pieces.pieces)
+    slices = (f"{len(train.origins)} training slices of {train.size[0]}×{train.size[1]}"
+              f"{', read ahead,' if isinstance(source, feed.Streamed) else ''}")
+    del train, validation  # they are on the device, where they are to be
+
+    state, best, first = _start(workdir, network, optimizer, place,
+                                settings.build_keys(config, task))
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // place.padded
+    tell = print if main else lambda *_, **__: None
+    tell(f"{len(task.numbers)} networks of {count:,} parameters, "
+         f"{slices} from {len(members.train)} subjects, {place}"
+         + (f"; going on from step {first}" if first else ""), flush=True)
+    tell(spread_in_words(turned), flush=True)
+    tell(pieces, flush=True)
+    began = time.perf_counter()
+    source.compile(state)
+    tell(f"compiled in {time.perf_counter() - began:.0f} s", flush=True)
+
+    flops = insight.step_flops(
+        network, (*size, task.in_channels), networks=len(task.numbers), batch=config.batch)
+    possible = insight.product_rate(settings.compute_dtype(config)) * (
+        1 if jax.default_backend() == "cpu" else jax.device_count())
+    log = RunLog(workdir, first) if main else None
     with (
         deferred_sigterm() as stopping,
         checkpoint.saving(workdir, about, keep=config.checkpoint_keep) as save,
         bar(total=config.steps, initial=first, unit="step", desc="training") as progress,
     ):
-        step, stopped = first, False
+        step, stopped, frozen = first, False, set()
         while step < config.steps and not stopped:
             began = time.perf_counter()
-            count = _next_stop(step, config) - step
-            state, losses = dispatch(state, train, jnp.int32(count))
-            losses = np.asarray(losses)
-            step += count
-            rate = count * config.batch / (time.perf_counter() - began)
-            log.write(step, {"loss": float(losses.mean()), "slices_per_second": rate},
-                      {"loss_per_network": losses})
-            progress.update(count)
-            progress.set_postfix(loss=f"{losses.mean():.3e}", refresh=False)
+            n = _next_stop(step, config) - step
+            with _trace(workdir, profile and main and step > first) as traced:
+                state, losses = source.advance(state, n)
+                losses = placement.fetch(place, losses)
+            profile = profile and not traced
+            step += n
+            rate = n / (time.perf_counter() - began)
+            frozen |= _report_frozen(task, place, state, config.freeze_after, frozen, step, main)
+            if main:
+                log.write(step, {
+                    "loss": _mean(losses), "slices_per_second": rate * config.batch,
+                    "network_slices_per_second": rate * config.batch * len(losses),
+                    "gflops": rate * flops / 1e9, "share_of_peak": rate * flops / possible,
+                    "peak_gib": plan.peak() / 2**30}, {"loss_per_network": losses})
+            progress.update(n)
+            progress.set_postfix(loss=f"{_mean(losses):.3e}", refresh=False)
             if step % config.validate_every == 0 or step == config.steps:
-                losses = validate(state.params, validation)
-                best = update_best(best, state.params, losses, step)
-                losses = np.asarray(losses)
-                log.write(step, {"validation_loss": float(losses.mean())},
-                          {"validation_per_network": losses})
-                if not quiet:
-                    minutes = (config.steps - step) * config.batch / rate / 60
-                    progress.write(f"step {step} of {config.steps}: validation loss "
-                                   f"{losses.mean():.4e}, {rate:.0f} slices/s, "
-                                   f"{minutes:.1f} min to go")
+                found = source.validate(state.params)
+                best = update_best(best, state.params, found, step)
+                losses = placement.fetch(place, found)
+                if main:
+                    log.write(step, {"validation_loss": _mean(losses)},
+                              {"validation_per_network": losses})
+                if main and not quiet:
+                    progress.write(
+                        f"step {step} of {config.steps}: validation loss {_mean(losses):.4e}, "
+                        f"{rate * config.batch:.0f} slices/s, {rate * flops / 1e9:.0f} GFLOP/s "
+                        f"({rate * flops / possible:.0%} of a matrix product), "
+                        f"{plan.gib(plan.peak())} GiB, {(config.steps - step) / rate / 60:.1f} "
+                        "min to go")
             stopped = stopping()
             if step % config.checkpoint_every == 0 or step == config.steps or stopped:
-                save(step, _trees(state, best))
-    log.close()
+                save(step, _trees(*placement.collect(place, (state, best))))
+    if main:
+        log.close()
+    source.close()
     if stopping():
         warn(f"stopped by SIGTERM at step {step}; the same command goes on from there")
         sys.exit(0)
-    return state
+    return placement.collect(place, state)
 
 
-def restore_run(workdir, networks=None):
-    """``(config, gtab, task, predict, params, about)`` of a trained run, from its folder alone.
+def _start(workdir, network, optimizer, place, keys):
+    """``(state, best, step)``, new or from the newest checkpoint, on the devices of the run."""
+    def new(keys):
+        state = init_state(network, optimizer, keys)
+        return state, init_best(state.params)
+
+    like = placement.abstract(place, jax.eval_shape(new, keys))
+    stored = checkpoint.restore(workdir, _trees(*like))
+    if stored:
+        state = stored["training"]._replace(params=stored["params"])
+        best = stored["best"]
+    else:
+        # Drawing random numbers takes the compiler longer to optimise than it will ever run.
+        state, best = jax.jit(
+            new, out_shardings=jax.tree.map(lambda a: a.sharding, like),
+            compiler_options={"xla_backend_optimization_level": 1})(keys)
+    first = int(np.asarray(state.step))
+    state, best = placement.distribute(place, (state, best))
+    return state, best, first
+
+
+def _mean(losses):
+    """Over the networks whose loss is a number."""
+    finite = losses[np.isfinite(losses)]
+    return float(finite.mean()) if finite.size else float("inf")
+
+
+def _report_frozen(task, place, state, freeze_after, known, step, main):
+    """Names of networks that will not be updated any more; new ones are told of."""
+    if not freeze_after:
+        return set()
+    in_a_row = placement.fetch(place, state.health.in_a_row)
+    names = {int(n) for n in task.numbers[in_a_row >= freeze_after]}
+    for name in sorted(names - known) if main else ():
+        warn(f"network {name}: no finite loss or gradient in {freeze_after} steps in a row; "
+             f"frozen as it was before them (step {step})")
+    return names
+
+
+@contextlib.contextmanager
+def _trace(workdir, wanted):
+    """A trace of what happens inside, for TensorBoard or Perfetto; yields ``wanted``."""
+    if wanted:
+        with jax.profiler.trace(str(Path(workdir) / "profile")):
+            yield True
+    else:
+        yield False
+
+
+def restore_run(place, networks=None):
+    """``(config, gtab, task, predict, params, about)`` of a trained run.
 
     Args:
-      workdir: of the run. networks: positions in the stack, all by default; what is returned is
-        then that smaller stack.
+      place: its folder, or the file that ``dwijax export`` has made of it; nothing else is read.
+      networks: positions in the stack, all by default; what is returned is then that smaller
+        stack.
 
     Raises:
-      InputError: no run, or no whole checkpoint in it, or no such networks.
+      InputError: no run, no whole checkpoint in it, or no such networks; a file that is damaged or
+        of another version.
     """
-    config, gtab, statistics, about = run.read(workdir)
-    build = partial(settings.build_task, config, gtab, about["table"]["b0s"])
-    task = build()
-    network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
-    like = jax.eval_shape(partial(init_state, network, optimizer),
-                          settings.build_keys(config, task)).params
-    if networks is not None:
-        task = build(networks=_positions(networks, len(task.numbers)))
-    best = config.select == "best"
+    if Path(place).is_file():
+        return _restore_exported(place, networks)
+    config, gtab, statistics, about = run.read(place)
+    task, predict, like = _rebuild(config, gtab, statistics, about, networks)
+    best, damaged = config.select == "best", []
     stored = checkpoint.restore(
-        workdir, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
-        networks=networks)
+        place, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
+        networks=networks, say=damaged.append)
     if stored is None:
         raise InputError(
-            Path(workdir) / "checkpoints", found="no whole checkpoint",
+            Path(place) / "checkpoints",
+            found="no whole checkpoint" + (f" ({len(damaged)} damaged)" if damaged else ""),
             expected="a trained run", remedy="train it first: train.py with this --workdir")
+    for line in damaged:
+        warn(line)
     params = stored["best"].params if best else stored["params"]
-    predict = settings.build_predictor(config, task, statistics)
     return config, gtab, task, predict, params, about
+
+
+def _restore_exported(path, networks):
+    about, arrays = export.read(path)
+    config, gtab, statistics, about = run.parse(about, path)
+    try:
+        settings.check(config)
+        task, predict, like = _rebuild(config, gtab, statistics, about, networks)
+        params = export.restore(path, arrays, like)
+        if networks is not None:
+            params = jax.tree.map(lambda leaf: leaf[np.asarray(networks)], params)
+        side = settings.multiple_of(config)
+        jax.eval_shape(predict, params, jnp.zeros((1, side, side, task.in_channels)))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Whatever a description that was made up can do to the builders.
+        raise InputError(
+            path, found=f"networks that cannot be built ({type(error).__name__}: {error})"[:300],
+            expected="a run of this version of dwijax", remedy="export the run again") from error
+    return config, gtab, task, predict, jax.tree.map(jnp.asarray, params), about
+
+
+def _rebuild(config, gtab, statistics, about, networks):
+    """``(task, predict, params)`` of some networks; ``params``, as shapes, of the whole stack."""
+    build = partial(settings.build_task, config, gtab, about["table"]["b0s"])
+    task = build()
+    network = settings.build_network(config, task)
+    like = jax.eval_shape(jax.vmap(network.init), settings.build_keys(config, task))
+    if networks is not None:
+        task = build(networks=_positions(networks, len(task.numbers)))
+    return task, settings.build_predictor(config, task, statistics), like
 
 
 def _trees(state, best):
@@ -182,26 +290,52 @@ def _positions(networks, count):
     return positions
 
 
+def _open_store(config):
+    store = open_store(config.data.root)
+    for field in ("shell", "axis"):
+        asked, there = config.data[field], getattr(store, field)
+        if asked != there:
+            raise InputError(
+                f"--config.data.{field}", found=f"{asked:g}",
+                expected=f"{there:g} as in {store.path}",
+                remedy="give that, or prepare another store")
+    return store
+
+
+def _read_slices(config, members, budget, bar):
+    """Training and validation slices, each with tables, scales and the number of b0s; and what
+    kind of scans the training subjects are (nothing for a store)."""
+    options, subjects = {"multiple": settings.multiple_of(config)}, []
+    if config.data.layout == "store":
+        store = _open_store(config)
+        train = store.slices("train", patch=config.patch, **options)
+        validation = store.slices("validation", patch=0, **options)
+        slices = feed.from_store((train[0], validation[0]), config.data.stream,
+                                 budget, partial(bar, desc="reading"))
+        return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects
+    options |= {"shell": config.data.shell, "axis": config.data.axis,
+                "inputs": np.arange(config.data.inputs) if config.data.resample else None}
+    train = cohorts.load_slices(
+        members.train, patch=config.patch, **options,
+        look=lambda subject: subjects.append(domain.of_subject(subject, config.data.inputs)),
+        progress=partial(bar, desc="reading", unit="subject"))
+    validation = cohorts.load_slices(members.validation, patch=0, like=train[1][0], **options)
+    return train, validation, subjects
+
+
+def _feed(config, predict, task, optimizer, train, validation, place, pieces):
+    parts = predict, task, optimizer, train, validation, place, pieces
+    options = {"seed": config.seed, "batch": config.batch, "patch": config.patch,
+               "stride": config.stride,
+               "freeze_after": config.freeze_after}
+    if isinstance(train, StoredSlices):
+        return feed.Streamed(*parts, steps=config.steps, **options)
+    return feed.Resident(*parts, **options)
+
+
 def _next_stop(step, config):
     """The host looks at the run at multiples of these and nowhere else."""
     stops = [config.steps]
     for every in (config.log_every, config.validate_every, config.checkpoint_every):
         stops.append((step // every + 1) * every)
     return min(stops)
-
-
-def _same_directions(members, tables):
-    """All subjects must have (nearly) the directions of the first, in the same order."""
-    for member, table in zip(members, tables, strict=True):
-        if len(table) != len(tables[0]):
-            raise InputError(
-                member.files.bvec, found=f"{len(table)} directions in the shell",
-                expected=f"{len(tables[0])} as {members[0].files.name} has",
-                remedy="leave the subject out")
-        angles = compare(table.bvecs, tables[0].bvecs)
-        if angles.max() > TABLE_TOLERANCE:
-            raise InputError(
-                member.files.bvec,
-                found=f"direction {angles.argmax()} at {angles.max():.1f}° from that of "
-                      f"{members[0].files.name}",
-                expected=f"at most {TABLE_TOLERANCE:.0f}°", remedy="leave the subject out")

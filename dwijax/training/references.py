@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from dwijax import dti
-from dwijax.dti.solve import weighted_least_squares
-from dwijax.interpolation import sh_basis, sh_interpolation
-
-# Least signal that a logarithm is taken of, as a fraction of the subject's scale: about the
-# Rician floor at SNR 50, below which a magnitude says nothing about diffusion.
-FLOOR = 0.02
+from dwijax.interpolation import (
+    log_sh_coefficients,
+    log_sh_system,
+    sh_basis,
+    sh_interpolation,
+)
 
 
 def linear(weights, x):
@@ -23,31 +23,15 @@ def linear(weights, x):
 
 
 def weighted_sh(bvecs_from, bvecs_to, order, weight):
-    """Regularised spherical harmonics of ln S, weighted by the squared predicted signal.
-
-    Diffusion profiles are smoother in the logarithm: a tensor is exactly of order 2 there and of
-    no finite order in S. Taking the logarithm makes the noise of small signals large; the weights
-    undo that, as in a weighted tensor fit. With order 2 and ``weight`` 0 this *is* the weighted
-    tensor fit's prediction.
+    """Weighted spherical harmonics of ln S (:func:`dwijax.interpolation.log_sh_coefficients`).
 
     Returns:
       ``(reference, weights [K, c])`` as :func:`build`.
     """
-    basis, degrees = sh_basis(bvecs_from, order)
-    start = sh_interpolation(bvecs_from, bvecs_from, order=order, weight=weight)
-    # The Laplace-Beltrami penalty as further samples of 0: one row per coefficient with l > 0.
-    penalty = np.sqrt(weight) * np.diag(degrees * (degrees + 1.0))[degrees > 0]
-    rows = jnp.asarray(np.concatenate([basis, penalty]), jnp.float32)
-    start = jnp.asarray(start, jnp.float32)
-    ends = [(0, 0)] * 3 + [(0, len(penalty))]
+    system = log_sh_system(bvecs_from, order, weight)
 
     def reference(row, x):
-        logs = jnp.log(jnp.maximum(x[..., 1:], FLOOR))
-        squared = jnp.exp(2 * jnp.einsum("nhwq,pq->nhwp", logs, start))
-        # Relative weights: the balance with the penalty does not depend on the voxel's signal.
-        squared = squared / jnp.mean(squared, axis=-1, keepdims=True)
-        coefficients, _ = weighted_least_squares(
-            rows, jnp.pad(squared, ends, constant_values=1), jnp.pad(logs, ends))
+        coefficients = log_sh_coefficients(*system, x[..., 1:])
         return jnp.exp(jnp.einsum("cnhw,c->nhw", coefficients, row))[..., None]
 
     return reference, jnp.asarray(sh_basis(bvecs_to, order)[0], jnp.float32)

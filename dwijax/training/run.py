@@ -18,18 +18,22 @@ from dwijax.data.whitening import Whitening
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
 from dwijax.output import whole
+from dwijax.training import export
 
 PACKAGES = ("dwijax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dipy",
             "nibabel")
 
 
-def describe(config, gtab, b0s, scales, whitening, members):
+def describe(config, gtab, b0s, spread, scales, whitening, domain, members):
     """Everything about a run but its parameters, as JSON-able objects.
 
     Args:
       config: nested dict. gtab: table of the shell, without b0s. b0s: their number.
-      scales: name of a training subject to its scale. members: names by split.
+      spread: of the subjects' own tables (`dwijax.data.tables.spread`).
+      scales: name of a training subject to its scale.
       whitening: of the input channels, or None.
+      domain: of the training subjects (`dwijax.data.domain.join`).
+      members: names by split.
     """
     return {
         "config": config,
@@ -39,9 +43,12 @@ def describe(config, gtab, b0s, scales, whitening, members):
             "rule": "DWIs and b0 of a subject are divided by one scale from its b0 in the mask",
             "training_scales": scales,
             "whitening": whitening and {k: v.tolist() for k, v in whitening._asdict().items()},
+            "whitening_from": {"directions": list(range(config["data"]["inputs"])),
+                               "subjects": members["train"]},
         },
         "table": {"bvals": gtab.bvals.tolist(), "bvecs": gtab.bvecs.tolist(), "b0s": b0s,
-                  "inputs": config["data"]["inputs"]},
+                  "inputs": config["data"]["inputs"], "spread": spread},
+        "domain": domain,
         "subjects": members,
     }
 
@@ -72,26 +79,42 @@ def write(workdir, about):
 
 
 def read(workdir):
-    """``(config, gtab, whitening, about)`` of a run.
+    """``(config, gtab, whitening, about)`` of a run, from its folder or an exported file.
 
     Raises:
       InputError: no run there.
     """
+    if Path(workdir).is_file():
+        return parse(export.read(workdir)[0], workdir)
     path = Path(workdir) / "config.json"
     try:
-        about = json.loads(path.read_text())
+        return parse(json.loads(path.read_text(encoding="utf-8")), path)
+    except FileNotFoundError:
+        found = "no such file"
+    except (OSError, ValueError, RecursionError) as error:
+        found = f"not a run's description ({type(error).__name__})"
+    raise InputError(path, found=found, expected="the config.json of a run",
+                     remedy="give the --workdir that train.py was given")
+
+
+def parse(about, where):
+    """``(config, gtab, whitening, about)`` from what `describe` made.
+
+    Raises:
+      InputError: something is missing or of another kind.
+    """
+    try:
         table = about["table"]
         gtab = GradientTable(np.asarray(table["bvals"]), np.asarray(table["bvecs"]))
         whitening = about["normalisation"]["whitening"]
         if whitening:
             whitening = Whitening(**{k: np.asarray(v, np.float32) for k, v in whitening.items()})
         return ml_collections.ConfigDict(about["config"]), gtab, whitening, about
-    except FileNotFoundError:
-        found = "no such file"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        found = f"not a run's description ({type(error).__name__})"
-    raise InputError(path, found=found, expected="the config.json of a run",
-                     remedy="give the --workdir that train.py was given")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise InputError(
+            where, found=f"not a run's description ({type(error).__name__})",
+            expected="the description of a trained run",
+            remedy="give the --workdir that train.py was given") from error
 
 
 def _differences(a, b, prefix=""):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -37,15 +38,17 @@ class RunLog:
         """Writes one line.
 
         Args:
-          step: int. scalars: name to float. per_network: name to ``[K]`` floats.
+          step: int. scalars: name to float. per_network: name to ``[K]`` floats; those that are
+            no numbers become null.
         """
-        per_network = {k: [float(v) for v in vs] for k, vs in (per_network or {}).items()}
+        per_network = {k: [float(v) if math.isfinite(v) else None for v in vs]
+                       for k, vs in (per_network or {}).items()}
         line = json.dumps({"step": step, **scalars, **per_network})
         self._waiting += line.encode() + b"\n"
         self._append()
         self._show(step, scalars | {f"{name}/network_{k:02d}": value
                                     for name, values in per_network.items()
-                                    for k, value in enumerate(values)})
+                                    for k, value in enumerate(values) if value is not None})
 
     def close(self):
         self._append()

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from dwijax.data.layouts import LAYOUTS
 from dwijax.directions import best_conditioned
 from dwijax.errors import InputError
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.superdti import SuperDTI
 from dwijax.models.unet import ACTIVATIONS, UNet
-from dwijax.training import map_regression, optimizers, tasks
+from dwijax.training import map_regression, optimizers, placement, plan, tasks
 
 
 def check(config):
@@ -30,15 +31,24 @@ def check(config):
     one_of = lambda *names: (lambda v: v in names, "one of " + ", ".join(names))  # noqa: E731
     positive = (lambda v: v > 0, "a number above 0")
     expect("task", *one_of("direction_synthesis", "map_regression"))
-    expect("data.layout", *one_of("phantom", "hcp", "plain"))
+    expect("data.layout", *one_of(*LAYOUTS, "store"))
+    expect("data.stream", *one_of("auto", "always", "never"))
     expect("data.axis", lambda v: v in (0, 1, 2), "0, 1 or 2")
     expect("model.name", *one_of("unet", "superdti"))
     expect("optimizer.name", *one_of("adamw", "sgd"))
     expect("select", *one_of("last", "best"))
+    expect("placement", *one_of(*placement.KINDS))
+    expect("model.dtype", *one_of("float32", "bfloat16"))
+    for field in ("memory_gb", "mesh_directions", "freeze_after"):
+        expect(field, lambda v: v >= 0, "0 or more")
     for field in ("data.inputs", "model.width", "batch", "stride", "steps", "log_every",
                   "validate_every", "checkpoint_every", "checkpoint_keep",
                   "optimizer.learning_rate"):
         expect(field, *positive)
+    for field, most in (("model.levels", 8), ("model.convolutions", 16), ("model.width", 4096),
+                        ("model.first_kernel", 31), ("model.sh_order", 16)):
+        if field.removeprefix("model.") in config.model:
+            expect(field, lambda v, most=most: v <= most, f"at most {most}")
     multiple = 1
     if config.model.name == "unet":
         expect("model.norm", *one_of("none", "group"))
@@ -121,11 +131,13 @@ def build_network(config, task):
     if m.name == "superdti":
         return functional(lambda rngs: SuperDTI(
             task.in_channels, task.out_channels, width=m.width,
-            projection=m.residual == "projection", zero_output=m.zero_output, rngs=rngs))
+            projection=m.residual == "projection", zero_output=m.zero_output,
+            dtype=compute_dtype(config), rngs=rngs))
     return functional(lambda rngs: UNet(
         task.in_channels, task.out_channels, width=m.width, levels=m.levels,
         convolutions=m.convolutions, first_kernel=m.first_kernel, norm=m.norm,
-        activation=m.activation, zero_output=m.zero_output, rngs=rngs))
+        activation=m.activation, zero_output=m.zero_output, dtype=compute_dtype(config),
+        rngs=rngs))
 
 
 def build_optimizer(config):
@@ -140,6 +152,32 @@ def build_predictor(config, task, whitening):
     """``(params, x [N, H, W, C]) -> [K, N, H, W, D]``; ``whitening`` may be None."""
     return tasks.predictor(
         task, build_network(config, task), config.model.output_scale, whitening)
+
+
+def compute_dtype(config):
+    """What the networks compute in; parameters, losses and fits are float32."""
+    return jnp.dtype(config.model.dtype)
+
+
+def build_placement(config, task):
+    """Where the stack trains."""
+    return placement.place(config.placement, len(task.numbers), config.batch,
+                           directions=config.mesh_directions)
+
+
+def build_plan(config, task, network, optimizer, place, size, budget, data):
+    """How much of the stack and of a batch is in memory at once, on each device.
+
+    Args:
+      size: ``(H, W)`` of what is trained on. budget: bytes. data: bytes of the slices.
+    """
+    h, w = size
+    outputs = 4 * h * w * (task.in_channels + 3 * len(task.numbers) * task.out_channels)
+    return plan.make_plan(
+        plan.costs(network, optimizer, (h, w, task.in_channels)), networks=place.per_device,
+        slices=config.batch // place.axes.batches, outputs=outputs, data=data, budget=budget,
+        coupled=task.coupled is not None,
+        program=plan.resident() if jax.default_backend() == "cpu" else 0)
 
 
 def build_keys(config, task):

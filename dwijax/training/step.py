@@ -1,63 +1,274 @@
-"""One training step of the whole stack, and the validation of every network."""
+"""One training step of the whole stack, and its validation, as one device of a mesh sees them.
 
+Every function here is written for the networks and the slices of a single device; with
+:data:`ALONE` that device has all of them. No collective is ever differentiated: each device runs
+its networks forward, the derivative of the loss by their outputs is found where it can be found,
+and each device runs its networks backward. So there is no factor to get wrong.
+"""
+
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from dwijax.data.sampling import take_batch
-from dwijax.training.losses import masked_mse
+from dwijax.training.losses import squared_error
+
+
+class Health(NamedTuple):
+    """Of each network, int32 ``[K]``: updates ``skipped`` so far, and skipped ``in_a_row``."""
+
+    skipped: jax.Array
+    in_a_row: jax.Array
 
 
 class TrainState(NamedTuple):
-    """``step`` int32; ``params`` and ``opt_state`` with leaves ``[K, ...]``."""
+    """``step`` int32; ``params`` and ``opt_state`` with leaves ``[K, ...]``; ``health``."""
 
     step: jax.Array
     params: Any
     opt_state: Any
+    health: Health
+
+
+class Axes(NamedTuple):
+    """Where a device stands: names and lengths of the mesh axes; a name is None without one."""
+
+    direction: str | None = None
+    batch: str | None = None
+    directions: int = 1
+    batches: int = 1
+
+    def total(self, tree):
+        """Sum over the parts of a batch."""
+        return lax.psum(tree, self.batch) if self.batch else tree
+
+    def part(self):
+        """Which part of the batch is this device's."""
+        return lax.axis_index(self.batch) if self.batch else 0
+
+    def rows(self, networks, stack):
+        """Positions in the stack of K of this device's networks.
+
+        A stack that the devices do not divide is filled up with copies of its last network, whose
+        results nobody reads.
+        """
+        if not self.direction:
+            return None
+        rows = lax.axis_index(self.direction) * networks + jnp.arange(networks)
+        return jnp.minimum(rows, stack - 1)
+
+
+class Pieces(NamedTuple):
+    """How many networks of a device, and how many slices of its batch, are worked on at once.
+
+    None: all. Results do not depend on it, but for rounding; memory does.
+    """
+
+    networks: int | None = None
+    slices: int | None = None
+
+
+ALONE = Axes()
+WHOLE = Pieces()
 
 
 def init_state(network, optimizer, keys):
     """State of K networks from their keys ``[K]``."""
     params = jax.vmap(network.init)(keys)
-    return TrainState(jnp.int32(0), params, jax.vmap(optimizer.init)(params))
+    health = Health(*(jnp.zeros(len(keys), jnp.int32) for _ in Health._fields))
+    return TrainState(jnp.int32(0), params, jax.vmap(optimizer.init)(params), health)
 
 
-def objective(predict, task, params, b0, dwi, mask):
-    """Sum over networks of their own losses, plus what couples them.
+def make_gradients(predict, task, *, axes=ALONE, pieces=WHOLE):
+    """``gradients(params, batch) -> (losses [K], gradients)`` of networks on their batch; pure.
 
-    The sum, not the mean: the gradient of network k is then that of network k alone.
-
-    Returns:
-      ``(scalar, losses [K])``.
-    """
-    predictions = predict(params, task.see(b0, dwi))
-    losses = jax.vmap(masked_mse, in_axes=(0, 0, None))(predictions, task.targets(b0, dwi), mask)
-    total = jnp.sum(losses)
-    if task.coupled is not None:
-        total += task.coupled(predictions, b0, dwi, mask)
-    return total, losses
-
-
-def make_step(predict, task, optimizer, *, seed, batch, patch, stride=1):
-    """``step(state, slices) -> (state, losses [K])``; pure, to be jitted or looped over.
+    The gradient of network k is that of its own loss, plus what couples it to the others.
 
     Args:
       predict: from :func:`dwijax.training.tasks.predictor`.
-      optimizer: of one network; vmapped, so that every network has its own state and norm.
-      seed, batch, patch, stride: of the sampling.
+      task: :class:`dwijax.training.tasks.Task`.
+      axes: of this device. pieces: what is in memory at once.
     """
+    stack = len(task.numbers)
+
+    def own(rows, targets, weight, predictions):
+        targets = targets if rows is None else targets[rows]
+        losses = jax.vmap(squared_error, in_axes=(0, 0, None))(predictions, targets, weight)
+        return jnp.sum(losses), losses
+
+    def backward(params, rows, batch, coupling):
+        """Of some networks on some slices; ``coupling`` adds to the derivative by the outputs."""
+        b0, dwi, weight = batch
+        x, targets = task.see(b0, dwi), task.targets(b0, dwi)
+        predictions, pull_back = jax.vjp(lambda p: predict(p, x, rows), params)
+        derivative, losses = jax.grad(partial(own, rows, targets, weight), has_aux=True)(
+            predictions)
+        derivative = coupling(derivative, predictions, batch)
+        return losses, pull_back(derivative)[0]
+
+    def uncoupled(derivative, predictions, batch):
+        return derivative
+
+    def coupled(derivative, predictions, batch):
+        return derivative + _coupled_derivative(task, axes, stack, predictions, batch)
+
+    def forward(params, rows, batch):
+        """Outputs of all networks of the device on some slices, a piece of them at a time."""
+        x = task.see(*batch[:2])
+        size = pieces.networks
+        params, rows = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (params, rows))
+        predictions = lax.map(lambda p: predict(p[0], x, p[1]), (params, rows))
+        return predictions.reshape(-1, *predictions.shape[2:])
+
+    def over_slices(function, batch):
+        """Sum of ``function(part of the batch)``."""
+        count = batch[0].shape[0]
+        size = pieces.slices or count
+        if size == count:
+            return function(batch)
+        parts = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), batch)
+        zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype),
+                             jax.eval_shape(function, jax.tree.map(lambda a: a[0], parts)))
+        return lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, function(part)), None),
+                        zeros, parts)[0]
+
+    def gradients(params, batch):
+        b0, dwi, mask = batch
+        weight = mask / jnp.maximum(axes.total(jnp.sum(mask)), 1)
+        batch = b0, dwi, weight
+        networks = jax.tree.leaves(params)[0].shape[0]
+        rows = axes.rows(networks, stack)
+        if pieces.networks in (None, networks):
+            coupling = coupled if task.coupled else uncoupled
+            return axes.total(over_slices(
+                lambda part: backward(params, rows, part, coupling), batch))
+
+        rows = jnp.arange(networks) if rows is None else rows
+        extra = ()
+        if task.coupled:  # the outputs of all are needed before any can go backward
+            size = pieces.slices or b0.shape[0]
+
+            def found(part):
+                return _coupled_derivative(
+                    task, axes, stack, forward(params, rows, part), part)
+
+            parts = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), batch)
+            # [parts, K, n, H, W, D] -> [K, N, H, W, D]
+            extra = jnp.moveaxis(lax.map(found, parts), 0, 1)
+            extra = extra.reshape(networks, -1, *extra.shape[3:])
+
+        def piece(p):
+            params, rows, extra = p
+            if not task.coupled:
+                return over_slices(lambda part: backward(params, rows, part, uncoupled), batch)
+            return over_slices(
+                lambda part: backward(
+                    params, rows, part[:3],
+                    lambda derivative, *_: derivative + jnp.moveaxis(part[3], 1, 0)),
+                (*batch, jnp.moveaxis(extra, 0, 1)))
+
+        size = pieces.networks
+        split = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (params, rows, extra))
+        found = lax.map(piece, split)
+        return axes.total(jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found))
+
+    return gradients
+
+
+def _coupled_derivative(task, axes, stack, predictions, batch):
+    """Derivative of the coupled loss by this device's outputs, ``[K, N, H, W, D]``.
+
+    The loss is one of voxels: of each, all networks' outputs are brought to one device, so that
+    the devices of a direction axis share the work.
+    """
+    b0, dwi, weight = batch
+
+    def loss(predictions, b0, dwi, weight):
+        # An output that is no number would make the fit, and all networks' gradients, none.
+        usable = jnp.all(jnp.isfinite(predictions), axis=tuple(range(1, predictions.ndim)))
+        return task.coupled(predictions, usable, b0, dwi, weight)
+
+    if not axes.direction:
+        return jax.grad(loss)(predictions, b0, dwi, weight)
+    devices, networks = axes.directions, predictions.shape[0]
+    voxels = weight.size
+    share = -(-voxels // devices)
+
+    def flat(a, axis=0):
+        a = a.reshape(*a.shape[:axis], voxels, a.shape[-1])
+        return jnp.pad(a, [(0, 0)] * axis + [(0, share * devices - voxels), (0, 0)])
+
+    exchange = partial(lax.all_to_all, axis_name=axes.direction, tiled=True)
+    mine = partial(lax.dynamic_slice_in_dim, start_index=lax.axis_index(axes.direction) * share,
+                   slice_size=share)
+    everyone = exchange(flat(predictions, 1), split_axis=1, concat_axis=0)
+    # b0 and DWIs of the filling are 1: a fit of nothing but zeros has no derivative.
+    outside = jnp.arange(share * devices)[:, None] >= voxels
+    b0, dwi, weight = (mine(jnp.where(outside, fill, flat(a))) for a, fill in
+                       ((b0, 1), (dwi, 1), (weight, 0)))
+    image = (1, 1, share)
+    derivative = jax.grad(loss)(
+        everyone[:stack].reshape(stack, *image, -1), *(a.reshape(*image, -1)
+                                                      for a in (b0, dwi, weight)))
+    derivative = jnp.pad(derivative.reshape(stack, share, -1),
+                         [(0, devices * networks - stack), (0, 0), (0, 0)])
+    back = exchange(derivative, split_axis=0, concat_axis=1)
+    return back[:, :voxels].reshape(predictions.shape)
+
+
+def make_update(predict, task, optimizer, *, axes=ALONE, pieces=WHOLE, freeze_after=0):
+    """``update(state, batch) -> (state, losses [K])`` on ``(b0, dwi, mask)``; pure.
+
+    A network whose loss or gradient is no number is left as it is in that step, and for good
+    after ``freeze_after`` such steps in a row (0: never); the others do not notice.
+
+    Args:
+      predict, task, axes, pieces: see :func:`make_gradients`.
+      optimizer: of one network; vmapped, so that every network has its own state and norm.
+    """
+    gradients = make_gradients(predict, task, axes=axes, pieces=pieces)
+
+    def update(state, batch):
+        losses, found = gradients(state.params, batch)
+        updates, opt_state = jax.vmap(optimizer.update)(found, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+
+        finite = [jnp.isfinite(losses)]
+        finite += [jnp.all(jnp.isfinite(g), axis=tuple(range(1, g.ndim)))
+                   for g in jax.tree.leaves(found)]
+        good = jnp.all(jnp.stack(finite), axis=0)
+        if freeze_after:
+            good &= state.health.in_a_row < freeze_after
+
+        def keep(new, old):
+            return jnp.where(good.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+        params, opt_state = jax.tree.map(
+            keep, (params, opt_state), (state.params, state.opt_state))
+        health = Health(state.health.skipped + ~good,
+                        jnp.where(good, 0, state.health.in_a_row + 1))
+        return TrainState(state.step + 1, params, opt_state, health), losses
+
+    return update
+
+
+def make_step(predict, task, optimizer, *, seed, batch, patch, stride=1, axes=ALONE,
+              **options):
+    """``step(state, slices) -> (state, losses [K])``; pure, to be jitted or looped over.
+
+    Args:
+      predict, task, optimizer, axes, options: see :func:`make_update`.
+      seed, batch, patch, stride: of the sampling; every device draws all and takes its part.
+    """
+    update = make_update(predict, task, optimizer, axes=axes, **options)
 
     def step(state, slices):
-        b0, dwi, mask = take_batch(slices, seed, state.step, batch=batch, patch=patch,
-                                   stride=stride)
-        gradients, losses = jax.grad(
-            lambda params: objective(predict, task, params, b0, dwi, mask), has_aux=True
-        )(state.params)
-        updates, opt_state = jax.vmap(optimizer.update)(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, opt_state), losses
+        return update(state, take_batch(slices, seed, state.step, batch=batch, patch=patch,
+                                        stride=stride, part=axes.part(), parts=axes.batches))
 
     return step
 
@@ -76,34 +287,63 @@ def make_dispatch(step):
             return state, total + losses
 
         networks = jax.tree.leaves(state.params)[0].shape[0]
-        state, total = jax.lax.fori_loop(0, n, body, (state, jnp.zeros(networks, jnp.float32)))
+        state, total = lax.fori_loop(0, n, body, (state, jnp.zeros(networks, jnp.float32)))
         return state, total / n
 
-    return jax.jit(dispatch, donate_argnums=0)
+    return dispatch
 
 
-def make_validation(predict, task, *, batch):
-    """``validate(params, slices) -> [K]``: masked squared error of each network.
+def make_judge(predict, task, *, axes=ALONE, pieces=WHOLE):
+    """``judge(params, totals, batch) -> totals``: adds a batch's errors to ``(sum [K], voxels)``.
+
+    Squared errors of each network over the voxels of the mask, which counts with weight 0 where
+    it is 0.
+    """
+    def judge(params, totals, batch):
+        b0, dwi, mask = batch
+        x, targets = task.see(b0, dwi), task.targets(b0, dwi)
+        networks = totals[0].shape[0]
+        rows = axes.rows(networks, len(task.numbers))
+
+        def errors(p):
+            params, rows = p
+            return jax.vmap(squared_error, in_axes=(0, 0, None))(
+                predict(params, x, rows), targets if rows is None else targets[rows], mask)
+
+        if pieces.networks in (None, networks):
+            found = errors((params, rows))
+        else:
+            rows = jnp.arange(networks) if rows is None else rows
+            split = jax.tree.map(
+                lambda a: a.reshape(-1, pieces.networks, *a.shape[1:]), (params, rows))
+            found = lax.map(errors, split).reshape(-1)
+        found, voxels = axes.total((found, jnp.sum(mask)))
+        return totals[0] + found, totals[1] + voxels
+
+    return judge
+
+
+def make_validation(predict, task, *, batch, axes=ALONE, pieces=WHOLE):
+    """``validate(params, slices) -> [K]``: masked squared error of each network; pure.
 
     Whole slices, ``batch`` at a time; the slices past the last full batch wrap around and count
     with weight 0.
     """
+    judge = make_judge(predict, task, axes=axes, pieces=pieces)
+    size = batch // axes.batches
 
     def validate(params, slices):
         count = slices.b0.shape[0]
 
         def body(i, totals):
-            index = i * batch + jnp.arange(batch)
+            index = i * batch + axes.part() * size + jnp.arange(size)
             inside = (index < count).astype(jnp.float32)[:, None, None, None]
             b0, dwi, mask = (a[index % count] for a in slices[:3])
-            mask = mask * inside
-            predictions = predict(params, task.see(b0, dwi))
-            losses = jax.vmap(masked_mse, in_axes=(0, 0, None))(
-                predictions, task.targets(b0, dwi), mask)
-            return totals[0] + losses * jnp.sum(mask), totals[1] + jnp.sum(mask)
+            return judge(params, totals, (b0, dwi, mask * inside))
 
-        zeros = jnp.zeros(len(task.numbers), jnp.float32), jnp.float32(0)
-        total, voxels = jax.lax.fori_loop(0, -(-count // batch), body, zeros)
+        networks = jax.tree.leaves(params)[0].shape[0]
+        zeros = jnp.zeros(networks, jnp.float32), jnp.float32(0)
+        total, voxels = lax.fori_loop(0, -(-count // batch), body, zeros)
         return total / jnp.maximum(voxels, 1)
 
-    return jax.jit(validate)
+    return validate

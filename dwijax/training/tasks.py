@@ -21,8 +21,10 @@ class Task(NamedTuple):
       targets: ``(b0, dwi) -> [K, N, H, W, D]``, measured, noise and all.
       reference: ``(weights_k, x) -> [N, H, W, D]``, see :mod:`dwijax.training.references`.
       reference_weights: ``[K, ...]``.
-      coupled: ``(predictions [K, N, H, W, D], b0, dwi, mask) -> scalar``, a loss that couples
-        the networks, or None.
+      coupled: ``(predictions [K, N, H, W, D], usable [K], b0, dwi, weight) -> scalar``, a loss
+        that couples the networks, or None. It is a sum over voxels of ``weight [N, H, W, 1]``
+        times what is lost there, so that voxels can be shared out; what a network that is not
+        ``usable`` predicts must not matter.
       combine: ``(weights_k, reference, output) -> [N, H, W, D]``, the prediction: their sum, or
         what is made of it.
     """
@@ -70,15 +72,16 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
         order = np.concatenate([inputs, targets])
         design = dti.design_matrix(np.concatenate([[0.0], gtab.bvals[order]]),
                                    np.concatenate([np.zeros((1, 3)), gtab.bvecs[order]]))
-        volume_weights = jnp.asarray([b0s] + [1] * len(order), jnp.float32)
+        acquired = jnp.asarray([b0s] + [1] * len(inputs), jnp.float32)
 
-        def coupled(predictions, b0, dwi, mask):
-            synthetic = jnp.moveaxis(predictions[..., 0], 0, -1)
-            seen = see(b0, dwi)
+        def coupled(predictions, usable, b0, dwi, weight):
+            seen, there = see(b0, dwi), dwi[..., targets]
+            # Replaced before the fit: 0 times what is no number is no number.
+            synthetic = jnp.where(usable, jnp.moveaxis(predictions[..., 0], 0, -1), there)
             fa = losses.fa_loss(
                 jnp.concatenate([seen, synthetic], axis=-1),
-                jnp.concatenate([seen, dwi[..., targets]], axis=-1),
-                design, volume_weights, mask)
+                jnp.concatenate([seen, there], axis=-1),
+                design, jnp.concatenate([acquired, usable.astype(jnp.float32)]), weight)
             # One network moves FA by about 1/K: K restores the scale of its own squared error.
             return fa_weight * len(targets) * fa
 
@@ -86,7 +89,10 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
 
 
 def predictor(task, network, output_scale, whitening=None):
-    """``(params [K, ...], x [N, H, W, C]) -> [K, N, H, W, D]``: reference and network combined.
+    """``(params, x [N, H, W, C], rows=None) -> [K, N, H, W, D]``: reference and network combined.
+
+    ``rows`` are the positions in the task's stack of the networks that ``params`` belong to, all
+    by default.
 
     Written for one network, lifted once.
 
@@ -103,8 +109,11 @@ def predictor(task, network, output_scale, whitening=None):
 
     stacked = jax.vmap(one, in_axes=(0, 0, None, None))
 
-    def predict(params, x):
+    def predict(params, x, rows=None):
         seen = x if whitening is None else (x - whitening.mean) @ whitening.matrix
-        return stacked(params, task.reference_weights, x, seen)
+        weights = task.reference_weights
+        if rows is not None:
+            weights = jax.tree.map(lambda a: a[rows], weights)
+        return stacked(params, weights, x, seen)
 
     return predict

@@ -15,9 +15,16 @@ from dwijax.gradients import GradientTable
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.unet import UNet
 from dwijax.training import losses, optimizers, references, tasks
-from dwijax.training.step import init_state, make_dispatch, make_step, make_validation
+from dwijax.training import step as steps
+from dwijax.training.step import Pieces, init_state, make_gradients, make_step, make_validation
 
 Q, N = 8, 12
+
+
+def make_dispatch(step):
+    return jax.jit(steps.make_dispatch(step), donate_argnums=0)
+
+
 GTAB = GradientTable(np.full(N, 1000.0), direction_set(N))
 
 
@@ -32,10 +39,11 @@ def slices():
     mask = np.zeros((6, 16, 16, 1), np.float32)
     mask[:, 2:14, 3:15] = 1
     origins = np.tile(np.int32([[[0, 0], [8, 8]]]), (6, 1, 1))
-    return Slices(np.ones_like(mask), dwi.astype(np.float32), mask, origins)
+    return Slices(*map(jnp.asarray, (np.ones_like(mask), dwi.astype(np.float32), mask, origins)))
 
 
-def setup(slices, targets, *, optimizer="sgd", fa_weight=0.0, residual="sh", rate=0.05):
+def setup(slices, targets, *, optimizer="sgd", fa_weight=0.0, residual="sh", rate=0.05,
+          **options):
     task = tasks.direction_synthesis(GTAB, 2, np.arange(Q), targets, residual=residual,
                                      fa_weight=fa_weight)
     network = functional(lambda rngs: UNet(
@@ -43,7 +51,7 @@ def setup(slices, targets, *, optimizer="sgd", fa_weight=0.0, residual="sh", rat
     optimizer = optimizers.build(optimizer, learning_rate=rate, steps=20, decay=0.01)
     statistics = whitening(np.asarray(task.see(slices.b0, slices.dwi)), slices.mask)
     predict = tasks.predictor(task, network, 0.1, statistics)
-    step = make_step(predict, task, optimizer, seed=5, batch=2, patch=8)
+    step = make_step(predict, task, optimizer, seed=5, batch=2, patch=8, **options)
     keys = network_keys(jax.random.key(1), jnp.asarray(task.numbers))
     return task, predict, step, init_state(network, optimizer, keys)
 
@@ -67,7 +75,7 @@ def test_network_in_the_stack_equals_network_alone(slices, optimizer):
 
 def test_training_lowers_the_loss_and_validation_agrees(slices):
     task, predict, step, state = setup(slices, np.arange(Q, N), rate=0.2)
-    validate = make_validation(predict, task, batch=4)  # 6 slices: the last batch is half empty
+    validate = jax.jit(make_validation(predict, task, batch=4))  # 6 slices: the last is half empty
     before = validate(state.params, slices)
     predictions = predict(state.params, task.see(slices.b0, slices.dwi))
     by_hand = ((np.asarray(predictions)[..., 0] - np.moveaxis(slices.dwi[..., Q:], -1, 0)) ** 2
@@ -94,7 +102,8 @@ def test_fa_loss_reaches_every_network(slices):
 
         def coupled(params):
             x = task.see(slices.b0, slices.dwi)
-            return task.coupled(predict(params, x), slices.b0, slices.dwi, slices.mask)
+            usable = jnp.ones(N - Q, bool)
+            return task.coupled(predict(params, x), usable, slices.b0, slices.dwi, slices.mask)
 
         value, gradient = jax.value_and_grad(coupled)(state.params)
     assert value > 0
@@ -111,6 +120,68 @@ def test_fa_loss_is_zero_for_the_measured_volumes(slices):
     weights = jnp.asarray([2.0] + [1.0] * N, jnp.float32)
     assert losses.fa_loss(signal, signal, design, weights, slices.mask) == 0
     assert losses.fa_loss(signal * 1.0, signal[..., ::-1], design, weights, slices.mask) > 1e-4
+
+
+def whole_objective(task, predict, params, slices):
+    """The loss written down at once, for automatic differentiation to check the pieces against."""
+    predictions = predict(params, task.see(slices.b0, slices.dwi))
+    weight = slices.mask / slices.mask.sum()
+    targets = task.targets(slices.b0, slices.dwi)
+    total = jnp.sum(weight * (predictions - targets) ** 2)
+    if task.coupled:
+        total += task.coupled(predictions, jnp.ones(len(targets), bool), slices.b0, slices.dwi,
+                              weight)
+    return total
+
+
+@pytest.mark.parametrize("fa_weight, plans", [
+    (0.0, [(2, None), (1, 2)]), (3.0, [(None, 2), (2, 3)])])
+def test_gradients_do_not_depend_on_the_plan(slices, fa_weight, plans):
+    task, predict, _, state = setup(slices, np.arange(Q, N), fa_weight=fa_weight)
+    batch = slices[:3]
+    losses, found = jax.jit(make_gradients(predict, task))(state.params, batch)
+    expected = jax.jit(jax.grad(lambda p: whole_objective(task, predict, p, slices)))(state.params)
+    # Through the tensor fit in float32, two orders of the same sums differ in the fourth digit.
+    _close(found, expected, 1e-5 if fa_weight == 0 else 3e-4)
+    for plan in plans:
+        pieces = Pieces(*plan)
+        again, piecewise = jax.jit(make_gradients(predict, task, pieces=pieces))(
+            state.params, batch)
+        _close(piecewise, found, 2e-6)
+        np.testing.assert_allclose(again, losses, rtol=1e-5)
+    validate = jax.jit(make_validation(predict, task, batch=2, pieces=pieces))
+    np.testing.assert_allclose(losses, validate(state.params, slices), rtol=1e-5)
+
+
+def _close(found, expected, tolerance):
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * float(jnp.abs(b).max()))
+
+
+@pytest.mark.parametrize("fa_weight", [0.0, 1.0])
+def test_one_bad_network_does_not_sink_the_others(slices, fa_weight):
+    """Network 1 of 4 overflows: it is left as it is, then frozen; the others go on."""
+    _, _, step, state = setup(slices, np.arange(Q, N), fa_weight=fa_weight, freeze_after=3)
+    dispatch = make_dispatch(step)
+    sound, _ = dispatch(jax.tree.map(jnp.copy, state), slices, 5)
+    params = jax.tree.map(lambda a: a.at[1].set(3e38), state.params)
+    bad, losses = dispatch(state._replace(params=jax.tree.map(jnp.copy, params)), slices, 5)
+    assert not np.isfinite(losses[1]) and np.isfinite(np.delete(losses, 1)).all()
+    np.testing.assert_array_equal(bad.health.skipped, [0, 5, 0, 0])
+    np.testing.assert_array_equal(bad.health.in_a_row >= 3, [False, True, False, False])
+    for a, b, start in zip(*map(jax.tree.leaves, (bad.params, sound.params, params)), strict=True):
+        np.testing.assert_array_equal(a[1], start[1])
+        others = np.delete(a, 1, 0), np.delete(b, 1, 0)
+        if fa_weight:
+            assert np.isfinite(others[0]).all()
+        else:
+            np.testing.assert_array_equal(*others)
+    # Made well again it stays as it is: it has been frozen.
+    well = bad._replace(params=jax.tree.map(lambda a, b: a.at[1].set(b[1]), bad.params,
+                                            sound.params))
+    later, _ = dispatch(jax.tree.map(jnp.copy, well), slices, 2)
+    for a, b in zip(jax.tree.leaves(later.params), jax.tree.leaves(well.params), strict=True):
+        np.testing.assert_array_equal(a[1], b[1])
 
 
 @pytest.mark.parametrize("name, log, tolerance", [

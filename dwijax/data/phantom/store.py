@@ -29,7 +29,16 @@ def write_subject(folder, subject: SimulatedSubject):
     folder = Path(folder)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    scan, truth = partial / "T1w" / "Diffusion", partial / "truth"
+    try:
+        _write_files(partial, subject)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    finally:  # Ctrl-C too
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_files(folder, subject):
+    scan, truth = folder / "T1w" / "Diffusion", folder / "truth"
     scan.mkdir(parents=True)
     truth.mkdir()
 
@@ -49,9 +58,6 @@ def write_subject(folder, subject: SimulatedSubject):
     counts = np.bincount(subject.labels.ravel(), minlength=len(NAMES) + 1)
     rows = [f"{n + 1}\t{name}\t{counts[n + 1]}\n" for n, name in enumerate(NAMES)]
     (truth / "labels.tsv").write_text("index\tname\tvoxels\n" + "".join(rows))
-
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
 
 
 def truth_maps(subject: SimulatedSubject):

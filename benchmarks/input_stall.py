@@ -1,0 +1,131 @@
+"""How long the networks wait for their input: slices on the device against a store read ahead.
+
+    python benchmarks/input_stall.py                      # 60 networks of width 16 and 8
+    python benchmarks/input_stall.py --rows 16,32,4 --rounds 7
+
+Trains the stack of configs/phantom.py on simulated subjects with the functions that train.py calls.
+Rounds are interleaved, medians are printed, as markdown. A row counts only if both end with the
+same parameters, bit for bit. The stall is how much longer a step takes with batches from the store;
+waiting is the share of that time spent in ``next(iterator)``; the last column is what Grain and
+TensorStore deliver with nothing else to do, as a multiple of what the networks consume.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from dwijax.data.cohort import split_cohort
+from dwijax.data.phantom import simulate
+from dwijax.data.store import open_store, write_store
+from dwijax.data.stream import TrainingBatches, stream
+from dwijax.training import settings
+from dwijax.training.feed import Resident, Streamed
+from dwijax.training.placement import place
+from dwijax.training.step import WHOLE, init_state
+
+CONFIG = Path(__file__).resolve().parents[1] / "configs" / "phantom.py"
+SPEC = {"shell": 1000, "axis": 2}
+
+
+def config_of(width, patch, batch):
+    spec = importlib.util.spec_from_file_location("phantom", CONFIG)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    config.model.width, config.patch, config.batch = width, patch, batch
+    return config
+
+
+def seconds(source, state, steps):
+    """``(state, s)`` of so many steps, the last one finished."""
+    began = time.perf_counter()
+    state, losses = source.advance(state, steps)
+    jax.block_until_ready((state, losses))
+    return state, time.perf_counter() - began
+
+
+def row(store, width, patch, batch, *, steps, rounds):
+    """One line of the table."""
+    config = config_of(width, patch, batch)
+    multiple = settings.multiple_of(config)
+    train, tables, _, b0s = store.slices("train", multiple=multiple, patch=patch)
+    validation = store.slices("validation", multiple=multiple, patch=0)[0]
+    task = settings.build_task(config, tables[0], b0s)
+    network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
+    predict = settings.build_predictor(config, task, None)
+    sampling = {"seed": 0, "batch": batch, "patch": patch}
+    total = steps * (rounds + 1)
+    where = place("single", len(task.numbers), batch), WHOLE
+    options = sampling | {"freeze_after": 0}
+    parts = predict, task, optimizer
+    sources = {
+        "resident": Resident(*parts, train.load(), validation.load(), *where, **options),
+        "streamed": Streamed(*parts, train, validation, *where, steps=total, **options)}
+    init = jax.jit(partial(init_state, network, optimizer))
+    states = {name: init(settings.build_keys(config, task)) for name in sources}
+    for name, source in sources.items():
+        source.compile(states[name])
+    spent = {name: [] for name in sources}
+    for i in range(rounds + 1):  # the first compiles
+        for name, source in sources.items():
+            if i == 1 and name == "streamed":
+                source.waited = 0.0
+            states[name], s = seconds(source, states[name], steps)
+            if i:
+                spent[name].append(s)
+    sources["streamed"].close()
+    same = all(np.array_equal(a, b) for a, b in zip(
+        *(jax.tree.leaves(state.params) for state in states.values()), strict=True))
+    if not same:
+        raise SystemExit(f"width {width}: the parameters differ")
+    waited = sources["streamed"].waited / sum(spent["streamed"])
+    resident, streamed = (statistics.median(s) / steps for s in spent.values())
+
+    batches = TrainingBatches(train, **sampling, steps=total)
+    reader = stream(batches)
+    next(reader)
+    began = time.perf_counter()
+    read = sum(1 for _ in reader)
+    alone = (time.perf_counter() - began) / read
+    shape = f"{batch}×{patch}×{patch}" if patch else f"{batch}×{train.size[0]}×{train.size[1]}"
+    return (f"| {len(task.numbers)} | {width} | {shape} | {1e3 * resident:.1f} ms | "
+            f"{1e3 * streamed:.1f} ms | {100 * (streamed / resident - 1):+.1f} % | "
+            f"{100 * waited:.1f} % | {resident / alone:.0f}× |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", nargs="+", default=["8,32,4", "16,32,4", "16,0,4"],
+                        metavar="WIDTH,PATCH,BATCH", help="patch 0: whole slices")
+    parser.add_argument("--steps", type=int, default=20, help="of a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--subjects", type=int, default=6)
+    parser.add_argument("--shape", type=int, nargs=3, default=(56, 68, 24), help="of a subject")
+    parser.add_argument("--data", type=Path, help="folder of subjects in HCP layout "
+                        "(default: simulated)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        data, place = args.data or Path(folder) / "data", Path(folder) / "store"
+        if args.data is None:
+            simulate(data, subjects=args.subjects, shape=tuple(args.shape))
+        cohort = split_cohort(data, "hcp", fractions=(0.6, 0.2, 0.2), seed=0, **SPEC)
+        slices, plain, stored = write_store(place, cohort, **SPEC)
+        print(f"{slices} slices, {plain / 2**20:.0f} MiB, {stored / 2**20:.0f} MiB on disk; "
+              f"{jax.device_count()} {jax.default_backend()} device(s)\n")
+        print("| K | width | batch | on the device | from the store | stall | waiting | "
+              "reading alone |\n|---|---|---|---|---|---|---|---|")
+        for text in args.rows:
+            width, patch, batch = (int(n) for n in text.split(","))
+            print(row(open_store(place), width, patch, batch, steps=args.steps,
+                      rounds=args.rounds), flush=True)
+
+
+if __name__ == "__main__":
+    main()

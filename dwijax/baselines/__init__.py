@@ -1,0 +1,27 @@
+"""What networks have to beat: classical estimates of DWIs that were not acquired.
+
+One interface for all: an `Interpolator` fits the acquired volumes of a subject and predicts at
+other directions. It sees masked voxels; a spatial one puts them back into the volume.
+"""
+
+from dwijax.baselines.denoising import GAUSSIAN, denoised, smooth
+from dwijax.baselines.interface import Acquired, Case, Interpolator
+from dwijax.baselines.linear import process, spherical_harmonics
+from dwijax.baselines.logarithm import log_harmonics, tensor
+from dwijax.baselines.tuning import SETS, tune, untuned
+
+__all__ = [
+    "GAUSSIAN",
+    "SETS",
+    "Acquired",
+    "Case",
+    "Interpolator",
+    "denoised",
+    "log_harmonics",
+    "process",
+    "smooth",
+    "spherical_harmonics",
+    "tensor",
+    "tune",
+    "untuned",
+]

@@ -1,0 +1,125 @@
+"""Denoisers of the acquired volumes, each to be followed by the tensor fit or by an interpolator.
+
+They see b0s and inputs only: one that saw the targets would leak them.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from dwijax.voxelwise import residual_sigma
+
+_FWHM = float(np.sqrt(8 * np.log(2)))
+
+
+class Denoiser(NamedTuple):
+    """A way to denoise.
+
+    Attributes:
+      name: for files. short: for figures. label: format of a strength, for tables.
+      apply: ``(Acquired, strength) -> Acquired``.
+      strengths: to choose from.
+      lacks: what it needs and does not find, in words; empty where it can run.
+    """
+
+    name: str
+    short: str
+    label: str
+    apply: Callable
+    strengths: tuple
+    lacks: str = ""
+
+
+def denoised(denoiser, strength, then):
+    """An `Interpolator` after a `Denoiser`."""
+    apply = partial(denoiser.apply, strength=strength)
+    return then._replace(
+        name=denoiser.name, short=f"{denoiser.short}, {then.short}",
+        label=f"{denoiser.label.format(strength)}, {then.label}", denoise=apply)
+
+
+def smooth(acquired, strength):
+    """`Acquired` with every volume smoothed inside the mask by a Gaussian.
+
+    Smoothing the mask too and dividing by it (normalised convolution, Knutsson and Westin 1993)
+    keeps the background out: a constant stays constant up to the border.
+
+    Args:
+      acquired: `Acquired`. strength: full width at half maximum, mm.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    mask = acquired.mask
+    blur = partial(gaussian_filter, sigma=strength / _FWHM / np.asarray(acquired.voxel_size, float),
+                   mode="constant", truncate=3.0)
+    share = blur(mask.astype(np.float32))[mask]
+    signal = np.empty_like(acquired.signal)
+    volume = np.zeros(mask.shape, np.float32)
+    for i in range(signal.shape[1]):
+        volume[mask] = acquired.signal[:, i]
+        signal[:, i] = blur(volume)[mask] / share
+    return acquired._replace(signal=signal, outside=None)
+
+
+def non_local_means(acquired, strength):
+    """Blockwise non-local means (Coupé et al. 2008, dipy), volume by volume.
+
+    Without its Rician correction: one on the inputs alone would set them apart from the targets.
+
+    Args:
+      acquired: `Acquired`. strength: the noise level that it is told, in multiples of what the
+        residuals of the tensor fit say.
+    """
+    from dipy.denoise.nlmeans import nlmeans
+
+    sigma = strength * residual_sigma(acquired.signal, acquired.gtab)
+    return _replaced(acquired, nlmeans(acquired.volume(), sigma, mask=acquired.mask, rician=False))
+
+
+def marchenko_pastur(acquired, strength):
+    """MP-PCA (Veraart et al. 2016, dipy) in patches of 5 × 5 × 5 voxels, or as thick as the scan.
+
+    Args:
+      acquired: `Acquired`. strength: unused.
+    """
+    from dipy.denoise.localpca import mppca
+
+    volume = acquired.volume()
+    # dipy leaves out the rim that whole patches do not fit around.
+    rim = [(2, 2) if n >= 5 else (0, 0) for n in volume.shape[:3]]
+    radius = np.array([2 if n >= 5 else 0 for n in volume.shape[:3]])
+    padded = np.pad(volume, [*rim, (0, 0)], mode="reflect")
+    found = mppca(padded, mask=np.pad(acquired.mask, rim), patch_radius=radius,
+                  suppress_warning=True)
+    inner = tuple(slice(a, a + n) for (a, _), n in zip(rim, volume.shape[:3], strict=True))
+    return _replaced(acquired, found[inner])
+
+
+def patch2self(acquired, strength):
+    """Patch2Self (Fadnavis et al. 2020, dipy): every volume regressed on the others.
+
+    Args:
+      acquired: `Acquired`. strength: unused.
+    """
+    from dipy.denoise.patch2self import patch2self as denoise
+
+    found = denoise(acquired.volume(), acquired.gtab.bvals, version=1, shift_intensity=False)
+    return _replaced(acquired, found)
+
+
+def _replaced(acquired, volume):
+    return acquired._replace(signal=volume[acquired.mask].astype(np.float32), outside=None)
+
+
+GAUSSIAN = Denoiser("smoothed", "smoothing", "Gaussian {:.1f} mm", smooth,
+                    (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0))
+NON_LOCAL_MEANS = Denoiser("nlmeans", "NLM", "non-local means {:.2g} σ", non_local_means,
+                           (0.5, 1.0, 1.5))
+MARCHENKO_PASTUR = Denoiser("mppca", "MP-PCA", "MP-PCA", marchenko_pastur, (0.0,))
+PATCH2SELF = Denoiser(
+    "patch2self", "Patch2Self", "Patch2Self", patch2self, (0.0,),
+    "" if importlib.util.find_spec("sklearn") else
+    "dipy's Patch2Self needs scikit-learn (pip install scikit-learn)")

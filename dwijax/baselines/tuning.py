@@ -1,0 +1,87 @@
+"""All baselines, learnt from training subjects and tuned on validation subjects."""
+
+import numpy as np
+
+from dwijax.baselines.denoising import (
+    GAUSSIAN,
+    MARCHENKO_PASTUR,
+    NON_LOCAL_MEANS,
+    PATCH2SELF,
+    denoised,
+)
+from dwijax.baselines.linear import (
+    ORDERS,
+    spherical_harmonics,
+    tune_harmonics,
+    tune_process,
+)
+from dwijax.baselines.logarithm import LogHarmonicsGrid, tensor
+from dwijax.baselines.moments import add, moments, sample
+from dwijax.baselines.regression import Regression
+
+# Seconds for each subject, or up to a minute.
+SETS = {"quick": (GAUSSIAN,), "all": (GAUSSIAN, NON_LOCAL_MEANS, MARCHENKO_PASTUR, PATCH2SELF)}
+
+
+def tune(training, validation, *, axis, denoisers=SETS["quick"]):
+    """Baselines with the least squared error against the measured DWIs of validation subjects.
+
+    Args:
+      training: iterable of `Case` that regressions are learnt from; may be empty, then there are
+        none. validation: iterable of `Case`. Each is gone through once, so that one subject at a
+        time is in memory.
+      axis: of the slices.
+      denoisers: list of `Denoiser`.
+
+    Returns:
+      ``(interpolators, sh)``: list of `Interpolator`, and the name of that of the spherical
+      harmonics which validates best.
+
+    Raises:
+      ValueError: there is no validation case.
+    """
+    regressions = [Regression(side, axis) for side in (1, 3)]
+    learnt = 0
+    for case in training:
+        for regression in regressions:
+            regression.learn(case)
+        learnt += 1
+
+    raw, logarithm = [], LogHarmonicsGrid()
+    after = {(d, strength): [] for d in denoisers if not d.lacks for strength in d.strengths}
+    for case in validation:
+        _count(raw, case.acquired, case)
+        logarithm.add(case)
+        for (denoiser, strength), found in after.items():
+            _count(found, denoiser.apply(case.acquired, strength), case)
+        for regression in regressions:
+            regression.validate(case)
+    if not raw:
+        raise ValueError("tuning needs at least one validation subject")
+
+    by_order = [tune_harmonics(raw, (order,)) for order in ORDERS]
+    interpolators = [tensor(), *(found for _, found in by_order), logarithm.best(),
+                     tune_process(raw)]
+    if learnt:
+        interpolators += [regression.best() for regression in regressions]
+    for denoiser in denoisers:
+        tuned = [(*tune_harmonics(found), strength)
+                 for (other, strength), found in after.items() if other is denoiser]
+        if tuned:
+            _, then, strength = min(tuned, key=lambda t: t[0])
+            interpolators.append(denoised(denoiser, strength, then))
+    return interpolators, min(by_order, key=lambda pair: pair[0])[1].name
+
+
+def _count(found, acquired, case):
+    chosen, dwi = sample(case.judged), ~acquired.gtab.b0s_mask
+    add(found, moments(acquired.signal[np.ix_(chosen, dwi)], case.measured[chosen],
+                       acquired.gtab.bvecs[dwi], case.gtab.bvecs))
+
+
+def untuned():
+    """As `tune`, with the weight of Descoteaux et al. 2007 where there is nothing to tune on."""
+    interpolators = [tensor(), *(spherical_harmonics(order, 0.006) for order in ORDERS)]
+    interpolators = [i._replace(label=f"{i.label}, not tuned") if i.name != "tensor" else i
+                     for i in interpolators]
+    return interpolators, "sh4"

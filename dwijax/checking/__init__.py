@@ -1,0 +1,1 @@
+"""What is in a scan, and what is wrong with it: facts, warnings, one page."""

@@ -1,0 +1,152 @@
+"""The one page: what is suspect first, then what is there."""
+
+import numpy as np
+
+from dwijax.orientation import CERTAIN
+
+LARGEST_CONDITION = 3.0
+LEAST_SNR = 10.0  # of b0; below it the Rician floor reaches white matter at b = 1000
+LARGEST_DRIFT = 0.05
+MOST_ZEROS = 0.001
+LARGEST_BRAIN = 2500.0  # cm³; a larger mask holds more than a brain
+
+
+def warnings(report):
+    """Lines about what is suspect; none for a scan that is fine.
+
+    Args:
+      report: `dwijax.checking.scan.Report`.
+    """
+    found = []
+    seen = report.orientation
+    if seen is None:
+        found.append(f"the {len(report.index)} directions at b={report.shell} determine no tensor: "
+                     "neither a fit nor a check of their orientation is possible")
+    elif seen.verdict == "wrong":
+        found.append(f"the directions are wrong: with {seen.names[0]} fibres fit together "
+                     f"{100 * (seen.scores[0] - 1):.0f} % better ({-seen.margin:.0f} standard "
+                     f"errors); {mend(seen)}")
+    elif seen.verdict == "uncertain":
+        found.append(f"the orientation of the directions is uncertain: the given table and "
+                     f"\"{seen.names[seen.rival]}\" differ by {abs(seen.margin):.1f} standard "
+                     f"errors (less than {CERTAIN:.0f}): too few fibres")
+    if report.conditions and report.conditions[-1][1] > LARGEST_CONDITION:
+        found.append(f"the {len(report.index)} directions at b={report.shell} are badly spread: "
+                     f"condition number {report.conditions[-1][1]:.1f}, evenly spread 1.6")
+    snr = report.numbers["SNR"]
+    if not snr:
+        found.append("nothing tells the noise level: one b0 and too few directions")
+    elif snr[0] < LEAST_SNR:
+        found.append(f"SNR of b0 {snr[0]:.1f}: FA will be biased upwards")
+    if abs(report.series.drift) > LARGEST_DRIFT:
+        found.append(f"brightness changes by {100 * report.series.drift:+.1f} % over the series")
+    if report.series.odd:
+        volumes = sorted({m for m, _, _ in report.series.odd})
+        m, z, change = report.series.odd[0]
+        found.append(f"{len(report.series.odd)} slices in {len(volumes)} volumes stand out "
+                     f"(volume {m}, slice {z}: {100 * change:+.0f} %); volumes "
+                     + ", ".join(map(str, volumes[:12])) + (", …" if len(volumes) > 12 else ""))
+    if report.zeros > MOST_ZEROS:
+        found.append(f"{100 * report.zeros:.2f} % of the samples in the mask are 0 or less")
+    if report.mask_volume > LARGEST_BRAIN:
+        found.append(f"the mask holds {report.mask_volume:.0f} cm³, more than a brain")
+    run = report.run
+    if run is not None:
+        if not run.usable:
+            found.append(f"directions at b={report.shell}: {run.directions}")
+        outside = [name for name, *_, inside in run.rows if not inside]
+        if outside:
+            found.append(f"outside of what {run.name} was trained on: {', '.join(outside)}")
+        if "b" in outside:
+            found.append("predict needs --scale-b for this b-value")
+    return found
+
+
+def mend(seen):
+    """What to do about a wrong table, in words."""
+    rows = []
+    for row in seen.matrices[0]:
+        axis = int(np.abs(row).argmax())
+        rows.append(("−" if row[axis] < 0 else "") + "xyz"[axis])
+    return (f"its rows should be {', '.join(rows)} of the present x, y, z "
+            "(--write-bvecs FILE writes that)")
+
+
+def lines(report, found):
+    """The page as printed, at most 60 lines.
+
+    Args:
+      report: `dwijax.checking.scan.Report`. found: of :func:`warnings`.
+    """
+    size = "×".join(f"{s:.3g}" for s in report.voxel_size)
+    out = [f"{report.source}: {'×'.join(map(str, report.shape))}, {size} mm, {report.axes}", ""]
+    out += [f"suspect: {line}" for line in found] or ["nothing suspect"]
+    for title, rows in sections(report):
+        out += ["", title] + [f"  {name:<24} {value}" for name, value in rows]
+    return out
+
+
+def markdown(report, found, picture):
+    """The page as Markdown."""
+    size = "×".join(f"{s:.3g}" for s in report.voxel_size)
+    out = [f"# {report.source}", "",
+           f"{'×'.join(map(str, report.shape))}, {size} mm, axes {report.axes}", ""]
+    out += [f"- **suspect:** {line}" for line in found] or ["Nothing suspect."]
+    for title, rows in sections(report):
+        out += ["", f"## {title}", "", "| | |", "|---|---|"]
+        out += [f"| {name} | {value} |" for name, value in rows]
+    return "\n".join([*out, "", f"![{report.source}]({picture})", ""])
+
+
+def sections(report):
+    """``(title, [(name, value), ...])``, all in words."""
+    from dwijax.gradients import shells
+
+    table = [(f"b = {nominal}", f"{len(index)} volumes") for nominal, index in
+             shells(report.gtab.bvals)]
+    yield "volumes", table
+    yield (f"condition number for a tensor, b = {report.shell} (evenly spread: 1.6)",
+           [(f"{q} directions", _condition(first) if q == len(report.index) else
+             f"{_condition(first)} the first, {_condition(best)} the best chosen")
+            for q, first, best in report.conditions])
+    numbers, series = report.numbers, report.series
+    snr = "unknown" if not numbers["SNR"] else (
+        f"b0 {numbers['SNR'][0]:.1f}, DWI {report.dwi_snr:.1f} (medians over the mask)")
+    gains = series.gains - 1
+    yield "signal", [
+        ("mask", f"{report.mask_volume:.0f} cm³" + (", made from b0" if report.mask_made else "")),
+        ("SNR", snr),
+        ("median b0", f"{report.scale:.4g}"),
+        ("zeros in the mask", f"{100 * report.zeros:.3f} %"),
+        ("drift over the series", f"{100 * series.drift:+.1f} %"),
+        ("brightness of volumes", f"{100 * gains.min():+.1f} to {100 * gains.max():+.1f} %"),
+        ("slices that stand out", str(len(series.odd))),
+    ]
+    seen = report.orientation
+    if seen is not None:
+        shown = [0, 1, 2] if seen.given < 3 else [0, 1, 2, seen.given]
+        rows = [(f"{seen.scores[k]:.3f}", seen.names[k]) for k in shown]
+        yield (f"orientation: {seen.verdict} ({abs(seen.margin):.1f} standard errors; fibre "
+               "coherence of 24 candidates)", rows)
+    run = report.run
+    if run is not None:
+        rows = [("directions", run.directions)]
+        for name, values, least, most, inside in run.rows:
+            rows.append((name, f"{_list(values)}; trained on {_range(least, most)}"
+                         + ("" if inside else "  <- outside")))
+        if not run.rows:
+            rows.append(("domain", "the run does not tell what it was trained on"))
+        yield f"against {run.name} ({run.subjects} training subjects)", rows
+
+
+def _condition(number):
+    return f"{number:.2f}" if np.isfinite(number) else "undetermined"
+
+
+def _list(values):
+    return " ".join(f"{v:.3g}" for v in values)
+
+
+def _range(least, most):
+    return _list(least) if np.allclose(least, most, rtol=5e-3) else (
+        f"{_list(least)} to {_list(most)}")

@@ -1,0 +1,216 @@
+"""Everything that ``dwijax check`` finds out about one scan."""
+
+import tempfile
+from dataclasses import dataclass, field
+
+import nibabel as nib
+import numpy as np
+
+from dwijax import voxelwise
+from dwijax.checking.series import Series, examine
+from dwijax.data import domain
+from dwijax.data.subject import read_scan_gradients
+from dwijax.data.tables import find_directions
+from dwijax.data.volumes import make_mask, read_dwi, read_mask, read_volumes
+from dwijax.directions import best_conditioned, condition_number
+from dwijax.errors import InputError
+from dwijax.fitting.samples import read_samples
+from dwijax.gradients import GradientTable, shells
+from dwijax.orientation import Orientation, check_orientation
+
+USUAL_B = 1000.0  # s/mm²; the shell looked at closely is the nearest to it, or to the run's
+SIZES = (6, 12, 18, 30, 45, 60, 90)  # numbers of directions whose conditioning is told
+CSF = 1.5  # MD in µm²/ms from which FA is noise
+
+
+@dataclass
+class Report:
+    """What was found.
+
+    Attributes:
+      source: file of the series. shape: ``(X, Y, Z, M)``. voxel_size: mm, three values.
+      axes: where the stored axes run to, such as LAS.
+      gtab: its table. where: its bvec file.
+      shell: nominal b of the shell looked at closely, s/mm². index: its volumes, ``[N]``.
+      conditions: list of ``(q, of the first q, of the best q)`` directions of this shell.
+      mask_made: whether the mask was made here. mask_volume: cm³.
+      numbers: of `dwijax.data.domain.describe`. scale: intensity that they are in units of.
+      dwi_snr: median DWI over σ, or None.
+      zeros: share of the samples in the brain that are 0 or less.
+      series: `Series`.
+      orientation: `Orientation`, or None where the shell determines no tensor.
+      run: `AgainstRun`, or None.
+      images: volumes ``b0``, ``dwi`` and ``color_fa [X, Y, Z, 3]``, for the figure.
+    """
+
+    source: str
+    shape: tuple
+    voxel_size: np.ndarray
+    axes: str
+    gtab: GradientTable
+    where: str
+    shell: int
+    index: np.ndarray
+    conditions: list
+    mask_made: bool
+    mask_volume: float
+    numbers: dict
+    scale: float
+    dwi_snr: float | None
+    zeros: float
+    series: Series
+    orientation: Orientation | None = None
+    run: "AgainstRun | None" = None
+    images: dict = field(default_factory=dict)
+
+
+@dataclass
+class AgainstRun:
+    """How far a scan is from what a run was trained on.
+
+    Attributes:
+      name: the run's folder. b: the run's, s/mm².
+      subjects: how many it was trained on; 0 where it does not tell its domain.
+      rows: of `dwijax.data.domain.compare`.
+      directions: in words. usable: whether ``dwijax predict`` takes the table as it is.
+    """
+
+    name: str
+    b: float
+    subjects: int
+    rows: list
+    directions: str
+    usable: bool
+
+
+def check_scan(dwi, bvals, bvecs, mask=None, trained=None):
+    """Looks a scan over.
+
+    Args:
+      dwi, bvals, bvecs: files. mask: file, or None to make one from the b0s.
+      trained: ``(name, gtab, inputs, about)`` of a run, its table without b0s, or None.
+
+    Returns:
+      `Report`.
+
+    Raises:
+      InputError: the files cannot be used.
+    """
+    image = read_dwi(dwi)
+    gtab = read_scan_gradients(bvals, bvecs, image)
+    b0s = np.flatnonzero(gtab.b0s_mask)
+    if not b0s.size:
+        raise InputError(bvals, found=f"no b0: the least b is {gtab.bvals.min():g} s/mm²",
+                         expected="at least one volume with b at most 50",
+                         remedy="give a scan with a b0 volume")
+    if mask is None:
+        brain = make_mask(read_volumes(image, b0s), np.ones(len(b0s), bool), where=dwi)
+    else:
+        brain = read_mask(mask, image.shape, image.affine)
+    wanted = USUAL_B if trained is None else float(np.median(trained[1].bvals))
+    nominal, index = min((s for s in shells(gtab.bvals) if s[0]),
+                         key=lambda s: (len(s[1]) < 6, abs(s[0] - wanted)))
+    signal, means, counts, zeros = _read(image, brain, np.r_[b0s, index])
+    scale = float(np.median(signal[:, : len(b0s)].mean(axis=1)))
+    if scale <= 0:
+        raise InputError(dwi, found=f"a median b0 of {scale:g} inside the mask",
+                         expected="a positive signal", remedy="check the mask and the b0 volumes")
+    signal /= np.float32(scale)
+
+    voxel_size, own = np.linalg.norm(image.affine[:3, :3], axis=0), gtab[index]
+    weighted = signal[:, len(b0s):]
+    numbers = domain.describe(signal[:, : len(b0s)], weighted, own.bvals, own.bvecs, voxel_size)
+    report = Report(
+        source=str(dwi), shape=tuple(map(int, image.shape)), voxel_size=voxel_size,
+        axes="".join(nib.orientations.aff2axcodes(image.affine)), gtab=gtab, where=str(bvecs),
+        shell=nominal, index=index, conditions=conditions(own.bvecs), mask_made=mask is None,
+        mask_volume=float(brain.sum() * voxel_size.prod() / 1000), numbers=numbers, scale=scale,
+        dwi_snr=numbers["SNR"][0] * float(np.median(weighted)) if numbers["SNR"] else None,
+        zeros=zeros, series=examine(means, counts, gtab))
+    if np.isfinite(condition_number(own.bvecs)):
+        _look_at_fibres(report, signal, gtab[np.r_[b0s, index]], brain, image.affine)
+    report.images |= {"b0": _filled(signal[:, : len(b0s)].mean(axis=1), brain),
+                      "dwi": _filled(weighted.mean(axis=1), brain)}
+    if trained is not None:
+        report.run = against_run(numbers, own, *trained)
+    return report
+
+
+def conditions(bvecs):
+    """``(q, of the first q, of the best q)``: condition numbers for a tensor, all N last."""
+    sizes = [q for q in SIZES if q < len(bvecs)] + [len(bvecs)]
+    found = []
+    for q in sizes:
+        if q >= SIZES[0]:
+            first = condition_number(bvecs[:q])
+            best = condition_number(bvecs[best_conditioned(bvecs, q)])
+            found.append((q, first, min(first, best)))
+    return found
+
+
+def against_run(numbers, own, name, gtab, inputs, about):
+    """`AgainstRun` of a scan's numbers and its shell's table."""
+    known, usable = about.get("domain", {}), False
+    q = len(inputs)
+    if len(own) < q:
+        directions = f"{len(own)}, fewer than the {q} that the run's networks need"
+    else:
+        found = find_directions(own.bvecs, gtab.bvecs[inputs])
+        usable = found.fits
+        if not usable:
+            directions = (f"not the run's {q} (up to {found.angles.max():.0f}° away): "
+                          "predict needs --resample")
+        else:
+            order = "in its order" if found.in_order else "in another order (predict sorts them)"
+            directions = f"the run's {q}, within {found.angles.max():.1f}°, {order}"
+    return AgainstRun(str(name), float(np.median(gtab.bvals)), known.get("subjects", 0),
+                      domain.compare(numbers, known), directions, usable)
+
+
+def _read(image, brain, volumes):
+    """One pass over the file.
+
+    Returns:
+      ``signal [V, n]`` of the chosen volumes in the brain, in the order of ``image[brain]``;
+      ``means [M, Z]`` of every volume's slices, over samples above 0, NaN where these are fewer
+      than half (the edge of the field of view); ``counts [Z]``, their voxels; share of samples at
+      or below 0.
+    """
+    place = np.nonzero(brain)
+    index = np.ravel_multi_index(place, brain.shape, order="F")
+    axis = image.header.get_dim_info()[2]
+    axis = 2 if axis is None else axis
+    counts = np.bincount(place[axis], minlength=brain.shape[axis])
+    M = image.shape[3]
+    means, zeros = np.full((M, len(counts)), np.nan), 0
+    with tempfile.TemporaryDirectory() as folder:
+        samples = read_samples(image, index, np.arange(M), folder)
+        try:
+            for m in range(M):
+                row = samples.row(m)
+                positive = row > 0
+                zeros += np.count_nonzero(~positive)
+                there = np.bincount(place[axis], positive, len(counts))
+                sums = np.bincount(place[axis], row * positive, len(counts))
+                np.divide(sums, there, out=means[m], where=there > counts / 2)
+            signal = np.stack([samples.row(m) for m in volumes], axis=1)
+        finally:
+            samples.close()
+    return signal, means, counts, zeros / (M * len(index))
+
+
+def _look_at_fibres(report, signal, gtab, brain, affine):
+    """Orientation and colour FA, from the tensor fit of one shell."""
+    maps = voxelwise.fit_maps([signal], gtab, first_step=True)
+    # FSL's directions are along the stored axes, the first one reversed where det > 0.
+    to_array = np.diag([-1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0, 1.0, 1.0])
+    v1 = voxelwise.principal_directions(maps.tensor) @ to_array.astype(np.float32)
+    fa = np.where(maps.md < CSF, maps.fa, 0)
+    report.orientation = check_orientation(v1, fa, brain, report.voxel_size, to_array)
+    report.images["color_fa"] = _filled(np.abs(v1) * maps.fa[:, None], brain)
+
+
+def _filled(values, brain):
+    out = np.zeros((*brain.shape, *values.shape[1:]), np.float32)
+    out[brain] = values
+    return out

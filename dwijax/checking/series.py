@@ -1,0 +1,85 @@
+"""A series of volumes: brightness of each, drift, slices that have dropped out.
+
+Model-free but for one thing: that the mean signal of a slice depends on the direction as a
+quadratic form does. That is nearly so for an average over many voxels, and takes no tensor fit.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dwijax.gradients import shells
+
+DROPOUT = 0.15  # relative; signal that a slice has to lose or gain to be called odd ...
+CERTAIN = 6.0  # ... and robust standard deviations of the same slice in other volumes
+LEAST_VOXELS = 100  # of a slice; fewer say little
+_LEAST_FOR_A_FORM = 12  # directions, twice the unknowns of a quadratic form
+
+
+class Series(NamedTuple):
+    """Attributes:
+      gains: ``[M]``, brightness of each volume over what its shell and direction make expect.
+      drift: change of brightness from the first to the last volume, relative.
+      odd: list of ``(volume, slice, relative deviation)``, largest first.
+    """
+
+    gains: np.ndarray
+    drift: float
+    odd: list
+
+
+def examine(means, voxels, gtab):
+    """Judges a series by the means of its slices.
+
+    Args:
+      means: ``[M, Z]``, mean signal in the mask; NaN where it is not known.
+      voxels: ``[Z]``, number of voxels in the mask.
+      gtab: `GradientTable` of the M volumes.
+
+    Returns:
+      `Series`.
+    """
+    used = np.flatnonzero((voxels >= min(LEAST_VOXELS, voxels.max()))
+                          & (np.isfinite(means).mean(axis=0) > 0.5))
+    measured = means[:, used].astype(np.float64)
+    deviation = np.full(measured.shape, np.nan)
+    for nominal, index in shells(gtab.bvals):
+        deviation[index] = _relative(measured[index], gtab.bvecs[index] if nominal else None)
+    known = np.isfinite(deviation)
+    volume = np.nanmedian(np.where(known.any(axis=1, keepdims=True), deviation, 0), axis=1)
+    centred = np.where(known, deviation - volume[:, None], 0)
+    # Of each slice by itself: the lowest ones pulsate and move more than others.
+    spread = 1.4826 * np.median(np.abs(centred), axis=0)
+    away = np.argwhere((np.abs(centred) > DROPOUT) & (np.abs(centred) > CERTAIN * spread))
+    odd = sorted(((int(m), int(used[z]), float(centred[m, z])) for m, z in away),
+                 key=lambda found: -abs(found[2]))
+    return Series(1 + volume, _drift(volume), odd)
+
+
+def _relative(means, bvecs):
+    """Deviation of slice means ``[n, Z]`` of one shell from what their directions make expect."""
+    if bvecs is None or len(means) < _LEAST_FOR_A_FORM:
+        expected = np.nanmedian(means, axis=0)
+        return means / np.where(expected > 0, expected, np.nan) - 1
+    x, y, z = bvecs.T
+    terms = np.stack([x * x, y * y, z * z, x * y, x * z, y * z], axis=1)
+    expected = np.full(means.shape, np.nan)
+    for k, column in enumerate(means.T):
+        trusted = np.isfinite(column)
+        for _ in range(4):  # again without what lies far off: an odd slice must not hide itself
+            if trusted.sum() < _LEAST_FOR_A_FORM:
+                break
+            solution = np.linalg.lstsq(terms[trusted], column[trusted], rcond=None)[0]
+            expected[:, k] = terms @ solution
+            away = np.abs(column - expected[:, k])
+            trusted = away <= 4 * 1.4826 * np.nanmedian(away) + 1e-9 * np.nanmax(np.abs(column))
+    return means / np.where(expected > 0, expected, np.nan) - 1
+
+
+def _drift(gains):
+    """Slope of the brightness (Theil and Sen: odd volumes do not bend it) times the series."""
+    from scipy.stats import theilslopes
+
+    if len(gains) < 5:
+        return 0.0
+    return float(theilslopes(gains, np.arange(len(gains)))[0] * (len(gains) - 1))

@@ -1,0 +1,59 @@
+"""``dwijax check DWI``: what is in a scan, and is its table right?"""
+
+from pathlib import Path
+
+HELP = "look a scan over: shells, noise, odd volumes, orientation of the directions, fit to a run"
+EXAMPLE = "dwijax check dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --run runs/phantom -o check"
+
+
+def add_arguments(parser):
+    parser.add_argument("dwi", type=Path, metavar="DWI", help="NIfTI series")
+    parser.add_argument("--bvals", type=Path, required=True, help="FSL b-values, s/mm²")
+    parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
+    parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
+    parser.add_argument("--run", type=Path, dest="trained", metavar="RUN",
+                        help="folder of a trained run: how far is the scan from its training data?")
+    parser.add_argument("-o", "--out", type=Path, metavar="PAGE",
+                        help="write PAGE.md and PAGE.png as well")
+    parser.add_argument("--write-bvecs", type=Path, metavar="FILE",
+                        help="where the directions are found wrong: write the right ones here")
+    parser.epilog += ("\n\nexit status: 0 nothing suspect, 1 something suspect (the first lines "
+                      "say what), 2 unusable")
+
+
+def run(args):
+    """Returns 0 where nothing is suspect, otherwise 1."""
+    import numpy as np
+
+    from dwijax.checking import page
+    from dwijax.checking.scan import check_scan
+    from dwijax.gradients import GradientTable, write_bvecs
+    from dwijax.output import whole
+
+    trained = None
+    if args.trained is not None:
+        from dwijax.training.run import read
+
+        config, gtab, _, about = read(args.trained)
+        trained = args.trained, gtab, np.arange(config.data.inputs), about
+    report = check_scan(args.dwi, args.bvals, args.bvecs, args.mask, trained)
+    found = page.warnings(report)
+    print("\n".join(page.lines(report, found)))
+    if args.out is not None:
+        from dwijax.checking.figure import draw
+
+        stem = args.out.with_suffix("") if args.out.suffix in (".md", ".png") else args.out
+        picture = stem.with_name(stem.name + ".png")
+        with whole(picture) as path:
+            draw(report, path)
+        with whole(stem.with_name(stem.name + ".md")) as path:
+            path.write_text(page.markdown(report, found, picture.name))
+    seen = report.orientation
+    if args.write_bvecs is not None:
+        if seen is None or seen.verdict != "wrong":
+            print(f"{args.write_bvecs} is not written: the directions were not found wrong")
+        else:
+            mended = GradientTable(report.gtab.bvals, report.gtab.bvecs @ seen.matrices[0].T)
+            write_bvecs(mended, args.write_bvecs)
+            print(f"{args.write_bvecs}: {seen.names[0]}")
+    return int(bool(found))

@@ -1,0 +1,46 @@
+"""``dwijax prepare ROOT STORE``: a cohort's slices, compressed, for training."""
+
+from pathlib import Path
+
+from dwijax.data.layouts import LAYOUTS
+
+HELP = "write a cohort's training and validation slices into a compressed store"
+EXAMPLE = "dwijax prepare /data/hcp /scratch/hcp-store --layout hcp --split 0.6 0.2 0.2"
+
+
+def add_arguments(parser):
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the subjects")
+    parser.add_argument("store", type=Path, metavar="STORE", help="folder to make; train.py takes "
+                        "it with --config.data.layout=store --config.data.root=STORE")
+    parser.add_argument("--layout", choices=LAYOUTS, required=True, help="of ROOT")
+    parser.add_argument("--shell", type=float, default=1000, help="b-value in s/mm² (default 1000)")
+    parser.add_argument("--axis", type=int, choices=(0, 1, 2), default=2,
+                        help="slices: 0 sagittal, 1 coronal, 2 axial (default 2)")
+    parser.add_argument("--split", type=float, nargs=3, default=(0.6, 0.2, 0.2),
+                        metavar=("TRAIN", "VALIDATION", "TEST"),
+                        help="shares of the subjects (default 0.6 0.2 0.2)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
+    parser.add_argument("--within-subject", action="store_true",
+                        help="cut a single scan into slabs")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
+
+
+def run(args):
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from dwijax.data.cohort import split_cohort
+    from dwijax.data.store import write_store
+
+    cohort = split_cohort(args.root, args.layout, fractions=tuple(args.split), seed=args.seed,
+                          axis=args.axis, shell=args.shell, within_subject=args.within_subject)
+    slices, plain, stored = write_store(
+        args.store, cohort, shell=args.shell, axis=args.axis,
+        progress=partial(tqdm, desc="preparing", unit="subject", disable=args.quiet or None,
+                         leave=False))
+    if not args.quiet:
+        train, validation, test = (len(part) for part in cohort[:3])
+        print(f"{args.store}: {slices} slices of {train} training and {validation} validation "
+              f"subjects, {plain / 2**20:,.0f} MiB in {stored / 2**20:,.0f} ({plain / stored:.1f} "
+              f"times smaller); {test} test subjects stay in {args.root}")

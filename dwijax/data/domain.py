@@ -1,0 +1,107 @@
+"""What kind of scans a run was trained on, in a few numbers, and how far others are from it."""
+
+import numpy as np
+
+PROBABILITIES = (0.05, 0.25, 0.5, 0.75, 0.95)
+# Beyond the training subjects' range by this share of the value, a scan is outside.
+MARGIN = {"b": 0.1, "voxel size": 0.2, "SNR": 0.3, "b0": 0.15, "mean DWI": 0.15}
+
+
+def of_subject(subject, inputs):
+    """:func:`describe` of a `dwijax.data.subject.Subject`, of whose directions the first so many
+    are inputs."""
+    brain = subject.dwi[subject.mask] / np.float32(subject.scale)
+    b0s_mask = subject.gtab.b0s_mask
+    seen = np.flatnonzero(~b0s_mask)[:inputs]
+    return describe(brain[:, b0s_mask], brain[:, seen], subject.gtab.bvals[seen],
+                    subject.gtab.bvecs[seen], np.linalg.norm(subject.affine[:3, :3], axis=0))
+
+
+def describe(b0s, dwi, bvals, bvecs, voxel_size):
+    """Numbers of one subject, from what networks see of it.
+
+    Args:
+      b0s: ``[V, n]``, b0 volumes in the brain, in units of the subject's scale.
+      dwi: ``[V, q]``, the input DWIs, in the same.
+      bvals: of the DWIs, s/mm². bvecs: ``[q, 3]``.
+      voxel_size: mm, three values.
+
+    Returns:
+      dict of lists of floats: ``b``; ``voxel size``, ascending; ``SNR``, median b0 over σ (empty
+      where nothing tells σ); quantiles at :data:`PROBABILITIES` of ``b0`` and ``mean DWI``.
+    """
+    b0 = b0s.mean(axis=1)
+    sigma = noise_level(b0s, dwi, bvecs)
+    return {
+        "b": [float(np.median(bvals))],
+        "voxel size": sorted(round(float(s), 4) for s in voxel_size),
+        "SNR": [float(np.median(b0) / sigma)] if sigma else [],
+        "b0": np.quantile(b0, PROBABILITIES).tolist(),
+        "mean DWI": np.quantile(dwi.mean(axis=1), PROBABILITIES).tolist(),
+    }
+
+
+def noise_level(b0s, dwi, bvecs):
+    """σ, the smaller of two estimates that err upwards; None where neither can be made.
+
+    Repeated b0s take drift and motion for noise; what even spherical harmonics leave of the DWIs
+    takes finer structure of the signal for it.
+
+    Args:
+      b0s: ``[V, n]``. dwi: ``[V, q]``. bvecs: ``[q, 3]``.
+
+    Returns:
+      float in the unit of the signal, or None.
+    """
+    from scipy.special import chdtri
+
+    from dwijax.interpolation import sh_basis
+
+    squares = []
+    if b0s.shape[1] > 1:
+        squares.append((((b0s - b0s.mean(1, keepdims=True)) ** 2).sum(1), b0s.shape[1] - 1))
+    basis = sh_basis(bvecs, 4 if len(bvecs) >= 20 else 2)[0]
+    freedom = len(basis) - np.linalg.matrix_rank(basis)
+    if freedom > 0:
+        kept = np.eye(len(basis)) - basis @ np.linalg.pinv(basis)
+        squares.append((((dwi @ kept.astype(np.float32)) ** 2).sum(1), freedom))
+    # The median withstands vessels and motion; for noise it is that of chi squared.
+    found = [np.sqrt(np.median(s) / chdtri(f, 0.5)) for s, f in squares]
+    return float(min(found)) if found else None
+
+
+def join(subjects):
+    """The domain of a run: the range of its training subjects.
+
+    Args:
+      subjects: list of :func:`describe`.
+
+    Returns:
+      dict, JSON-able: by name, ``least`` and ``most``, lists element by element; ``probabilities``
+      of the quantiles; number of ``subjects``.
+    """
+    names = ("b", "voxel size", "SNR", "b0", "mean DWI")
+    out = {"subjects": len(subjects), "probabilities": list(PROBABILITIES)}
+    for name in names:
+        values = np.array([s[name] for s in subjects if s[name]])
+        if len(values):
+            out[name] = {"least": values.min(axis=0).tolist(), "most": values.max(axis=0).tolist()}
+    return out
+
+
+def compare(scan, domain):
+    """Rows ``(name, scan's values, least, most, inside)`` for every quantity that both have.
+
+    Args:
+      scan: of :func:`describe`. domain: of :func:`join`.
+    """
+    rows = []
+    for name, margin in MARGIN.items():
+        if name not in domain or not scan[name]:
+            continue
+        values, least, most = (np.asarray(x) for x in (
+            scan[name], domain[name]["least"], domain[name]["most"]))
+        room = margin * np.maximum(np.abs(least), np.abs(most))
+        inside = bool(((values >= least - room) & (values <= most + room)).all())
+        rows.append((name, values, least, most, inside))
+    return rows

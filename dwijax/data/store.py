@@ -1,0 +1,342 @@
+"""A cohort's slices on disk, compressed, each readable by itself.
+
+    STORE/
+      store.json                          everything but the arrays, with its own checksum
+      {train,validation}/SUBJECT/
+        b0    zarr v3 [S, H, W, 1] float32
+        dwi   zarr v3 [S, H, W, n] float32
+        mask  zarr v3 [S, H, W, 1] uint8
+
+Intensities are the file's, which compress several times better than their quotients by the scale,
+and slices are as large as the subject's: scaled and padded when they are read, they are bit for
+bit what :func:`dwijax.data.cohort.load_slices` makes of the files, for any network and any crop.
+One slice is one chunk, and 32 of them, with a checksum each, one file. Test subjects are listed
+only: they are judged as whole volumes, read from their files.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorstore as ts
+
+from dwijax.data.cohort import Cohort, Member, brain_slices
+from dwijax.data.layouts import SubjectFiles
+from dwijax.data.slices import Slices, crop_bounds, cut_unscaled, extents, padded_size
+from dwijax.data.subject import load_subject
+from dwijax.data.tables import in_order_of
+from dwijax.errors import InputError
+from dwijax.gradients import GradientTable
+from dwijax.output import whole_folder
+
+FORMAT, VERSION = "dwijax slice store", 1
+SIDECAR = "store.json"
+PARTS = ("train", "validation")  # with slices; "test" is listed
+ARRAYS = ("b0", "dwi", "mask")
+SHARD = 32  # slices in a file
+_REMEDY = "make it again with dwijax prepare"
+
+
+def write_store(path, cohort, *, shell, axis, progress=iter):
+    """Writes the training and validation slices of a cohort, one subject in memory at a time.
+
+    Args:
+      path: folder to make; it appears once it is complete.
+      cohort: :class:`dwijax.data.cohort.Cohort`.
+      shell: b-value, s/mm². axis: of the slices.
+      progress: wraps the list of subjects (tqdm).
+
+    Returns:
+      ``(slices, bytes before compression, bytes on disk)``.
+
+    Raises:
+      InputError: a subject cannot be read or has other directions than the first; the folder is
+        there already or cannot be written.
+    """
+    subjects = {part: [] for part in (*PARTS, "test")}
+    members = [(part, member) for part in PARTS for member in getattr(cohort, part)]
+    first, slices, plain = None, 0, 0
+    with whole_folder(path) as folder:
+        for part, member in progress(members):
+            entry = _write_member(folder / part / member.files.name, member, shell, axis, first)
+            first = first or (member.files.name, _table(entry))
+            subjects[part].append(_listed(member) | entry)
+            count, height, width, n = entry["shape"]
+            slices += count
+            plain += 4 * count * height * width * (n + 2)
+        subjects["test"] = [_listed(member) for member in cohort.test]
+        files = {str(f.relative_to(folder)): f.stat().st_size
+                 for f in sorted(folder.rglob("*")) if f.is_file()}
+        about = {"format": FORMAT, "version": VERSION, "shell": shell, "axis": axis,
+                 "within_subject": cohort.within_subject, "origin": cohort.origin,
+                 "subjects": subjects, "files": files}
+        (folder / SIDECAR).write_text(json.dumps(about | {"checksum": _checksum(about)}) + "\n")
+    return slices, plain, sum(files.values())
+
+
+class Store(NamedTuple):
+    """An open store: ``cohort`` is that of the files it was made of."""
+
+    path: Path
+    shell: float
+    axis: int
+    cohort: Cohort
+    subjects: dict
+
+    def slices(self, part, *, multiple, patch):
+        """As :func:`dwijax.data.cohort.load_slices`, but nothing is read yet.
+
+        Args:
+          part: "train" or "validation". multiple: H and W are padded up to it.
+          patch: side of the crops, 0 for whole slices.
+
+        Returns:
+          ``(StoredSlices, tables, scales, b0s)``.
+
+        Raises:
+          InputError: the arrays cannot be opened, or a subject's slices are larger than the
+            first's.
+        """
+        entries = self.subjects[part]
+        planes = [entry["shape"][1:3] for entry in entries]
+        size = padded_size([max(n, patch) for n in planes[0]], multiple)
+        for entry, plane in zip(entries, planes, strict=True):
+            if any(n > s for n, s in zip(plane, size, strict=True)):
+                raise InputError(
+                    entry["files"]["dwi"], found=f"slices of {tuple(plane)}",
+                    expected=f"at most {size}", remedy="leave the subject out")
+        tables = [_table(entry) for entry in entries]
+        scales = {entry["name"]: entry["scale"] for entry in entries}
+        return (StoredSlices(self.path / part, entries, size, patch), tables, scales,
+                entries[-1]["b0s"])
+
+
+class StoredSlices:
+    """Slices of many subjects that are read when they are asked for.
+
+    Attributes:
+      shape: ``(S, H, W, n)``, as of ``Slices.dwi``.
+      origins: int32 ``[S, 2, 2]``, as of ``Slices.origins``.
+    """
+
+    def __init__(self, folder, entries, size, patch):
+        """Opens the arrays of all subjects; see :meth:`Store.slices`."""
+        # Indices of shards stay in memory; a decoded slice is seldom asked for again soon.
+        context = ts.Context({"cache_pool": {"total_bytes_limit": 2**24}})
+        opening = [[_open(folder / e["name"] / name, context) for name in ARRAYS] for e in entries]
+        self._arrays = [[_done(future, folder / e["name"]) for future in futures]
+                        for e, futures in zip(entries, opening, strict=True)]
+        for entry, arrays in zip(entries, self._arrays, strict=True):
+            found, wanted = [list(a.shape) for a in arrays], entry["shape"]
+            if found != [wanted[:3] + [1], wanted, wanted[:3] + [1]]:
+                raise InputError(folder / entry["name"], found=f"arrays of {found}",
+                                 expected=f"{wanted[0]} slices of {wanted[1:]}", remedy=_REMEDY)
+        self._folders = [folder / entry["name"] for entry in entries]
+        self._scales = [np.float32(entry["scale"]) for entry in entries]
+        counts = [entry["shape"][0] for entry in entries]
+        self._first = np.cumsum([0, *counts])
+        self.shape = (sum(counts), *size, entries[0]["shape"][3])
+        padded = [np.asarray(e["extents"], np.int32) + _margin(e["shape"][1:3], size)
+                  for e in entries]
+        self.origins = crop_bounds(np.concatenate(padded), size, patch)
+
+    @property
+    def nbytes(self):
+        """Of all slices in memory."""
+        count, height, width, channels = self.shape
+        return 4 * count * height * width * (channels + 2)
+
+    @property
+    def size(self):
+        """``(H, W)``, padded."""
+        return self.shape[1:3]
+
+    def read(self, index, origins=None, patch=0):
+        """Reads slices or crops of them, all at once.
+
+        Args:
+          index: slice numbers, ``[N]``.
+          origins: first row and column of each crop, ``[N, 2]``; None with whole slices.
+          patch: side of the crops; 0 for whole slices.
+
+        Returns:
+          ``(b0 [N, h, w, 1], dwi [N, h, w, n], mask [N, h, w, 1])`` float32, in units of each
+          subject's scale.
+
+        Raises:
+          InputError: a file is missing, truncated or altered.
+        """
+        index = np.asarray(index)
+        origins = np.zeros((len(index), 2), int) if origins is None else np.asarray(origins)
+        owners = np.searchsorted(self._first, index, side="right") - 1
+        pending = [[array[int(i - self._first[k])].read() for array in self._arrays[k]]
+                   for i, k in zip(index, owners, strict=True)]
+        size = (patch, patch) if patch else self.size
+        b0, dwi, mask = (np.zeros((len(index), *size, channels), np.float32)
+                         for channels in (1, self.shape[3], 1))
+        for i, (futures, k) in enumerate(zip(pending, owners, strict=True)):
+            stored = [_done(future, self._folders[k]) for future in futures]
+            there, here = self._windows(stored[0].shape[:2], origins[i], size)
+            np.divide(stored[0][there], self._scales[k], out=b0[i][here])
+            np.divide(stored[1][there], self._scales[k], out=dwi[i][here])
+            mask[i][here] = stored[2][there]
+        return b0, dwi, mask
+
+    def load(self, progress=iter):
+        """All of them: `dwijax.data.slices.Slices`. ``progress`` wraps the list of subjects."""
+        count = self.shape[0]
+        arrays = [np.empty((*self.shape[:3], c), np.float32) for c in (1, self.shape[3], 1)]
+        for first in progress(range(0, count, SHARD)):
+            index = np.arange(first, min(first + SHARD, count))
+            for array, piece in zip(arrays, self.read(index), strict=True):
+                array[index] = piece
+        return Slices(*arrays, self.origins)
+
+    def _windows(self, plane, origin, size):
+        """Where a crop of the padded slice lies in the stored slice, and where that goes in it."""
+        there, here = [], []
+        starts = np.asarray(origin) - _margin(plane, self.size)
+        for stored, start, wanted in zip(plane, starts.tolist(), size, strict=True):
+            first, last = max(start, 0), min(start + wanted, stored)
+            there.append(slice(first, last))
+            here.append(slice(first - start, last - start))
+        return tuple(there), tuple(here)
+
+
+def open_store(path):
+    """Opens a store that `write_store` made.
+
+    Returns:
+      :class:`Store`.
+
+    Raises:
+      InputError: there is none, it is of another version, its description has been altered, or
+        files are missing or of another length.
+    """
+    path = Path(path)
+    sidecar = path / SIDECAR
+    try:
+        about = json.loads(sidecar.read_text())
+        form, version = about["format"], about["version"]
+    except FileNotFoundError as error:
+        raise InputError(sidecar, found="no such file", expected="a slice store",
+                         remedy="make one with dwijax prepare") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(sidecar, found=f"not a store's description ({type(error).__name__})",
+                         expected="a slice store", remedy=_REMEDY) from error
+    if (form, version) != (FORMAT, VERSION):
+        raise InputError(sidecar, found=f"{form}, version {version}",
+                         expected=f"{FORMAT}, version {VERSION}", remedy=_REMEDY)
+    if about.pop("checksum", None) != _checksum(about):
+        raise InputError(sidecar, found="contents that its checksum does not fit",
+                         expected="the description as it was written", remedy=_REMEDY)
+    for name, size in about["files"].items():
+        file = path / name
+        found = file.stat().st_size if file.is_file() else None
+        if found != size:
+            raise InputError(file, found="no such file" if found is None else f"{found} bytes",
+                             expected=f"{size} bytes", remedy=_REMEDY)
+    subjects = about["subjects"]
+    members = {part: [_member(entry) for entry in entries] for part, entries in subjects.items()}
+    cohort = Cohort(**members, within_subject=about["within_subject"], origin=about["origin"])
+    return Store(path, about["shell"], about["axis"], cohort, subjects)
+
+
+def _write_member(folder, member, shell, axis, first):
+    """Writes the arrays of one subject, a file's worth of slices at a time; describes them.
+
+    ``first``: name and table of the one whose order of directions is wanted, or None.
+    """
+    subject = load_subject(member.files, shell=shell)
+    if first:
+        name, table = first
+        subject = in_order_of(subject, table, where=member.files.bvec, name=name)
+    positions = brain_slices(member, subject.mask, axis)
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
+    plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
+    n = int((~subject.gtab.b0s_mask).sum())
+    shape = [len(positions), *plane, n]
+    arrays = [_done(_create(folder / name, shape[:3] + [channels], dtype, context), folder)
+              for name, channels, dtype in zip(ARRAYS, (1, n, 1), ("float32", "float32", "uint8"),
+                                               strict=True)]
+    found = []
+    for start in range(0, len(positions), SHARD):
+        window = slice(start, start + SHARD)
+        pieces = cut_unscaled(subject, positions[window], axis=axis)
+        found += extents(pieces[2][..., 0] > 0).tolist()
+        pieces = (*pieces[:2], pieces[2].astype(np.uint8))
+        for array, piece in zip(arrays, pieces, strict=True):
+            _done(array[start:start + len(piece)].write(piece), folder)
+    table = subject.gtab[~subject.gtab.b0s_mask]
+    return {"shape": shape, "positions": positions.tolist(), "extents": found,
+            "scale": float(subject.scale), "b0s": int(subject.gtab.b0s_mask.sum()),
+            "bvals": table.bvals.tolist(), "bvecs": table.bvecs.tolist()}
+
+
+def _table(entry):
+    return GradientTable(np.asarray(entry["bvals"]), np.asarray(entry["bvecs"]))
+
+
+def _margin(plane, size):
+    """Rows and columns of zeros before a slice, as `dwijax.data.volumes.pad_to` adds them."""
+    return (np.asarray(size, np.int32) - np.asarray(plane, np.int32)) // 2
+
+
+def _listed(member):
+    files = {kind: value and str(Path(value).resolve())
+             for kind, value in asdict(member.files).items() if kind != "name"}
+    slices = None if member.slices is None else np.asarray(member.slices).tolist()
+    return {"name": member.files.name, "files": files, "slices": slices}
+
+
+def _member(entry):
+    files = {kind: value and Path(value) for kind, value in entry["files"].items()}
+    slices = None if entry["slices"] is None else np.asarray(entry["slices"], np.int64)
+    return Member(SubjectFiles(entry["name"], **files), slices)
+
+
+def _checksum(about):
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _create(path, shape, dtype, context):
+    """LZ4 after a transposition of bits: the fastest to read of those that compress well."""
+    numbers = {"name": "bytes"} if dtype == "uint8" else {
+        "name": "bytes", "configuration": {"endian": "little"}}
+    packed = {"name": "blosc", "configuration": {
+        "cname": "lz4", "clevel": 5, "shuffle": "bitshuffle",
+        "typesize": np.dtype(dtype).itemsize}}
+    index = {"name": "bytes", "configuration": {"endian": "little"}}
+    sharding = {"name": "sharding_indexed", "configuration": {
+        "chunk_shape": [1, *shape[1:]], "codecs": [numbers, packed, {"name": "crc32c"}],
+        "index_codecs": [index, {"name": "crc32c"}]}}
+    return ts.open({
+        "driver": "zarr3", "kvstore": _place(path), "store_data_equal_to_fill_value": True,
+        "metadata": {
+            "shape": shape, "data_type": dtype, "codecs": [sharding],
+            "chunk_grid": {"name": "regular", "configuration": {
+                "chunk_shape": [min(SHARD, shape[0]), *shape[1:]]}}},
+    }, create=True, context=context)
+
+
+def _open(path, context):
+    # A chunk that is not there is a fault, not a slice of zeros.
+    return ts.open({"driver": "zarr3", "kvstore": _place(path), "fill_missing_data_reads": False},
+                   open=True, read=True, context=context)
+
+
+def _place(path):
+    return {"driver": "file", "path": str(path.absolute())}
+
+
+def _done(future, where):
+    """What TensorStore was asked for; its errors are about the files."""
+    try:
+        return future.result()
+    except (ValueError, OSError, KeyError) as error:
+        raise InputError(where, found=f"arrays that fail ({str(error)[:200]})",
+                         expected="a whole slice store on a disk with free space",
+                         remedy=_REMEDY) from error

@@ -1,0 +1,176 @@
+"""Ways in which targets reach inputs, each an error: an evaluation that let one pass would praise
+the leak."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from dwijax.directions import compare
+from dwijax.errors import InputError
+
+# Closer than this two axes are one: their DWIs differ by less than 0.1 % at b = 1000, and what an
+# input holds its target holds. Tables designed as one have 7° and more between neighbours; a table
+# put together from several series may have 2°, which still is another direction.
+SAME_AXIS = 1.0  # degrees
+
+# Denoisers that mix volumes, as commands and sidecars name them.
+_JOINT = re.compile(r"dwidenoise|\b(mp|l|local|gen)-?pca|nordic|patch2self|patch-to-self",
+                    re.IGNORECASE)
+_DENOISING = re.compile(r"denois", re.IGNORECASE)
+_NONE = (None, False, "", "none", "None", [], {})
+
+
+def check_subjects(parts, where):
+    """Every subject stands in one part.
+
+    Args:
+      parts: name of a part to its subjects' names. where: what an error names.
+
+    Raises:
+      InputError: naming the subjects.
+    """
+    seen = {}
+    for part, names in parts.items():
+        for name in names:
+            seen.setdefault(name, []).append(part)
+    twice = {name: found for name, found in seen.items() if len(found) > 1}
+    if twice:
+        told = ", ".join(f"{n} ({' and '.join(found)})" for n, found in list(twice.items())[:8])
+        raise InputError(
+            where, found=f"subjects in more than one part: {told}",
+            expected="every subject in one part", remedy="split again, then train again")
+
+
+def check_scans(parts):
+    """No two subjects of different parts are the same scan under two names.
+
+    Args:
+      parts: name of a part to its list of `SubjectFiles`.
+
+    Raises:
+      InputError: naming the files.
+    """
+    by_size = {}
+    for part, members in parts.items():
+        for files in members:
+            by_size.setdefault(files.dwi.stat().st_size, []).append((part, files.dwi))
+    for same in by_size.values():
+        if len({part for part, _ in same}) == 1:
+            continue
+        found = {}
+        for part, path in same:
+            other, there = found.setdefault(_digest(path), (part, path))
+            if other != part:
+                raise InputError(
+                    path, found=f"the same bytes as {there}",
+                    expected=f"another scan: one is for {other}, one for {part}",
+                    remedy="remove one of the two, then train again")
+
+
+def check_directions(gtab, inputs, targets, where):
+    """No input has the axis of a target.
+
+    Args:
+      gtab: table of the shell. inputs ``[q]``, targets ``[K]``: positions in it.
+      where: what an error names.
+
+    Raises:
+      InputError: naming the directions.
+    """
+    a, b = gtab.bvecs[inputs], gtab.bvecs[targets]
+    angles = compare(*np.broadcast_arrays(a[:, None], b[None]))
+    i, k = np.unravel_index(angles.argmin(), angles.shape)
+    if angles[i, k] < SAME_AXIS:
+        raise InputError(
+            where, found=f"input {inputs[i]} and target {targets[k]} {angles[i, k]:.2f}° apart",
+            expected=f"at least {SAME_AXIS:g}° between inputs and targets",
+            remedy="leave one of the two volumes out")
+
+
+def check_statistics(about, where):
+    """Normalisation is from training subjects' b0s, whitening from their inputs.
+
+    Args:
+      about: a run's description, its ``config.json``. where: what an error names.
+
+    Raises:
+      InputError: telling what else they were computed from, or that nothing is told.
+    """
+    def wrong(found, expected):
+        raise InputError(where, found=found, expected=expected, remedy="train again")
+
+    normalisation, training = about["normalisation"], set(about["subjects"]["train"])
+    others = sorted(set(normalisation["training_scales"]) - training)
+    if others:
+        wrong(f"scales of {', '.join(others[:8])}", "those of training subjects only")
+    q = about["table"]["inputs"]
+    whitening = normalisation["whitening"]
+    if not whitening:
+        return
+    source = normalisation.get("whitening_from")
+    if not isinstance(source, dict) or not {"directions", "subjects"} <= set(source):
+        wrong("whitening without a record of what it was computed from",
+              "whitening_from: directions and subjects")
+    targets = sorted(set(source["directions"]) - set(range(q)))
+    if targets:
+        wrong(f"whitening computed from targets (directions {', '.join(map(str, targets[:8]))})",
+              f"the {q} inputs only")
+    others = sorted(set(source["subjects"]) - training)
+    if others:
+        wrong(f"whitening computed from {', '.join(others[:8])}", "training subjects only")
+    if np.shape(whitening["matrix"])[0] != 1 + q:
+        wrong(f"whitening of {np.shape(whitening['matrix'])[0]} channels",
+              f"{1 + q}: b0 and {q} inputs")
+
+
+def check_sidecar(files):
+    """The scan's JSON sidecar, where there is one, tells of nothing that mixed volumes.
+
+    Looked at are keys with "denois" in them (``"Denoising": "none"`` and a list of ``Volumes`` with
+    a per-volume method such as non-local means are fine), the command history that MRtrix3 keeps,
+    and the record that ``dwijax predict`` leaves with synthetic volumes.
+
+    Args:
+      files: `SubjectFiles`.
+
+    Raises:
+      InputError: the sidecar tells of joint denoising or of synthetic volumes, or is no JSON.
+    """
+    path = sidecar(files.dwi)
+    if not path.is_file():
+        return
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(path, found=f"no JSON ({error})", expected="a sidecar as BIDS has it",
+                         remedy="correct or remove it") from error
+    if not isinstance(told, dict):
+        return
+    if told.get("synthetic_volumes"):
+        raise InputError(
+            path, found=f"{len(told['synthetic_volumes'])} synthetic volumes",
+            expected="measured volumes only: synthetic ones are made of the inputs",
+            remedy="give the scan as it was acquired")
+    for key, value in told.items():
+        text = json.dumps(value)
+        if value in _NONE or not (_JOINT.search(text) or (
+                _DENOISING.search(key) and value is True)):
+            continue
+        raise InputError(
+            path, found=f"{key}: {text[:80]}",
+            expected="volumes that were not denoised together: it carries the targets' signal "
+                     "into the inputs",
+            remedy="use the scan before denoising")
+
+
+def sidecar(dwi):
+    """Where the sidecar of an image would be."""
+    return Path(dwi).with_name(re.sub(r"\.nii(\.gz)?$", "", Path(dwi).name) + ".json")
+
+
+def _digest(path):
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,239 @@
+"""``dwijax check``: orientation, odd volumes, domain; the command as a user types it."""
+
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dwijax import orientation
+from dwijax.checking.series import examine
+from dwijax.data import domain
+from dwijax.data.layouts import find_subjects
+from dwijax.data.phantom import make_settings, simulate_subject
+from dwijax.directions import direction_set
+from dwijax.gradients import GradientTable, read_gradients, write_gradients
+
+REAL = ("canon_60dir_b1500", "philips_12dir_b1000", "siemens_20dir_b1000_repeated",
+        "siemens_sagittal_20dir_b2000")
+FAULTS = {  # name: rows of the faulty table
+    "x reversed": np.diag([-1.0, 1, 1]),
+    "y reversed": np.diag([1.0, -1, 1]),
+    "z reversed": np.diag([1.0, 1, -1]),
+    "y and z exchanged": np.eye(3)[[0, 2, 1]],
+}
+
+
+def test_there_are_24_candidates_and_none_is_another_for_axes():
+    found = orientation.candidates()
+    assert len(found) == 24
+    np.testing.assert_array_equal(found[0], np.eye(3))
+    for i, a in enumerate(found):
+        assert np.linalg.det(a) == pytest.approx(1)
+        for b in found[i + 1:]:
+            assert not np.allclose(a, b) and not np.allclose(a, -b)
+    assert len({orientation.describe(m) for m in found}) == 24
+
+
+def test_candidates_are_named_by_what_to_do():
+    assert orientation.describe(np.eye(3)) == "as given"
+    for name, matrix in FAULTS.items():
+        assert orientation.describe(matrix) == name
+        assert orientation.describe(-matrix) == name
+    assert orientation.describe(np.diag([-1.0, -1, 1])) == "z reversed"
+    assert orientation.describe(np.eye(3)[[1, 2, 0]]) == "x, y, z read as y, z, x"
+
+
+def straws(size=(2.0, 2.0, 2.0), extent=(48.0, 44.0, 40.0)):
+    """Thin straight bundles in all directions: their principal directions ``[V, 3]``, a mask."""
+    rng = np.random.default_rng(3)
+    shape = tuple(int(e // s) for e, s in zip(extent, size, strict=True))
+    points = np.moveaxis(np.indices(shape), 0, -1) * np.asarray(size)
+    field, mask = np.zeros((*shape, 3)), np.zeros(shape, bool)
+    for _ in range(40):
+        along = rng.normal(size=3)
+        along /= np.linalg.norm(along)
+        away = points - rng.uniform(0, 1, 3) * extent
+        inside = np.linalg.norm(away - (away @ along)[..., None] * along, axis=-1) < 3.0
+        field[inside], mask[inside] = along, True
+    return field[mask], mask
+
+
+@pytest.mark.parametrize("size", [(2.0, 2.0, 2.0), (2.0, 2.0, 3.0), (1.0, 2.0, 2.0)])
+@pytest.mark.parametrize("name", ["as given", *FAULTS])
+def test_fibres_of_a_known_shape_tell_every_fault(name, size):
+    """No candidate but the right one stays inside the bundles, whatever the voxels' shape."""
+    v1, mask = straws(size)
+    fault = FAULTS.get(name, np.eye(3))
+    found = orientation.check_orientation(v1 @ fault.T, np.full(len(v1), 0.6), mask, size,
+                                          np.eye(3))
+    assert found.names[0] == name
+    assert found.verdict == ("right" if name == "as given" else "wrong")
+
+
+def test_names_are_those_of_the_files_axes():
+    v1, mask = straws()
+    to_array = np.eye(3)[[2, 0, 1]] * [[1], [-1], [1]]  # array axes = to_array @ file axes
+    faulty = v1 @ to_array @ FAULTS["x reversed"].T @ to_array.T
+    found = orientation.check_orientation(faulty, np.full(len(v1), 0.6), mask, (2, 2, 2), to_array)
+    assert found.names[0] == "x reversed"
+
+
+def test_without_fibres_nothing_is_claimed():
+    rng = np.random.default_rng(0)
+    mask = np.ones((14, 14, 14), bool)
+    v1 = rng.normal(size=(mask.sum(), 3))
+    v1 /= np.linalg.norm(v1, axis=1, keepdims=True)
+    found = orientation.check_orientation(v1, np.full(len(v1), 0.5), mask, (2, 2, 2), np.eye(3))
+    assert found.verdict == "uncertain"
+    nothing = orientation.check_orientation(v1, np.zeros(len(v1)), mask, (2, 2, 2), np.eye(3))
+    assert nothing.verdict == "uncertain"
+
+
+def slices_of(gtab, seed=0):
+    """Means of 10 slices: quadratic forms of the direction, 1 % noise."""
+    rng = np.random.default_rng(seed)
+    forms = 0.2 * rng.normal(size=(10, 3, 3))
+    means = 300 + 100 * np.einsum("mi,zij,mj->mz", gtab.bvecs, forms, gtab.bvecs)
+    means[gtab.b0s_mask] = 1000
+    return means * (1 + 0.01 * rng.normal(size=means.shape))
+
+
+SERIES = GradientTable(np.r_[np.zeros(3), np.full(30, 1000.0), np.full(20, 2000.0)],
+                       np.concatenate([np.zeros((3, 3)), direction_set(30), direction_set(20)]))
+
+
+def test_a_calm_series_has_nothing_odd():
+    found = examine(slices_of(SERIES), np.full(10, 500), SERIES)
+    assert found.odd == [] and abs(found.drift) < 0.01
+    np.testing.assert_allclose(found.gains, 1, atol=0.02)
+
+
+def test_dropouts_bright_volumes_and_drift_are_found():
+    means = slices_of(SERIES) * np.linspace(1, 1.08, len(SERIES))[:, None]
+    means[20, 4] *= 0.6
+    means[1, 7] *= 1.4
+    means[40] *= 1.3
+    found = examine(means, np.full(10, 500), SERIES)
+    assert sorted((m, z) for m, z, _ in found.odd) == [(1, 7), (20, 4)]
+    np.testing.assert_allclose(sorted(c for *_, c in found.odd), [-0.4, 0.4], atol=0.05)
+    # Within a shell only: between shells nothing tells brightness from diffusion.
+    assert found.gains[40] == pytest.approx(1.3, abs=0.05)
+    assert found.drift > 0.02
+
+
+def test_slices_without_samples_are_passed_over():
+    means = slices_of(SERIES)
+    means[:, 0] = np.nan
+    means[5:9, 1] = np.nan
+    found = examine(means, np.r_[0, np.full(9, 500)], SERIES)
+    assert found.odd == [] and np.isfinite(found.gains).all()
+
+
+@pytest.mark.parametrize("b0s, q", [(6, 30), (1, 30), (4, 6)])
+def test_noise_level_of_known_noise(b0s, q):
+    rng = np.random.default_rng(1)
+    bvecs = direction_set(q)
+    form = rng.normal(size=(20_000, 3, 3)) * 0.05
+    clean = 0.4 + np.einsum("mi,vij,mj->vm", bvecs, form, bvecs)
+    noisy = [x + 0.03 * rng.normal(size=x.shape) for x in (np.ones((20_000, b0s)), clean)]
+    assert domain.noise_level(*noisy, bvecs) == pytest.approx(0.03, rel=0.04)
+    assert domain.noise_level(noisy[0][:, :1], noisy[1][:, :6], bvecs[:6]) is None or q != 6
+
+
+def test_domain_is_the_range_of_the_subjects():
+    rng = np.random.default_rng(2)
+    bvecs = direction_set(12)
+
+    def numbers(gain, b=1000.0, size=(2.0, 2.0, 2.5)):
+        b0s = 1 + 0.1 * rng.normal(size=(5000, 2))
+        dwi = gain * (0.4 + 0.1 * rng.normal(size=(5000, 12)))
+        return domain.describe(b0s, dwi, np.full(12, b), bvecs, size)
+
+    known = domain.join([numbers(g) for g in (0.95, 1.0, 1.05)])
+    assert json.loads(json.dumps(known)) == known and known["subjects"] == 3
+    inside = {name: ok for name, *_, ok in domain.compare(numbers(1.0), known)}
+    assert all(inside.values()) and set(inside) == {"b", "voxel size", "SNR", "b0", "mean DWI"}
+    far = {name: ok for name, *_, ok in domain.compare(
+        numbers(0.5, b=2000.0, size=(1.0, 1.0, 1.0)), known)}
+    assert not (far["b"] or far["voxel size"] or far["mean DWI"]) and far["b0"]
+    assert domain.compare(numbers(1.0), {}) == []
+
+
+def check(folder, *more, bvec="dwi.bvec"):
+    files = [folder / "dwi.nii.gz", "--bvals", folder / "dwi.bval", "--bvecs", folder / bvec,
+             "--mask", folder / "mask.nii.gz"]
+    return subprocess.run([sys.executable, "-m", "dwijax.cli", "check", *map(str, [*files, *more])],
+                          capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    """A simulated scan as files."""
+    folder = tmp_path_factory.mktemp("a scan")
+    made = simulate_subject(make_settings(shape=(48, 58, 14), n_directions=20, snr=25.0), 0)
+    nib.save(nib.Nifti1Image(made.dwi, made.affine), folder / "dwi.nii.gz")
+    nib.save(nib.Nifti1Image(made.mask.astype(np.uint8), made.affine), folder / "mask.nii.gz")
+    write_gradients(made.gtab, folder / "dwi.bval", folder / "dwi.bvec")
+    return folder
+
+
+def test_the_page_of_a_phantom(phantom, tmp_path):
+    done = check(phantom, "-o", tmp_path / "page")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 60
+    assert "nothing suspect" in lines and any("orientation: right" in line for line in lines)
+    assert any(line.split()[:3] == ["b", "=", "1000"] and "20 volumes" in line for line in lines)
+    page = (tmp_path / "page.md").read_text()
+    assert "page.png" in page and "orientation: right" in page
+    assert nib.load(phantom / "dwi.nii.gz").shape[0] == 48
+    assert (tmp_path / "page.png").stat().st_size > 20_000
+
+
+def test_a_flipped_phantom_is_named_and_mended(phantom, tmp_path):
+    gtab = read_gradients(phantom / "dwi.bval", phantom / "dwi.bvec")
+    flipped = GradientTable(gtab.bvals, gtab.bvecs * [-1, 1, 1])
+    write_gradients(flipped, phantom / "dwi.bval", phantom / "flipped.bvec")
+    done = check(phantom, "--write-bvecs", tmp_path / "mended.bvec", bvec="flipped.bvec")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the directions are wrong" in done.stdout and "with x reversed" in done.stdout
+    mended = read_gradients(phantom / "dwi.bval", tmp_path / "mended.bvec")
+    angles = np.abs(np.sum(mended.bvecs * gtab.bvecs, axis=1))[~gtab.b0s_mask]
+    np.testing.assert_allclose(angles, 1, atol=1e-12)
+
+
+def test_an_unusable_scan_is_one_line_and_status_2(phantom):
+    done = check(phantom, bvec="dwi.bval")
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_scans_are_right_and_faults_are_named(shared_data, name):
+    from dwijax.checking.scan import check_scan
+
+    folder = shared_data / name
+    files = next(f for f in find_subjects(shared_data, "plain") if f.name == name)
+    report = check_scan(files.dwi, files.bval, files.bvec, folder / "mask.nii.gz")
+    assert report.orientation.verdict == "right"
+    # The tensors of a faulty table are those of the right one, turned: the command's answer to it
+    # follows from the same fit.
+    place = {n: k for k, n in enumerate(report.orientation.names)}
+    assert all(report.orientation.scores[place[fault]] < 0.95 for fault in FAULTS)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_of_a_real_scan_from_files(shared_data, tmp_path, fault):
+    from dwijax.checking import page
+    from dwijax.checking.scan import check_scan
+
+    folder = shared_data / "philips_12dir_b1000"
+    gtab = read_gradients(folder / "dwi.bval", folder / "dwi.bvec")
+    faulty = GradientTable(gtab.bvals, gtab.bvecs @ FAULTS[fault].T)
+    write_gradients(faulty, tmp_path / "b", tmp_path / "g")
+    report = check_scan(folder / "dwi.nii.gz", tmp_path / "b", tmp_path / "g",
+                        folder / "mask.nii.gz")
+    assert report.orientation.verdict == "wrong" and report.orientation.names[0] == fault
+    assert any(fault in line for line in page.warnings(report))

@@ -1,0 +1,113 @@
+"""Every way for a target to reach an input is an error."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dwijax import leakage
+from dwijax.data.layouts import SubjectFiles
+from dwijax.directions import direction_set
+from dwijax.errors import InputError
+from dwijax.gradients import GradientTable, read_gradients
+
+Q = 6
+
+
+def about(**changes):
+    """A run's description without a fault."""
+    normalisation = {
+        "training_scales": {"a": 1.0, "b": 2.0},
+        "whitening": {"mean": [0.0] * (1 + Q), "matrix": np.eye(1 + Q).tolist()},
+        "whitening_from": {"directions": list(range(Q)), "subjects": ["a", "b"]},
+    }
+    return {"normalisation": normalisation | changes, "table": {"inputs": Q},
+            "subjects": {"train": ["a", "b"], "validation": ["c"], "test": ["d"]}}
+
+
+def scan(folder, content=b"x" * 10, name="dwi.nii.gz"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+    return SubjectFiles(folder.name, folder / name, folder / "dwi.bval", folder / "dwi.bvec")
+
+
+def test_a_subject_in_two_parts():
+    leakage.check_subjects({"train": ["a"], "test": ["b"]}, "config.json")
+    with pytest.raises(InputError, match=r"b \(train and test\)"):
+        leakage.check_subjects({"train": ["a", "b"], "validation": ["c"], "test": ["b"]}, "here")
+
+
+def test_a_scan_under_two_names(tmp_path):
+    one, two = scan(tmp_path / "one"), scan(tmp_path / "two")
+    other = scan(tmp_path / "other", b"y" * 10)
+    leakage.check_scans({"train": [one, two], "test": [other]})
+    with pytest.raises(InputError, match="the same bytes"):
+        leakage.check_scans({"train": [one], "test": [other, two]})
+
+
+def test_an_input_among_the_targets():
+    bvecs = direction_set(20).copy()
+    gtab = GradientTable(np.full(20, 1000.0), bvecs)
+    leakage.check_directions(gtab, np.arange(Q), np.arange(Q, 20), "bvecs")
+    bvecs[11] = -bvecs[2] + [0.005, 0, 0]  # the opposite, 0.3° away, is the same axis
+    with pytest.raises(InputError, match="input 2 and target 11"):
+        leakage.check_directions(GradientTable(gtab.bvals, bvecs), np.arange(Q),
+                                 np.arange(Q, 20), "bvecs")
+
+
+@pytest.mark.parametrize("table", ["gradients/hcp_b1000_90dir.bval", "canon_60dir_b1500/dwi.bval"])
+def test_real_tables_pass(shared_data, table):
+    path = shared_data / table
+    gtab = read_gradients(path, path.with_suffix(".bvec"))
+    gtab = gtab[~gtab.b0s_mask]
+    leakage.check_directions(gtab, np.arange(30), np.arange(30, len(gtab)), path)
+
+
+def test_statistics_of_inputs_of_training_subjects_pass():
+    leakage.check_statistics(about(), "config.json")
+    leakage.check_statistics(about(whitening=None), "config.json")
+
+
+@pytest.mark.parametrize("change, told", [
+    ({"whitening_from": {"directions": [*range(Q), 9], "subjects": ["a"]}}, "from targets"),
+    ({"whitening_from": {"directions": list(range(Q)), "subjects": ["a", "d"]}}, "from d"),
+    ({"whitening_from": None}, "without a record"),
+    ({"training_scales": {"a": 1.0, "d": 2.0}}, "scales of d"),
+    ({"whitening": {"mean": [0.0] * 9, "matrix": np.eye(9).tolist()}}, "9 channels"),
+])
+def test_statistics_of_anything_else(change, told):
+    with pytest.raises(InputError, match=told):
+        leakage.check_statistics(about(**change), "config.json")
+
+
+@pytest.mark.parametrize("content", [
+    {"Denoising": "dwidenoise (MRtrix3)"}, {"DenoisingMethod": {"Method": "MP-PCA"}},
+    {"command_history": ["mrconvert a b", "dwidenoise b c"]}, {"Denoised": True},
+    {"SeriesDescription": "dti NORDIC"}, {"denoise_method": "patch2self"},
+    {"synthetic_volumes": [31, 32]},
+])
+@pytest.mark.parametrize("name", ["dwi.nii.gz", "data.nii"])
+def test_volumes_denoised_together(tmp_path, content, name):
+    files = scan(tmp_path, name=name)
+    leakage.check_sidecar(files)  # there is none
+    path = tmp_path / f"{name.split('.')[0]}.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=path.name):
+        leakage.check_sidecar(files)
+
+
+@pytest.mark.parametrize("content", [
+    {"Denoising": "none"}, {"Denoising": False}, {"Denoising": "non-local means, each volume"},
+    {"EchoTime": 0.09, "SeriesDescription": "ep2d_diff_mpcalibration"}, [1, 2],
+])
+def test_other_sidecars_pass(tmp_path, content):
+    files = scan(tmp_path)
+    (tmp_path / "dwi.json").write_text(json.dumps(content))
+    leakage.check_sidecar(files)
+
+
+def test_a_broken_sidecar(tmp_path):
+    files = scan(tmp_path)
+    (tmp_path / "dwi.json").write_text("{")
+    with pytest.raises(InputError, match="no JSON"):
+        leakage.check_sidecar(files)

@@ -1,0 +1,150 @@
+"""Directions of a scan found among others; tables of a cohort brought into one order."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from dwijax.data.subject import Subject
+from dwijax.data.tables import (
+    TOLERANCE,
+    find_directions,
+    in_order_of,
+    spread,
+    spread_in_words,
+)
+from dwijax.directions import angle_of, compare, direction_set, turn
+from dwijax.errors import InputError
+from dwijax.gradients import GradientTable
+
+WANTED = direction_set(30)
+
+
+def rotation(degrees, seed=0):
+    axis = np.random.default_rng(seed).normal(size=3)
+    return Rotation.from_rotvec(np.radians(degrees) * axis / np.linalg.norm(axis)).as_matrix()
+
+
+@settings(max_examples=40)
+@given(st.permutations(range(60)), st.integers(0, 2**30))
+def test_any_order_and_any_signs_are_recovered_exactly(order, seed):
+    table = direction_set(60)
+    own = table[order] * np.random.default_rng(seed).choice([-1.0, 1.0], (60, 1))
+    found = find_directions(own, table[:30])
+    assert found.fits and found.angles.max() < 1e-6 and found.turned < 1e-6
+    np.testing.assert_array_equal(np.asarray(order)[found.order], np.arange(30))
+
+
+@settings(max_examples=25)
+@given(st.floats(0, 4.9), st.integers(0, 2**20))
+def test_rotations_within_the_tolerance_keep_the_assignment(degrees, seed):
+    order = np.random.default_rng(seed).permutation(30)
+    own = (WANTED @ rotation(degrees, seed).T)[order]
+    found = find_directions(own, WANTED)
+    np.testing.assert_array_equal(order[found.order], np.arange(30))
+    assert found.fits
+    assert found.angles.max() <= degrees + 1e-6
+    assert found.turned == pytest.approx(degrees, abs=1e-6)
+    assert found.rest.max() < 1e-5
+
+
+def test_the_first_directions_are_preferred_where_they_fit():
+    """Two axes 1.7° apart: the one in its place is taken, whichever is nearer."""
+    own = np.concatenate([WANTED @ rotation(1.0).T, WANTED[:1]])
+    assert find_directions(own, WANTED).in_order
+
+
+def test_a_table_turned_as_a_whole_is_found_and_one_turned_too_far_is_not():
+    turned = WANTED @ rotation(15.0).T
+    found = find_directions(turned, WANTED)
+    assert found.fits and found.angles.max() > TOLERANCE
+    assert found.turned == pytest.approx(15) and found.rest.max() < 1e-5
+    np.testing.assert_allclose(found.rotation, rotation(15.0), atol=1e-9)
+    assert not find_directions(WANTED @ rotation(25.0).T, WANTED).fits
+    assert not find_directions(direction_set(30, seed=3), WANTED).fits
+
+
+def test_turn_is_the_least_squares_rotation():
+    rng = np.random.default_rng(4)
+    noisy = WANTED @ rotation(7.0).T + 0.03 * rng.normal(size=WANTED.shape)
+    noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
+    expected, _ = Rotation.align_vectors(noisy, WANTED)
+    signs = rng.choice([-1.0, 1.0], (30, 1))
+    np.testing.assert_allclose(turn(WANTED, noisy * signs), expected.as_matrix(), atol=1e-9)
+    assert angle_of(expected.as_matrix()) == pytest.approx(np.degrees(expected.magnitude()))
+
+
+def subject(own, b=1000.0):
+    """Two b0s and DWIs whose value is the direction's position (times 10, plus 100)."""
+    gtab = GradientTable(np.r_[0, 0, np.full(len(own), b)],
+                         np.concatenate([np.zeros((2, 3)), own]))
+    dwi = np.zeros((3, 4, 5, len(gtab)), np.float32)
+    dwi[..., :2] = 1000
+    dwi[..., 2:] = 100 + 10 * np.arange(len(own))
+    return Subject("s", dwi, gtab, np.ones((3, 4, 5), bool), np.eye(4), "LAS", None,
+                   np.arange(len(gtab)), dwi[..., 0], 1000.0)
+
+
+TABLE = GradientTable(np.full(30, 1000.0), WANTED)
+LIKE = {"where": "own.bvec", "name": "the first"}
+
+
+def test_a_subject_is_put_in_order_with_its_own_bvecs():
+    order = np.random.default_rng(5).permutation(30)
+    turned = WANTED @ rotation(3.0).T
+    found = in_order_of(subject(turned[order]), TABLE, **LIKE)
+    np.testing.assert_array_equal(found.dwi[0, 0, 0, 2:], 100 + 10 * np.argsort(order))
+    np.testing.assert_array_equal(found.volumes, np.r_[0, 1, 2 + np.argsort(order)])
+    np.testing.assert_allclose(found.gtab.bvecs[2:], turned)
+    same = subject(turned)
+    assert in_order_of(same, TABLE, **LIKE) is same
+
+
+def test_another_table_is_refused_with_its_reason():
+    other = subject(direction_set(40, seed=2))
+    with pytest.raises(InputError, match=r"own.bvec: found direction \d+ of the first at .*°.*"
+                                         r"data.resample"):
+        in_order_of(other, TABLE, **LIKE)
+    with pytest.raises(InputError, match="20 directions"):
+        in_order_of(subject(WANTED[:20]), TABLE, **LIKE)
+    with pytest.raises(InputError, match=r"targets of the first.*no measurement"):
+        in_order_of(other, TABLE, inputs=np.arange(18), **LIKE)
+
+
+def test_inputs_are_interpolated_from_what_is_no_target():
+    """Targets measured, inputs elsewhere: on a tensor they come out, and nothing of a
+    target is in them."""
+    inputs, targets = np.arange(18), np.arange(18, 30)
+    extra = direction_set(24, seed=9)
+    own = np.concatenate([WANTED[targets][::-1], extra])
+
+    def signal(g):
+        return 500 * np.exp(-0.8 * g[:, 0] ** 2 + 0.3 * g[:, 1] * g[:, 2])
+
+    scan = subject(own)
+    scan.dwi[..., 2:] = signal(own)
+    found = in_order_of(scan, TABLE, inputs=inputs, **LIKE)
+    got = found.dwi[0, 0, 0, 2:]
+    np.testing.assert_allclose(got[targets], signal(WANTED[targets]), rtol=1e-6)
+    np.testing.assert_allclose(got[inputs], signal(WANTED[inputs]), rtol=0.02)
+    np.testing.assert_array_equal(found.volumes[2:][inputs], -1)
+    np.testing.assert_allclose(compare(found.gtab.bvecs[2:], WANTED), 0, atol=1e-5)
+    spoiled = subject(own)
+    spoiled.dwi[..., 2:] = signal(own)
+    spoiled.dwi[..., 2:14] += 1e3  # the targets
+    np.testing.assert_array_equal(
+        in_order_of(spoiled, TABLE, inputs=inputs, **LIKE).dwi[..., 2:][..., inputs],
+        found.dwi[..., 2:][..., inputs])
+
+
+def test_spread_names_the_worst():
+    tables = [GradientTable(TABLE.bvals, WANTED @ rotation(d, 1).T) for d in (0.0, 1.0, 8.0)]
+    found = spread(["a", "b", "c"], tables)
+    assert found["worst_subject"] == "c" and found["subjects"] == 3
+    assert found["largest_angle"] == pytest.approx(compare(tables[2].bvecs, WANTED).max())
+    assert found["largest_turn"] == pytest.approx(8.0)
+    both = np.concatenate([compare(t.bvecs, WANTED) for t in tables[1:]])
+    assert found["median_angle"] == pytest.approx(np.median(both))
+    assert "(c)" in spread_in_words(found) and "turned by up to 8.0°" in spread_in_words(found)
+    assert spread(["a"], tables[:1])["largest_angle"] == 0

@@ -1,0 +1,39 @@
+"""A run of two networks on six directions, as train.py leaves it, without training."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs.phantom import get_config
+from dwijax.directions import direction_set
+from dwijax.gradients import GradientTable
+from dwijax.training import checkpoint, run, settings
+from dwijax.training.best import init_best
+
+GTAB = GradientTable(np.full(8, 1000.0), direction_set(8))
+
+
+def write_tiny_run(workdir):
+    """Writes config, a checkpoint with random parameters, a log and a report."""
+    config = get_config("smoke")
+    config.data.layout, config.data.root, config.data.inputs = "plain", "/secret/place", 6
+    task = settings.build_task(config, GTAB, 2)
+    network = settings.build_network(config, task)
+    like = jax.eval_shape(jax.vmap(network.init), settings.build_keys(config, task))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), like)
+    about = run.describe(
+        settings.to_dict(config), GTAB, 2, {"Ann": 900.0}, None,
+        {"train": ["Ann"], "validation": ["Bob"], "test": ["Eve"], "within_subject": False,
+         "origin": "/secret/place"})
+    about["normalisation"]["whitening"] = {
+        "mean": np.zeros(7).tolist(), "matrix": np.eye(7).tolist()}
+    run.write(workdir, about)
+    with checkpoint.saving(workdir, about, keep=1) as save:
+        save(20, {"params": params, "best": init_best(params)})
+    (workdir / "metrics.jsonl").write_text(
+        '{"step": 10, "validation_loss": 0.25}\n{"step": 20, "loss": 0.5, "validation_loss": 1}\n')
+    (workdir / "tables").mkdir()
+    (workdir / "tables" / "report.md").write_text(
+        "# Evaluation\n- /runs/two\n\n## test (1 subject), /secret/place\n- FA 7 % better\n| x |\n")
+    return workdir

@@ -1,0 +1,70 @@
+"""A stack trains the same wherever it lies: gradients, parameters after 20 SGD steps, losses."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dwijax.errors import InputError
+from dwijax.training.placement import place
+
+ROOT = Path(__file__).parents[2]
+
+
+def launch(devices, *arguments):
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=1"
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "tests.training.placements", *map(str, arguments)],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"})
+
+
+def differences(process):
+    out, error = process.communicate(timeout=1500)
+    assert process.returncode == 0, error[-3000:]
+    lines = [line for line in out.splitlines() if " fa " in line]
+    return {line.split(":")[0]: [float(v) for v in line.split(":")[1].split()] for line in lines}
+
+
+def test_meshes_equal_one_device():
+    """Asymmetric meshes, with and without what couples the networks; networks that the devices do
+    not divide (6 on 4 and 8), devices that the batch does not divide (3)."""
+    cases = [("mesh", 4, 8, 0), ("mesh", 4, 8, 2), ("mesh", 2, 8, 0), ("mesh", 2, 8, 2),
+             ("mesh", 0, 3, 2), ("pmap", 0, 8, 2)]
+    found = differences(launch(8, *(a for case in cases for a in case)))
+    assert list(found) == ["mesh 4×2 fa 0", "mesh 4×2 fa 2", "mesh 2×4 fa 0", "mesh 2×4 fa 2",
+                           "mesh 3×1 fa 2", "pmap 8×1 fa 2"]
+    for name, values in found.items():
+        assert max(values) < 1e-5, (name, values)
+
+
+def test_two_processes_equal_one_device():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{s.getsockname()[1]}"
+    processes = [launch(2, "mesh", 2, 4, 2, "--process", i, 2, address) for i in (0, 1)]
+    for process in processes:
+        for name, values in differences(process).items():
+            assert name == "mesh 2×2 fa 2"
+            assert max(values) < 1e-5, values
+
+
+@pytest.mark.parametrize("count, expected", [
+    (1, (1, 1)), (2, (2, 1)), (4, (4, 1)), (6, (6, 1)), (8, (4, 2)), (12, (12, 1)), (16, (4, 4)),
+    (32, (4, 8)), (64, (4, 16)), (7, (7, 1)),
+])
+def test_shape_is_chosen_for_60_networks(count, expected, monkeypatch):
+    shapes = []
+    monkeypatch.setattr("jax.make_mesh", lambda shape, *_, **__: shapes.append(shape))
+    place("mesh", 60, 256, devices=[None] * count)
+    assert shapes == [expected]
+
+
+def test_what_cannot_be_shared_out():
+    with pytest.raises(InputError, match="mesh_directions"):
+        place("mesh", 60, 4, directions=3, devices=[None] * 8)
+    with pytest.raises(InputError, match="pmap has no batch axis"):
+        place("pmap", 60, 4, directions=2, devices=[None] * 8)
