@@ -42,7 +42,8 @@ def track(fa, v1, affine, seeds, *, threshold=0.15, max_angle=45.0, density=1, m
       affine: ``[4, 4]``, voxel to mm.
       seeds: bool ``[X, Y, Z]``. density: seeds along each edge of a seed voxel.
       threshold: least FA. max_angle: degrees, from one step of 0.5 mm to the next.
-      min_length, max_length: mm.
+      min_length, max_length: mm; what is shorter, or longer (it goes round in circles), is left
+        out.
 
     Returns:
       list of float32 ``[n, 3]``, mm.
