@@ -13,8 +13,8 @@ AFFINE[:3, 3] = 40, -40, 0
 
 @pytest.fixture(scope="module")
 def ring():
-    """Eigenvectors along circles around the middle, signs at random, FA in most of a ring of 8 to 14
-    (all of it would be a circle without end)."""
+    """Eigenvectors along circles around the middle, signs at random, FA in most of a ring of 8 to
+    14 voxels (all of it would be a circle without end)."""
     rng = np.random.default_rng(0)
     i, j, _ = np.indices(SHAPE) - np.array([19.5, 19.5, 0])[:, None, None, None]
     radius = np.hypot(i, j)
