@@ -69,6 +69,7 @@ def get_config(variant=""):
 
     config.batch = 256                  # [stated]
     config.patch = 0                    # [chosen] whole slices
+    config.stride = 1                   # between crops
     config.steps = 400 * (1710 // 256)  # [stated] 400 epochs of 1710 slices
     config.log_every = 6
     config.validate_every = 60

@@ -85,6 +85,7 @@ def get_config(variant=""):
 
     config.batch = 4                    # slices in a batch
     config.patch = 32                   # side of the random crops; 0: whole slices
+    config.stride = 1                   # between crops
     config.steps = 1300
     config.log_every = 20
     config.validate_every = 260

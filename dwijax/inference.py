@@ -46,9 +46,44 @@ def load_run(place, networks=None):
       InputError: no run, no whole checkpoint there, or no such networks; a file that is damaged.
     """
     config, gtab, task, predict, params, about = loop.restore_run(place, networks)
-    inputs = np.arange(config.data.inputs)
-    return Run(config, gtab, inputs, np.asarray(task.numbers), task, params,
-               jax.jit(predict), about)
+    return Run(config, gtab, settings.input_positions(config, gtab), np.asarray(task.numbers), task,
+               params, jax.jit(predict), about)
+
+
+def outputs(run, subject, directions=None, *, quiet=True):
+    """What the networks predict for a subject, slice by slice.
+
+    Args:
+      run: from :func:`load_run`.
+      subject: :class:`dwijax.data.subject.Subject`.
+      directions: positions in the subject's shell of the run's q inputs, ``[q]``; default: those
+        in the run's own shell. Whatever other directions there are is not looked at.
+      quiet: no progress bar.
+
+    Returns:
+      float32 ``[K, X, Y, Z, D]`` on canonical axes, in the unit of the networks; 0 outside the
+      slices that hold brain.
+    """
+    axis = run.config.data.axis
+    shape = subject.mask.shape
+    plane = [n for i, n in enumerate(shape) if i != axis]
+    size = padded_size(plane, settings.multiple_of(run.config))
+    filled = np.flatnonzero(subject.mask.any(axis=tuple(i for i in range(3) if i != axis)))
+    b0, dwi, _ = cut(subject, filled, axis=axis, size=size,
+                     directions=run.inputs if directions is None else directions)
+    out = None
+    starts = range(0, len(filled), BATCH)
+    for start in tqdm(starts, disable=quiet or None, leave=False, desc="networks"):
+        part = slice(start, start + BATCH)
+        # Networks without the b0 have one channel less.
+        x = np.concatenate([b0[part], dwi[part]], axis=-1)[..., -run.task.in_channels:]
+        short = BATCH - len(x)  # the last batch is filled up: one shape, one compilation
+        x = jnp.asarray(np.pad(x, [(0, short), (0, 0), (0, 0), (0, 0)]))
+        y = np.asarray(run.predict(run.params, x))[:, : BATCH - short]
+        if out is None:
+            out = np.zeros((y.shape[0], shape[axis], *plane, y.shape[-1]), np.float32)
+        out[:, filled[part]] = pad_to(y, plane, axes=(2, 3))
+    return np.moveaxis(out, 1, 1 + axis)
 
 
 def synthesise(run, subject, *, quiet=True):
@@ -57,28 +92,13 @@ def synthesise(run, subject, *, quiet=True):
     Args:
       run: from :func:`load_run`.
       subject: :class:`dwijax.data.subject.Subject` whose first q directions of the shell are
-        the run's inputs, in the run's order; whatever other directions it has are not looked at.
+        the run's inputs, in the run's order.
       quiet: no progress bar.
 
     Returns:
       float32 ``[X, Y, Z, K]`` in the scan's intensity units, canonical axes; 0 outside the
       slices that hold brain.
     """
-    axis = run.config.data.axis
-    shape = subject.mask.shape
-    plane = [n for i, n in enumerate(shape) if i != axis]
-    size = padded_size(plane, settings.multiple_of(run.config))
-    filled = np.flatnonzero(subject.mask.any(axis=tuple(i for i in range(3) if i != axis)))
-    b0, dwi, _ = cut(subject, filled, axis=axis, size=size, directions=run.inputs)
-    out = np.zeros((shape[axis], *plane, len(run.targets)), np.float32)
-    starts = range(0, len(filled), BATCH)
-    for start in tqdm(starts, disable=quiet or None, leave=False, desc="synthesising"):
-        part = slice(start, start + BATCH)
-        x = np.concatenate([b0[part], dwi[part]], axis=-1)
-        short = BATCH - len(x)  # the last batch is filled up: one shape, one compilation
-        x = jnp.asarray(np.pad(x, [(0, short), (0, 0), (0, 0), (0, 0)]))
-        y = np.asarray(run.predict(run.params, x))[..., 0]
-        y = np.moveaxis(y, 0, -1)[: BATCH - short]
-        out[filled[part]] = pad_to(y, plane, axes=(1, 2))
+    out = np.moveaxis(outputs(run, subject, quiet=quiet)[..., 0], 0, -1)
     # The magnitude of a signal is not negative; the networks do not know.
-    return np.moveaxis(np.maximum(out, 0) * np.float32(subject.scale), 0, axis)
+    return np.maximum(out, 0) * np.float32(subject.scale)

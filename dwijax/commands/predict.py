@@ -1,8 +1,9 @@
-"""``dwijax predict DWI --run RUN``: more directions for a scan."""
+"""``dwijax predict DWI --run RUN``: more directions for a scan, or its maps."""
 
 from pathlib import Path
 
-HELP = "synthesise a run's further directions for a scan, and fit tensors to all of them"
+HELP = ("synthesise a run's further directions for a scan and fit tensors to all of them, or, with "
+        "a SuperDTI run, write its maps")
 EXAMPLE = ("dwijax predict dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --mask mask.nii.gz "
            "--run runs/phantom -o out")
 
@@ -17,7 +18,8 @@ def add_arguments(parser):
                         help="folder of a trained run (the --workdir of train.py), or the file "
                         "that dwijax export has made of it")
     parser.add_argument("-o", "--out", type=Path, required=True,
-                        help="folder for dwi.nii.gz, .bval, .bvec, .json and the maps")
+                        help="folder for dwi.nii.gz, .bval, .bvec, .json and maps; of a SuperDTI "
+                        "run for fa, md, v1, color_fa ... .nii.gz and maps.json")
     parser.add_argument("--resample", action="store_true",
                         help="interpolate the run's input directions where the scan has others; "
                         "what that costs is printed and in dwi.json")
@@ -30,9 +32,20 @@ def add_arguments(parser):
 def run(args):
     from dwijax.output import refuse_to_overwrite
     from dwijax.prediction import predict_scan
+    from dwijax.training.run import read
 
     if not args.force:
         refuse_to_overwrite(args.out / name for name in ("dwi.nii.gz", "fa.nii.gz"))
+    if args.trained.is_dir() and read(args.trained)[0].task == "map_regression":
+        from dwijax.inference import load_run
+        from dwijax.map_prediction import predict_maps
+
+        summary = predict_maps(load_run(args.trained), args.dwi, args.bvals, args.bvecs, args.mask,
+                               args.out, quiet=args.quiet)
+        if not args.quiet:
+            print(f"{args.out}: {' '.join(summary['maps'])}, input directions within "
+                  f"{summary['largest_angle']:.1f}° of the run's")
+        return None
     summary = predict_scan(args.dwi, args.bvals, args.bvecs, args.mask, args.trained, args.out,
                            resample=args.resample, scale_b=args.scale_b, quiet=args.quiet)
     if not args.quiet:

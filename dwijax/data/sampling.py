@@ -31,44 +31,48 @@ def batch_slices(seed, step, slices, batch):
     return order[(position * batch + jnp.arange(batch)) % slices]
 
 
-def crop_origins(seed, step, lowest, highest):
-    """First row and column of each crop, uniform between ``lowest`` and ``highest`` inclusive.
+def crop_origins(seed, step, lowest, highest, stride=1):
+    """First row and column of each crop, uniform over ``lowest``, ``lowest + stride``, ...,
+    ``highest`` (which is always one of them, so that crops reach every voxel).
 
     Args:
-      lowest, highest: int32 ``[N, 2]``.
+      lowest, highest: int32 ``[N, 2]``. stride: between crops.
 
     Returns:
       int32 ``[N, 2]``.
     """
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), step)
-    return jax.random.randint(key, lowest.shape, lowest, highest + 1)
+    steps = -((lowest - highest) // stride)
+    drawn = jax.random.randint(key, lowest.shape, 0, steps + 1)
+    return jnp.minimum(lowest + stride * drawn, highest)
 
 
-def sample(seed, step, bounds, *, batch, patch):
+def sample(seed, step, bounds, *, batch, patch, stride=1):
     """Slice numbers ``[N]`` and first rows and columns ``[N, 2]`` of the crops of a batch.
 
     Args:
       bounds: where crops of each slice may start, int32 ``[S, 2, 2]``.
       batch: N. patch: side of the crops; 0: whole slices, which start at 0.
+      stride: between crops.
     """
     index = batch_slices(seed, step, bounds.shape[0], batch)
     if not patch:
         return index, jnp.zeros((batch, 2), jnp.int32)
-    return index, crop_origins(seed, step, bounds[index, 0], bounds[index, 1])
+    return index, crop_origins(seed, step, bounds[index, 0], bounds[index, 1], stride)
 
 
-def take_batch(slices, seed, step, *, batch, patch, part=0, parts=1):
+def take_batch(slices, seed, step, *, batch, patch, stride=1, part=0, parts=1):
     """Gathers the batch of a step, or one of its equal parts, out of arrays on the device.
 
     Args:
       slices: :class:`dwijax.data.slices.Slices` of device arrays.
-      batch: N. patch: side of the crops; 0 for whole slices.
+      batch: N. patch: side of the crops; 0 for whole slices. stride: between crops.
       part, parts: which of how many parts; N then is ``batch / parts``.
 
     Returns:
       ``(b0 [N, h, w, 1], dwi [N, h, w, n], mask [N, h, w, 1])``.
     """
-    drawn = sample(seed, step, slices.origins, batch=batch, patch=patch)
+    drawn = sample(seed, step, slices.origins, batch=batch, patch=patch, stride=stride)
     size = batch // parts
     index, origins = (lax.dynamic_slice_in_dim(a, part * size, size) for a in drawn)
     if not patch:

@@ -16,14 +16,15 @@ class TrainingBatches:
 
     Args:
       slices: :class:`dwijax.data.store.StoredSlices`, opened for this ``patch``.
-      seed, batch, patch: of the sampling. steps: number of batches.
+      seed, batch, patch, stride: of the sampling. steps: number of batches.
       positions: of those places in the batch that this process reads; None: all.
     """
 
-    def __init__(self, slices, *, seed, batch, patch, steps, positions=None):
+    def __init__(self, slices, *, seed, batch, patch, steps, stride=1, positions=None):
         self._slices, self._patch, self._steps = slices, patch, steps
         self._positions = slice(None) if positions is None else positions
-        self._sample = jax.jit(partial(sample, seed, batch=batch, patch=patch))
+        self._sample = jax.jit(partial(
+            sample, seed, batch=batch, patch=patch, stride=stride))
 
     def __len__(self):
         return self._steps

@@ -56,6 +56,10 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
       InputError: there is no run, its data cannot be used, or targets leak into inputs.
     """
     run = load_run(workdir)
+    if run.config.get("task") == "map_regression":
+        from dwijax.evaluation import map_report
+
+        return map_report.evaluate([(workdir, run)], quiet=quiet)
     cohort = read_cohort(run.config)
     _check_cohort(run, cohort, workdir)
     groups = _groups(run, cohort)

@@ -47,6 +47,10 @@ class Results:
         """Those that have this number in the brain, in the order of the records."""
         return [k[4] for k in self._values if k[:4] == (cohort, quantity, against, "brain")]
 
+    def values(self, *key):
+        """``{subject: value}``; empty if there is no such number."""
+        return self._values.get(key, {})
+
     def estimate(self, *key):
         """`Estimate` over subjects; None if there is no such number."""
         values = self._values.get(key)

@@ -326,6 +326,7 @@ def _read_slices(config, members, budget, bar):
 def _feed(config, predict, task, optimizer, train, validation, place, pieces):
     parts = predict, task, optimizer, train, validation, place, pieces
     options = {"seed": config.seed, "batch": config.batch, "patch": config.patch,
+               "stride": config.stride,
                "freeze_after": config.freeze_after}
     if isinstance(train, StoredSlices):
         return feed.Streamed(*parts, steps=config.steps, **options)

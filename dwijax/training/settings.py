@@ -6,10 +6,12 @@ import ml_collections
 import numpy as np
 
 from dwijax.data.layouts import LAYOUTS
+from dwijax.directions import best_conditioned
 from dwijax.errors import InputError
 from dwijax.models.stack import functional, network_keys
+from dwijax.models.superdti import SuperDTI
 from dwijax.models.unet import ACTIVATIONS, UNet
-from dwijax.training import optimizers, placement, plan, tasks
+from dwijax.training import map_regression, optimizers, placement, plan, tasks
 
 
 def check(config):
@@ -28,50 +30,91 @@ def check(config):
 
     one_of = lambda *names: (lambda v: v in names, "one of " + ", ".join(names))  # noqa: E731
     positive = (lambda v: v > 0, "a number above 0")
-    expect("task", *one_of("direction_synthesis"))
+    expect("task", *one_of("direction_synthesis", "map_regression"))
     expect("data.layout", *one_of(*LAYOUTS, "store"))
     expect("data.stream", *one_of("auto", "always", "never"))
     expect("data.axis", lambda v: v in (0, 1, 2), "0, 1 or 2")
-    expect("model.name", *one_of("unet"))
-    expect("model.norm", *one_of("none", "group"))
-    expect("model.activation", *one_of(*ACTIVATIONS))
-    expect("model.residual", *one_of("none", "mean", "sh", "tensor"))
+    expect("model.name", *one_of("unet", "superdti"))
     expect("optimizer.name", *one_of("adamw", "sgd"))
     expect("select", *one_of("last", "best"))
     expect("placement", *one_of(*placement.KINDS))
     expect("model.dtype", *one_of("float32", "bfloat16"))
     for field in ("memory_gb", "mesh_directions", "freeze_after"):
         expect(field, lambda v: v >= 0, "0 or more")
-    for field in ("data.inputs", "model.width", "model.levels", "model.convolutions", "batch",
-                  "steps", "log_every", "validate_every", "checkpoint_every",
-                  "checkpoint_keep", "optimizer.learning_rate"):
+    for field in ("data.inputs", "model.width", "batch", "stride", "steps", "log_every",
+                  "validate_every", "checkpoint_every", "checkpoint_keep",
+                  "optimizer.learning_rate"):
         expect(field, *positive)
     for field, most in (("model.levels", 8), ("model.convolutions", 16), ("model.width", 4096),
                         ("model.first_kernel", 31), ("model.sh_order", 16)):
         if field.removeprefix("model.") in config.model:
             expect(field, lambda v, most=most: v <= most, f"at most {most}")
-    multiple = 2 ** (config.model.levels - 1)
+    multiple = 1
+    if config.model.name == "unet":
+        expect("model.norm", *one_of("none", "group"))
+        expect("model.activation", *one_of(*ACTIVATIONS))
+        for field in ("model.levels", "model.convolutions"):
+            expect(field, *positive)
+        multiple = multiple_of(config)
     expect("patch", lambda v: v >= 0 and v % multiple == 0,
-           f"0 or a multiple of {multiple} (2^(levels - 1))")
-    expect("loss.fa_weight", lambda v: v >= 0, "0 or more")
+           f"0 or a multiple of {multiple} (2^(levels - 1))" if multiple > 1 else "0 or more")
+    if config.task == "direction_synthesis":
+        expect("model.residual", *one_of("none", "mean", "sh", "tensor"))
+        expect("loss.fa_weight", lambda v: v >= 0, "0 or more")
+    else:
+        _check_map_regression(config, expect, one_of, positive)
+
+
+def _check_map_regression(config, expect, one_of, positive):
+    names, least = map_regression.TARGETS, map_regression.LEAST
+    expect("targets", lambda v: len(v) and set(v) <= set(names) and len(set(v)) == len(v),
+           "some of " + ", ".join(names))
+    expect("seeds", *positive)
+    expect("data.choose", *one_of("first", "optimal"))
+    fit = config.model.residual == "fit"
+    expect("data.b0", lambda v: v or not fit, "True with residual fit: a fit needs the b0")
+    tensors = set(config.targets) != {"md"}
+    expect("data.inputs", lambda v: v >= least or not (fit and tensors),
+           f"at least {least} directions for a fit, or targets of md alone, or another residual")
+    expect("model.residual", *one_of(
+        *(("none", "projection", "fit") if config.model.name == "superdti" else ("none", "fit"))))
 
 
 def multiple_of(config):
-    """What H and W of a slice must be divisible by."""
-    return 2 ** (config.model.levels - 1)
+    """What H and W of a slice must be divisible by; networks without levels take any size."""
+    return 2 ** (config.model.get("levels", 1) - 1)
+
+
+def input_positions(config, gtab):
+    """Positions of the inputs among the shell's directions, ``[q]``: the first ones, or the best
+    conditioned ones.
+
+    Raises:
+      InputError: there are not so many.
+    """
+    q = config.data.inputs
+    least = q if config.task == "map_regression" else q + 1
+    if len(gtab) < least:
+        raise InputError(
+            "--config.data.inputs", found=f"{q} of {len(gtab)} directions",
+            expected=f"at most {len(gtab) - least + q}, of the {len(gtab)} directions of the shell",
+            remedy="give fewer inputs")
+    if config.task == "map_regression" and config.data.choose == "optimal":
+        return best_conditioned(gtab.bvecs, q)
+    return np.arange(q)
 
 
 def build_task(config, gtab, b0s, networks=None):
-    """The task on a shell's table (without b0s): first ``data.inputs`` in, the others out.
+    """The task on a shell's table (without b0s).
 
-    ``networks``: positions among the others, all by default.
+    ``networks``: positions in the stack, all by default.
     """
-    inputs = np.arange(config.data.inputs)
-    if len(gtab) <= len(inputs):
-        raise InputError(
-            "--config.data.inputs", found=f"{len(inputs)} of {len(gtab)} directions",
-            expected=f"fewer than the {len(gtab)} directions of the shell",
-            remedy="give fewer inputs")
+    inputs = input_positions(config, gtab)
+    if config.task == "map_regression":
+        return map_regression.map_regression(
+            gtab, b0s, inputs, targets=tuple(config.targets), seeds=config.seeds,
+            networks=networks, residual="fit" if config.model.residual == "fit" else "none",
+            b0_input=config.data.b0)
     outputs = np.arange(len(inputs), len(gtab))
     if networks is not None:
         outputs = outputs[networks]
@@ -85,6 +128,11 @@ def build_task(config, gtab, b0s, networks=None):
 def build_network(config, task):
     """One network as two pure functions."""
     m = config.model
+    if m.name == "superdti":
+        return functional(lambda rngs: SuperDTI(
+            task.in_channels, task.out_channels, width=m.width,
+            projection=m.residual == "projection", zero_output=m.zero_output,
+            dtype=compute_dtype(config), rngs=rngs))
     return functional(lambda rngs: UNet(
         task.in_channels, task.out_channels, width=m.width, levels=m.levels,
         convolutions=m.convolutions, first_kernel=m.first_kernel, norm=m.norm,

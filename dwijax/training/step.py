@@ -256,18 +256,19 @@ def make_update(predict, task, optimizer, *, axes=ALONE, pieces=WHOLE, freeze_af
     return update
 
 
-def make_step(predict, task, optimizer, *, seed, batch, patch, axes=ALONE, **options):
+def make_step(predict, task, optimizer, *, seed, batch, patch, stride=1, axes=ALONE,
+              **options):
     """``step(state, slices) -> (state, losses [K])``; pure, to be jitted or looped over.
 
     Args:
       predict, task, optimizer, axes, options: see :func:`make_update`.
-      seed, batch, patch: of the sampling; every device draws all and takes its part.
+      seed, batch, patch, stride: of the sampling; every device draws all and takes its part.
     """
     update = make_update(predict, task, optimizer, axes=axes, **options)
 
     def step(state, slices):
         return update(state, take_batch(slices, seed, state.step, batch=batch, patch=patch,
-                                        part=axes.part(), parts=axes.batches))
+                                        stride=stride, part=axes.part(), parts=axes.batches))
 
     return step
 

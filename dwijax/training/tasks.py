@@ -25,6 +25,8 @@ class Task(NamedTuple):
         that couples the networks, or None. It is a sum over voxels of ``weight [N, H, W, 1]``
         times what is lost there, so that voxels can be shared out; what a network that is not
         ``usable`` predicts must not matter.
+      combine: ``(weights_k, reference, output) -> [N, H, W, D]``, the prediction: their sum, or
+        what is made of it.
     """
 
     numbers: np.ndarray
@@ -35,6 +37,7 @@ class Task(NamedTuple):
     reference: Callable
     reference_weights: Any
     coupled: Callable | None
+    combine: Callable = lambda weights, reference, output: reference + output
 
 
 def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2, sh_weight=0.001,
@@ -86,7 +89,7 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
 
 
 def predictor(task, network, output_scale, whitening=None):
-    """``(params, x [N, H, W, C], rows=None) -> [K, N, H, W, D]``: reference plus network.
+    """``(params, x [N, H, W, C], rows=None) -> [K, N, H, W, D]``: reference and network combined.
 
     ``rows`` are the positions in the task's stack of the networks that ``params`` belong to, all
     by default.
@@ -101,7 +104,8 @@ def predictor(task, network, output_scale, whitening=None):
     """
 
     def one(params, weights, x, seen):
-        return task.reference(weights, x) + output_scale * network.apply(params, seen)
+        return task.combine(
+            weights, task.reference(weights, x), output_scale * network.apply(params, seen))
 
     stacked = jax.vmap(one, in_axes=(0, 0, None, None))
 

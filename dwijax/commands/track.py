@@ -1,0 +1,92 @@
+"""``dwijax track``: streamlines through FA and first eigenvectors."""
+
+from pathlib import Path
+
+HELP = "track streamlines through the FA and first eigenvectors that fit or predict wrote"
+EXAMPLE = "dwijax track dti/fa.nii.gz dti/v1.nii.gz --seeds callosum.nii.gz -o callosum.tck"
+
+
+def add_arguments(parser):
+    parser.add_argument("fa", type=Path, metavar="FA", help="NIfTI map")
+    parser.add_argument("v1", type=Path, metavar="V1",
+                        help="NIfTI of first eigenvectors in the scanner's frame (RAS+)")
+    parser.add_argument("--seeds", type=Path, required=True, help="NIfTI mask to start in")
+    parser.add_argument("--through", type=Path, nargs="+", default=[], metavar="MASK",
+                        help="keep streamlines that pass all of these masks")
+    parser.add_argument("-o", "--out", type=Path, required=True, help=".tck or .trk file")
+    parser.add_argument("--threshold", type=float, default=0.15, help="least FA (default 0.15)")
+    parser.add_argument("--angle", type=float, default=45.0,
+                        help="largest turn in 0.5 mm, degrees (default 45)")
+    parser.add_argument("--density", type=int, default=2,
+                        help="seeds along each edge of a seed voxel (default 2)")
+    parser.add_argument("--min-length", type=float, default=20.0, help="mm (default 20)")
+    parser.add_argument("--max-length", type=float, default=300.0, help="mm (default 300)")
+    parser.add_argument("--quiet", action="store_true", help="no summary")
+
+
+def run(args):
+    import numpy as np
+
+    from dwijax.data.volumes import read_image, read_mask, read_volumes
+    from dwijax.errors import InputError
+
+    if args.out.suffix not in (".tck", ".trk"):
+        raise InputError(args.out, found="another ending", expected=".tck or .trk",
+                         remedy="choose another name")
+    for option, value, low, high in (("--threshold", args.threshold, 0, 1),
+                                     ("--angle", args.angle, 0, 90),
+                                     ("--density", args.density, 0, 20),
+                                     ("--min-length", args.min_length, -1, args.max_length)):
+        if not low < value <= high:
+            raise InputError(option, found=value, expected=f"above {low}, at most {high}",
+                             remedy="choose another value")
+    image, vectors = read_image(args.fa), read_image(args.v1)
+    shape = image.shape[:3]
+    if len(image.shape) != 3:
+        raise InputError(args.fa, found=f"{len(image.shape)} dimensions", expected="a map of FA",
+                         remedy="give fa.nii.gz")
+    if vectors.shape != (*shape, 3) or not np.allclose(vectors.affine, image.affine, atol=1e-3):
+        raise InputError(
+            args.v1, found=f"shape {'×'.join(map(str, vectors.shape))}",
+            expected=f"{'×'.join(map(str, shape))}×3 on the grid of {args.fa}",
+            remedy="give the v1.nii.gz of the same fit")
+    seeds = read_mask(args.seeds, shape, image.affine)
+    through = [read_mask(path, shape, image.affine) for path in args.through]
+
+    from dwijax.evaluation.tractography import passing, track
+    from dwijax.output import whole
+
+    fa, v1 = (np.asarray(read_volumes(i), np.float32) for i in (image, vectors))
+    # From the scanner's axes to the array's.
+    axes = image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0)
+    lines = track(fa.reshape(shape), v1 @ np.linalg.inv(axes).T, image.affine, seeds,
+                  threshold=args.threshold, max_angle=args.angle, density=args.density,
+                  min_length=args.min_length, max_length=args.max_length)
+    kept = passing(lines, image.affine, through)
+    if not kept:
+        raise InputError(
+            args.seeds, found=f"{len(lines)} streamlines, none through all masks" if lines else
+            f"no streamline of {args.min_length:g} mm from FA of {args.threshold:g} up",
+            expected="streamlines", remedy="give other masks or thresholds")
+    with whole(args.out) as temporary:
+        save(kept, image, temporary)
+    if not args.quiet:
+        lengths = [float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum()) for line in kept]
+        print(f"{args.out}: {len(kept)} of {len(lines)} streamlines, median length "
+              f"{np.median(lengths):.0f} mm")
+
+
+def save(streamlines, image, path):
+    """Writes streamlines (mm) as ``.tck`` or ``.trk`` by the name of ``path``."""
+    import nibabel as nib
+    import numpy as np
+
+    tractogram = nib.streamlines.Tractogram(streamlines, affine_to_rasmm=np.eye(4))
+    if str(path).endswith(".tck"):
+        nib.streamlines.TckFile(tractogram).save(str(path))
+        return
+    field = nib.streamlines.Field
+    header = {field.VOXEL_TO_RASMM: image.affine.astype(np.float32),
+              field.VOXEL_SIZES: image.header.get_zooms()[:3], field.DIMENSIONS: image.shape[:3],
+              field.VOXEL_ORDER: "".join(nib.aff2axcodes(image.affine))}
+    nib.streamlines.TrkFile(tractogram, header).save(str(path))

@@ -1,0 +1,221 @@
+"""Pictures of SuperDTI's evaluation: maps (Li et al., Figs. 2, 4, 5), regions (3), boxes (7)."""
+
+import numpy as np
+
+from dwijax.evaluation.direction_synthesis import ALL
+from dwijax.evaluation.figures import Scale, _sheet, pyplot, save
+from dwijax.evaluation.map_regression import (
+    ANISOTROPIC,
+    FIT,
+    PEAKS,
+    SMOOTHED,
+    angle,
+    from_fit,
+    named,
+    nmse,
+    psnr,
+)
+from dwijax.evaluation.rois import GROUPS
+from dwijax.gradients import fsl_to_world
+from dwijax.network_maps import DIRECT, TENSOR
+
+_COLUMNS = {FIT: "fit", SMOOTHED: "smoothed, fit", DIRECT: "networks", TENSOR: "tensor network"}
+# Okabe and Ito's palette: told apart by the colour-blind too.
+COLOURS = {FIT: "#E69F00", SMOOTHED: "#56B4E9", DIRECT: "#D55E00", TENSOR: "#009E73",
+           ALL: "#0072B2"}
+_MAPS = {"fa": ("FA", Scale("gray", 0, 1, "FA", range(0))),
+         "md": ("MD", Scale("gray", 0, 3, "MD, µm²/ms", range(0))),
+         "colour": ("colour FA", None)}
+
+
+def draw_maps(path, view, scan, maps, quantity, title):
+    """A map by every method, one row a number of directions, and its errors below.
+
+    Args:
+      path: PNG to write. view: `figures.View`. scan: `Scan`.
+      maps: method to `NetworkMaps`. quantity: ``fa``, ``md`` or ``colour``.
+      title: str.
+    """
+    name, scale = _MAPS[quantity]
+    counts = sorted({int(m.rsplit(" ", 1)[1]) for m in maps if m != ALL})
+    truth = scan.references.get("noise-free")
+    expected = maps[ALL] if truth is None else from_fit(truth)
+    against = f"{len(scan.acquired.gtab) - scan.b0s}" if truth is None else "truth"
+    last = {f"{len(scan.acquired.gtab) - scan.b0s} DWIs, fit": maps[ALL]}
+    if truth is not None:
+        last["noise-free"] = expected
+    drawn = [q for q in counts if any(
+        _there(maps.get(named(m, q)), quantity) for m in (DIRECT, TENSOR))]
+    kinds = [m for m in _COLUMNS if any(_there(maps.get(named(m, q)), quantity) for q in drawn)]
+    if not kinds:
+        return
+    brain = scan.regions["brain"]
+
+    def column(label, found):
+        if len(drawn) > 1 or quantity == "colour" or found is expected:
+            return label
+        x, y = (getattr(m, quantity)[brain].astype(np.float64) for m in (found, expected))
+        return f"{label}\n{psnr(x, y, PEAKS[name]):.1f} dB, NMSE {nmse(x, y):.1f} %"
+
+    columns = [column(_COLUMNS[k], maps[named(k, drawn[0])]) for k in kinds]
+    columns += [column(label, found) for label, found in last.items()]
+    rows, errors = [], []
+    for q in drawn:
+        row = [maps[named(k, q)] for k in kinds] + list(last.values())
+        rows.append([view.picture(_shown(m, quantity, scan)[view.voxels]) for m in row])
+        errors.append([view.picture(_error(m, expected, quantity)[view.voxels]) for m in row])
+    count = len(drawn)
+    finite = np.concatenate([e[np.isfinite(e)] for row in errors for e in row[:len(kinds)]])
+    below = range(count, 2 * count)
+    if quantity == "colour":
+        scales = [Scale("magma", 0, 45, f"angle to {against}, degrees", below)]
+        words = "angle where\nFA > 0.2"
+    else:
+        wide = float(np.percentile(np.abs(finite), 99))
+        scales = [scale._replace(where=range(count)),
+                  Scale("RdBu_r", -wide, wide, f"{name} − {against}", below)]
+        words = "error"
+    names = [f"{q} DWIs" for q in drawn] + [f"{words}, {q}" if "\n" not in words else words
+                                            for q in drawn]
+    _sheet(path, view, rows + errors, names, columns, scales,
+           f"{name} from {', '.join(map(str, drawn))} directions: {title}", by_rows=True)
+
+
+def _there(found, quantity):
+    if found is None:
+        return False
+    if quantity == "colour":
+        return found.fa is not None and found.v1 is not None
+    return getattr(found, quantity) is not None
+
+
+def _shown(found, quantity, scan):
+    if quantity != "colour":
+        return getattr(found, quantity)
+    world = fsl_to_world(scan.affine)
+    return np.abs(found.v1 @ world.T) * np.clip(found.fa, 0, 1)[:, None]
+
+
+def _error(found, expected, quantity):
+    if found is expected:
+        return np.zeros(len(expected.fa))
+    if quantity != "colour":
+        return getattr(found, quantity) - getattr(expected, quantity)
+    return np.where(expected.fa > ANISOTROPIC, angle(found.v1, expected.v1), np.nan)
+
+
+def draw_rois(path, results, cohort, rois):
+    """Mean FA of every region and its MSE, by method.
+
+    Args:
+      path: PNG to write. results: `Results`. cohort: its name.
+      rois: ``{name: one of GROUPS}``.
+    """
+    methods = [k[4] for k in results.keys if k[:2] == (cohort, "FA mean") and k[3] == "brain"]
+    names = [n for kind in GROUPS[:3] for n in rois if rois[n] == kind]
+    if not names or ALL not in methods:
+        return
+    plt = pyplot()
+    against = "noise-free" if results.values(
+        cohort, "ROI FA MSE", "noise-free", names[0], ALL) else "all acquired"
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(max(6.0, 1.5 + 0.19 * len(names)), 6.8), sharex=True, layout="constrained")
+    for method in dict.fromkeys(methods):
+        kind, q = (ALL, "") if method == ALL else method.rsplit(" ", 1)
+        label = "reference" if kind == ALL else f"{_COLUMNS[kind]}, {q}"
+        style = {"color": COLOURS[kind], "label": label, "linestyle": "none", "markersize": 4,
+                 "marker": "_" if kind == ALL else "o", "alpha": 0.9}
+        style |= {"markersize": 9, "markeredgewidth": 2} if kind == ALL else {}
+        for axes, quantity, factor in ((top, "ROI FA mean", 1), (bottom, "ROI FA MSE", 100)):
+            values = [results.estimate(cohort, quantity, against, n, method) for n in names]
+            axes.plot(range(len(names)), [np.nan if v is None else factor * v.mean
+                                          for v in values], **style)
+    top.set_ylabel("mean FA")
+    bottom.set_ylabel(f"MSE to the {'truth' if against == 'noise-free' else 'reference'}, × 100")
+    bottom.set_yscale("log")
+    start = 0
+    for kind in GROUPS[:3]:
+        count = sum(rois[n] == kind for n in names)
+        if count:
+            top.text(start + count / 2 - 0.5, 1.02, kind, ha="center", fontsize=9, weight="bold",
+                     transform=top.get_xaxis_transform())
+        start += count
+        for axes in (top, bottom):
+            axes.axvline(start - 0.5, color="0.8", linewidth=0.8)
+    for axes in (top, bottom):
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    bottom.set_xticks(range(len(names)), [n.replace("_", " ") for n in names], rotation=90,
+                      fontsize=6.5)
+    bottom.set_xlim(-0.7, len(names) - 0.3)
+    handles, labels = top.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False,
+                  fontsize=9)
+    figure.suptitle(f"FA of {len(names)} regions, mean over subjects: {cohort}", fontsize=11,
+                    weight="bold")
+    save(figure, path)
+
+
+def draw_boxes(path, results, cohort):
+    """Brain means of every subject, by method (Li et al., Fig. 7).
+
+    Args:
+      path: PNG to write. results: `Results`. cohort: its name.
+    """
+    plt = pyplot()
+    figure, grid = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+    for axes, (quantity, unit) in zip(grid, (("FA", ""), ("MD", ", µm²/ms")), strict=True):
+        methods = list(dict.fromkeys(
+            k[4] for k in results.keys if k[:2] == (cohort, f"{quantity} mean")))
+        kinds = [m if m == ALL else m.rsplit(" ", 1)[0] for m in methods]
+        values = [list(results.values(cohort, f"{quantity} mean", "", "brain", m).values())
+                  for m in methods]
+        boxes = axes.boxplot(values, patch_artist=True, widths=0.5, medianprops={"color": "black"})
+        for box, kind in zip(boxes["boxes"], kinds, strict=True):
+            box.set(facecolor=COLOURS[kind], alpha=0.55)
+        for x, v in enumerate(values, start=1):
+            axes.plot(np.full(len(v), x), v, "k.", markersize=4, alpha=0.6)
+        axes.set_xticks(range(1, len(methods) + 1),
+                        ["reference" if m == ALL else f"{_COLUMNS[k].replace(' ', chr(10))}\n"
+                         f"{m.rsplit(' ', 1)[1]}" for m, k in zip(methods, kinds, strict=True)],
+                        fontsize=8)
+        axes.set_ylabel(f"mean {quantity} of the brain{unit}")
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"Brain means, one point a subject: {cohort}", fontsize=11, weight="bold")
+    save(figure, path)
+
+
+def draw_noise(path, results, cohort, label):
+    """Error of FA over the level of added noise (Li et al., Fig. 9).
+
+    Args:
+      path: PNG to write. results: `Results`. cohort: its name. label: method to str.
+    """
+    keys = [k for k in results.keys if k[:2] == (cohort, "noise FA RMSE")]
+    if not keys:
+        return
+    plt = pyplot()
+    ways = list(dict.fromkeys(k[2] for k in keys))
+    figure, grid = plt.subplots(1, len(ways), figsize=(1.5 + 4.2 * len(ways), 3.6), squeeze=False,
+                                sharey=True, layout="constrained")
+    dashes = {}  # one style a number of directions
+    for axes, way in zip(grid[0], ways, strict=True):
+        for method in dict.fromkeys(k[4] for k in keys):
+            kind, q = (ALL, "") if method == ALL else method.rsplit(" ", 1)
+            style = dashes.setdefault(q, ("-", "--", ":", "-.")[len(dashes) % 4])
+            levels = [k[3] for k in keys if k[2] == way and k[4] == method]
+            values = [results.estimate(cohort, "noise FA RMSE", way, level, method).mean
+                      for level in levels]
+            axes.plot([float(level.split()[0]) for level in levels], values, marker="o",
+                      markersize=3.5, color=COLOURS[kind], linestyle=style, label=label(method))
+        axes.set_title(f"added {way}", fontsize=10)
+        axes.set_xlabel("DWIs above the added noise, dB")
+        axes.invert_xaxis()
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[0, 0].set_ylabel("RMSE of FA")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+    figure.suptitle(f"Added noise: {cohort}", fontsize=11, weight="bold")
+    save(figure, path)

@@ -1,0 +1,107 @@
+"""Regions of interest: a label image and the names of its labels."""
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dwijax.data.volumes import canonical, read_image, read_volumes
+from dwijax.errors import InputError
+
+LEAST = 100  # voxels: smaller regions are not judged
+GROUPS = ("GM", "subcortical", "WM", "CSF")
+
+_DEEP = re.compile("thalamus|caudate|putamen|pallidum|hippocampus|amygdala|accumbens|basal.?fore"
+                   "brain|ventraldc", re.IGNORECASE)
+_FLUID = re.compile("ventricle|csf|vent$|choroid", re.IGNORECASE)
+
+
+class Roi(NamedTuple):
+    """A region: its name, one of ``GROUPS`` and bool ``[V]`` over the brain's voxels."""
+
+    name: str
+    group: str
+    voxels: np.ndarray
+
+
+def read_rois(image_path, table_path, subject, tissue, least=LEAST):
+    """The regions of a subject that have at least ``least`` voxels in its brain.
+
+    Args:
+      image_path: NIfTI label image on the grid of the scan.
+      table_path: its look-up table, see :func:`read_table`.
+      subject: `dwijax.data.subject.Subject`.
+      tissue: bool ``[V]`` by ``WM``, ``GM``, ``CSF``: a region that its name does not place
+        belongs to the tissue that most of its voxels are in.
+      least: voxels.
+
+    Returns:
+      list of `Roi`, in the order of the labels.
+
+    Raises:
+      InputError: the image is not on the grid, or has labels that the table lacks.
+    """
+    image = read_image(image_path)
+    stored = subject.image
+    if image.shape[:3] != stored.shape[:3] or not np.allclose(
+            image.affine, stored.affine, atol=1e-2):
+        raise InputError(
+            image_path, found=f"a grid of {'×'.join(map(str, image.shape[:3]))} voxels elsewhere "
+            "or of another size",
+            expected=f"the scan's grid of {'×'.join(map(str, stored.shape[:3]))} voxels",
+            remedy="resample the labels to the scan (nearest neighbour)")
+    labels = canonical(read_volumes(image), image.affine)[0][subject.mask]
+    labels = np.rint(labels).astype(np.int64).reshape(len(labels))
+    names = read_table(table_path)
+    present = np.unique(labels[labels != 0])
+    missing = [int(n) for n in present if int(n) not in names]
+    if missing:
+        raise InputError(
+            table_path, found=f"no name for {len(missing)} labels of {Path(image_path).name}: "
+            + ", ".join(map(str, missing[:8])) + (", …" if len(missing) > 8 else ""),
+            expected="every label of the image", remedy="add them to the table")
+    rois = []
+    for number in present:
+        voxels = labels == number
+        if voxels.sum() >= least:
+            rois.append(Roi(names[int(number)], _group(names[int(number)], voxels, tissue),
+                            voxels))
+    return rois
+
+
+def read_table(path):
+    """``{label: name}`` of a look-up table.
+
+    Tab-separated with the columns ``index`` and ``name`` (BIDS ``_dseg.tsv``), or lines of
+    ``number name ...`` (FreeSurfer's ``FreeSurferColorLUT.txt``; ``#`` begins a comment).
+
+    Raises:
+      InputError: the file cannot be read or is no such table.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, found=f"it cannot be read ({error})", expected="a look-up table",
+                         remedy="check the path") from error
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    try:
+        if lines and "\t" in lines[0] and {"index", "name"} <= set(lines[0].split("\t")):
+            rows = csv.DictReader(lines, delimiter="\t")
+            return {int(row["index"]): row["name"] for row in rows}
+        return {int(number): name for number, name, *_ in (line.split() for line in lines)}
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise InputError(
+            path, found=f"no table of labels ({json.dumps(str(error))[:80]})",
+            expected="columns index and name, or lines of number and name",
+            remedy="give a BIDS _dseg.tsv or a FreeSurfer look-up table") from error
+
+
+def _group(name, voxels, tissue):
+    if _FLUID.search(name):
+        return "CSF"
+    if _DEEP.search(name):
+        return "subcortical"
+    return max(("GM", "WM", "CSF"), key=lambda kind: int((voxels & tissue[kind]).sum()))
