@@ -11,7 +11,7 @@ from tqdm import tqdm
 from dwijax.data.slices import cut, padded_size
 from dwijax.data.volumes import pad_to
 from dwijax.gradients import GradientTable
-from dwijax.training import loop, settings
+from dwijax.training import restore, settings
 from dwijax.training.tasks import Task
 
 # Slices of a volume that go through the stack at once.
@@ -45,7 +45,7 @@ def load_run(place, networks=None):
     Raises:
       InputError: no run, no whole checkpoint there, or no such networks; a file that is damaged.
     """
-    config, gtab, task, predict, params, about = loop.restore_run(place, networks)
+    config, gtab, task, predict, params, about = restore.restore_run(place, networks)
     return Run(config, gtab, settings.input_positions(config, gtab), np.asarray(task.numbers), task,
                params, jax.jit(predict), about)
 

@@ -2,14 +2,11 @@
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
-from dwijax import dti
 from dwijax.inference import outputs
 from dwijax.training.map_regression import from_orientation, target_of
-
-_CHUNK = 4096  # voxels of one compiled shape
+from dwijax.voxelwise import principal_directions
 
 DIRECT, TENSOR = "networks", "tensor network"
 
@@ -77,18 +74,6 @@ def from_outputs(by_target):
             tensor=from_orientation(md[:, 0], oriented).astype(np.float32),
             fa_std=_spread(by_target["tensor"][..., 0]))
     return methods
-
-
-def principal_directions(tensor):
-    """Unit eigenvectors of the largest eigenvalues, float32 ``[V, 3]``, of ``[V, 6]``."""
-    voxels = len(tensor)
-    padded = np.zeros((-(-voxels // _CHUNK) * _CHUNK, 6), np.float32)
-    padded[:voxels] = tensor
-    chunks = padded.reshape(-1, _CHUNK, 6)
-    return np.concatenate([np.asarray(_principal_direction(c)) for c in chunks])[:voxels]
-
-
-_principal_direction = jax.jit(dti.principal_direction)
 
 
 def _spread(values):

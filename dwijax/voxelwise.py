@@ -72,6 +72,11 @@ def along_and_across(tensor):
     return tuple(in_chunks(_along_and_across, [tensor]))
 
 
+def principal_directions(tensor):
+    """Unit eigenvectors of the largest eigenvalues, float32 ``[V, 3]``, of ``[V, 6]``."""
+    return along_and_across(tensor)[2]
+
+
 def in_chunks(function, parts):
     """Applies ``function([chunk, M]) -> tuple of [chunk, ...]`` to ``parts``, joined ``[V, M]``."""
     voxels = len(parts[0])

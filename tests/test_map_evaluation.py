@@ -36,11 +36,10 @@ from dwijax.network_maps import (
     TENSOR,
     NetworkMaps,
     from_outputs,
-    principal_directions,
 )
 from dwijax.training import settings
 from dwijax.training.step import init_state
-from dwijax.voxelwise import fit_maps
+from dwijax.voxelwise import fit_maps, principal_directions
 
 # Statistics
 

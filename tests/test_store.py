@@ -23,7 +23,8 @@ from dwijax.data.stream import TrainingBatches, ValidationBatches, stream
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable, write_gradients
-from dwijax.training.loop import read_cohort, train_and_evaluate
+from dwijax.training.loop import train_and_evaluate
+from dwijax.training.reading import read_cohort
 
 ROOT = Path(__file__).resolve().parents[1]
 SPLIT = (0.5, 0.25, 0.25)

@@ -92,8 +92,9 @@ def marchenko_pastur(acquired, strength):
     rim = [(2, 2) if n >= 5 else (0, 0) for n in volume.shape[:3]]
     radius = np.array([2 if n >= 5 else 0 for n in volume.shape[:3]])
     padded = np.pad(volume, [*rim, (0, 0)], mode="reflect")
-    found = mppca(padded, mask=np.pad(acquired.mask, rim), patch_radius=radius,
-                  suppress_warning=True)
+    with np.errstate(invalid="ignore"):  # dipy divides by the patches' number outside the mask too
+        found = mppca(padded, mask=np.pad(acquired.mask, rim), patch_radius=radius,
+                      suppress_warning=True)
     inner = tuple(slice(a, a + n) for (a, _), n in zip(rim, volume.shape[:3], strict=True))
     return _replaced(acquired, found[inner])
 

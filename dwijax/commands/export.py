@@ -20,14 +20,14 @@ def run(args):
 
     from dwijax.errors import InputError
     from dwijax.output import refuse_to_overwrite
-    from dwijax.training import export, loop
+    from dwijax.training import export, restore
 
     if not args.trained.is_dir():
         raise InputError(args.trained, found="no folder", expected="the folder of a trained run",
                          remedy="give the --workdir that train.py was given")
     if not args.force:
         refuse_to_overwrite([args.file])
-    *_, params, about = loop.restore_run(args.trained)
+    *_, params, about = restore.restore_run(args.trained)
     size = export.write(
         args.file, about, jax.tree.map(np.asarray, params), export.training_summary(args.trained),
         export.evaluation_headlines(args.trained, about), force=args.force)

@@ -15,9 +15,9 @@ from dwijax.baselines import smooth
 from dwijax.evaluation import metrics
 from dwijax.evaluation.direction_synthesis import ALL, Row
 from dwijax.evaluation.rois import GROUPS
-from dwijax.network_maps import DIRECT, TENSOR, NetworkMaps, principal_directions
+from dwijax.network_maps import DIRECT, TENSOR, NetworkMaps
 from dwijax.training.map_regression import LEAST, SEAM
-from dwijax.voxelwise import fit_maps
+from dwijax.voxelwise import fit_maps, principal_directions
 
 FIT, SMOOTHED = "fit", "smoothed fit"
 PEAKS = {"FA": 1.0, "MD": 3.0}  # of PSNR; MD in µm²/ms

@@ -28,7 +28,7 @@ from dwijax.evaluation.tables import Record, Results, write_csv
 from dwijax.inference import load_run
 from dwijax.network_maps import network_maps
 from dwijax.output import whole
-from dwijax.training.loop import read_cohort
+from dwijax.training.reading import read_cohort
 
 # Test subjects of a group that tracts, lesions and added noise are studied in.
 STUDIED = 2

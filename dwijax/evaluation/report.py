@@ -25,7 +25,7 @@ from dwijax.evaluation.summary import Gap
 from dwijax.evaluation.tables import Record, Results, write_csv, write_results
 from dwijax.inference import load_run, synthesise
 from dwijax.output import whole
-from dwijax.training.loop import read_cohort
+from dwijax.training.reading import read_cohort
 
 # Subjects that baselines are tuned on and that regressions learn from, at most.
 TUNING_SUBJECTS, TRAINING_SUBJECTS = 4, 12

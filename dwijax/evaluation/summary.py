@@ -7,6 +7,7 @@ from dwijax.evaluation import sections
 from dwijax.evaluation.direction_synthesis import Split, alone
 from dwijax.evaluation.rows import ALL, INPUTS, MORE, NETWORKS, PERFECT, SIMULATED, TRUE_MAP
 from dwijax.evaluation.tables import DASH, Results, interval
+from dwijax.training.runlog import skipped
 
 
 class Labels(NamedTuple):
@@ -119,6 +120,7 @@ class Report(NamedTuple):
         yield f"baselines: {self.baselines}{more}"
         yield ("DWIs in units of the subject's median b0, MD, AD, RD in µm²/ms; RMSE over the "
                "voxels of a region; tensors by the fit that is MRtrix3's default")
+        yield from self._faults()
         yield ("leakage: none found (subjects, scans, directions, statistics, joint denoising); "
                "networks were handed scans without the targets")
         if self.within_subject:
@@ -155,6 +157,17 @@ class Report(NamedTuple):
         if true and true.n:
             told += f", the noise-free FA map itself R = {true.mean:.3f}"
         return told + "; less than that limit means leakage or correlated noise"
+
+    def _faults(self):
+        """Networks that were left out of updates because theirs was no number."""
+        found = skipped(self.workdir)
+        if not found:
+            return
+        limit = self.run.config.freeze_after
+        for number, count, in_a_row in zip(self.run.task.numbers, *found, strict=True):
+            if count:
+                state = "FROZEN" if limit and in_a_row >= limit else "went on"
+                yield f"network {number}: {count} updates without finite values skipped; {state}"
 
     def _headlines(self, group):
         """The networks against what they must beat, in sentences."""

@@ -7,38 +7,20 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from dwijax.data import cohort as cohorts
 from dwijax.data import domain
-from dwijax.data.simulated import simulated_cohort
-from dwijax.data.store import StoredSlices, open_store
+from dwijax.data.store import StoredSlices
 from dwijax.data.tables import spread, spread_in_words
 from dwijax.data.whitening import whitening, whitening_slices
-from dwijax.errors import InputError, warn
-from dwijax.training import checkpoint, export, feed, insight, placement, plan, run, settings
+from dwijax.errors import warn
+from dwijax.training import checkpoint, feed, insight, placement, plan, run, settings
 from dwijax.training.best import init_best, update_best
 from dwijax.training.preemption import deferred_sigterm
+from dwijax.training.reading import read_cohort, read_slices
 from dwijax.training.runlog import RunLog
 from dwijax.training.step import init_state
-
-
-def read_cohort(config):
-    """The run's subjects, simulated first where the layout is the phantom's.
-
-    Raises:
-      InputError: they cannot be found, or the store is of another shell or axis.
-    """
-    if config.data.layout == "store":
-        return _open_store(config).cohort
-    if config.data.layout == "phantom":
-        return simulated_cohort(config.data.root, **settings.to_dict(config.phantom))
-    return cohorts.split_cohort(
-        config.data.root, config.data.layout, fractions=tuple(config.data.split),
-        seed=config.seed, axis=config.data.axis, shell=config.data.shell,
-        within_subject=config.data.within_subject)
 
 
 def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
@@ -65,7 +47,7 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
     bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
     budget = int(config.memory_gb * 2**30) or plan.device_budget()
-    (train, tables, scales, b0s), (validation, more, _, _), subjects = _read_slices(
+    (train, tables, scales, b0s), (validation, more, _, _), subjects = read_slices(
         config, members, budget, bar)
     gtab = tables[0]
     turned = spread([m.files.name for m in members.train + members.validation], tables + more)
@@ -129,13 +111,19 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
             profile = profile and not traced
             step += n
             rate = n / (time.perf_counter() - began)
-            frozen |= _report_frozen(task, place, state, config.freeze_after, frozen, step, main)
+            skipped, in_a_row = (placement.fetch(place, count) for count in state.health)
+            gone = task.numbers[in_a_row >= config.freeze_after] if config.freeze_after else ()
+            for name in sorted(set(map(int, gone)) - frozen):
+                frozen.add(name)
+                warn(f"network {name}: no finite loss or gradient in {config.freeze_after} steps "
+                     f"in a row; frozen as it was before them (step {step})")
             if main:
+                faults = {"skipped": skipped, "skipped_in_a_row": in_a_row} if skipped.any() else {}
                 log.write(step, {
                     "loss": _mean(losses), "slices_per_second": rate * config.batch,
                     "network_slices_per_second": rate * config.batch * len(losses),
                     "gflops": rate * flops / 1e9, "share_of_peak": rate * flops / possible,
-                    "peak_gib": plan.peak() / 2**30}, {"loss_per_network": losses})
+                    "peak_gib": plan.peak() / 2**30}, {"loss_per_network": losses} | faults)
             progress.update(n)
             progress.set_postfix(loss=f"{_mean(losses):.3e}", refresh=False)
             if step % config.validate_every == 0 or step == config.steps:
@@ -191,18 +179,6 @@ def _mean(losses):
     return float(finite.mean()) if finite.size else float("inf")
 
 
-def _report_frozen(task, place, state, freeze_after, known, step, main):
-    """Names of networks that will not be updated any more; new ones are told of."""
-    if not freeze_after:
-        return set()
-    in_a_row = placement.fetch(place, state.health.in_a_row)
-    names = {int(n) for n in task.numbers[in_a_row >= freeze_after]}
-    for name in sorted(names - known) if main else ():
-        warn(f"network {name}: no finite loss or gradient in {freeze_after} steps in a row; "
-             f"frozen as it was before them (step {step})")
-    return names
-
-
 @contextlib.contextmanager
 def _trace(workdir, wanted):
     """A trace of what happens inside, for TensorBoard or Perfetto; yields ``wanted``."""
@@ -213,121 +189,15 @@ def _trace(workdir, wanted):
         yield False
 
 
-def restore_run(place, networks=None):
-    """``(config, gtab, task, predict, params, about)`` of a trained run.
-
-    Args:
-      place: its folder, or the file that ``dwijax export`` has made of it; nothing else is read.
-      networks: positions in the stack, all by default; what is returned is then that smaller
-        stack.
-
-    Raises:
-      InputError: no run, no whole checkpoint in it, or no such networks; a file that is damaged or
-        of another version.
-    """
-    if Path(place).is_file():
-        return _restore_exported(place, networks)
-    config, gtab, statistics, about = run.read(place)
-    task, predict, like = _rebuild(config, gtab, statistics, about, networks)
-    best, damaged = config.select == "best", []
-    stored = checkpoint.restore(
-        place, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
-        networks=networks, say=damaged.append)
-    if stored is None:
-        raise InputError(
-            Path(place) / "checkpoints",
-            found="no whole checkpoint" + (f" ({len(damaged)} damaged)" if damaged else ""),
-            expected="a trained run", remedy="train it first: train.py with this --workdir")
-    for line in damaged:
-        warn(line)
-    params = stored["best"].params if best else stored["params"]
-    return config, gtab, task, predict, params, about
-
-
-def _restore_exported(path, networks):
-    about, arrays = export.read(path)
-    config, gtab, statistics, about = run.parse(about, path)
-    try:
-        settings.check(config)
-        task, predict, like = _rebuild(config, gtab, statistics, about, networks)
-        params = export.restore(path, arrays, like)
-        if networks is not None:
-            params = jax.tree.map(lambda leaf: leaf[np.asarray(networks)], params)
-        side = settings.multiple_of(config)
-        jax.eval_shape(predict, params, jnp.zeros((1, side, side, task.in_channels)))
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # Whatever a description that was made up can do to the builders.
-        raise InputError(
-            path, found=f"networks that cannot be built ({type(error).__name__}: {error})"[:300],
-            expected="a run of this version of dwijax", remedy="export the run again") from error
-    return config, gtab, task, predict, jax.tree.map(jnp.asarray, params), about
-
-
-def _rebuild(config, gtab, statistics, about, networks):
-    """``(task, predict, params)`` of some networks; ``params``, as shapes, of the whole stack."""
-    build = partial(settings.build_task, config, gtab, about["table"]["b0s"])
-    task = build()
-    network = settings.build_network(config, task)
-    like = jax.eval_shape(jax.vmap(network.init), settings.build_keys(config, task))
-    if networks is not None:
-        task = build(networks=_positions(networks, len(task.numbers)))
-    return task, settings.build_predictor(config, task, statistics), like
-
-
 def _trees(state, best):
     """What a checkpoint holds; parameters by themselves, so that prediction reads nothing else."""
     return {"params": state.params, "training": state._replace(params=None), "best": best}
 
 
-def _positions(networks, count):
-    positions = np.asarray(networks)
-    if (positions.ndim != 1 or positions.dtype.kind not in "iu" or not positions.size
-            or positions.min() < 0 or positions.max() >= count
-            or len(np.unique(positions)) < positions.size):
-        raise InputError(
-            "networks", found=f"{list(networks)}", remedy="give others",
-            expected=f"different positions between 0 and {count - 1}")
-    return positions
-
-
-def _open_store(config):
-    store = open_store(config.data.root)
-    for field in ("shell", "axis"):
-        asked, there = config.data[field], getattr(store, field)
-        if asked != there:
-            raise InputError(
-                f"--config.data.{field}", found=f"{asked:g}",
-                expected=f"{there:g} as in {store.path}",
-                remedy="give that, or prepare another store")
-    return store
-
-
-def _read_slices(config, members, budget, bar):
-    """Training and validation slices, each with tables, scales and the number of b0s; and what
-    kind of scans the training subjects are (nothing for a store)."""
-    options, subjects = {"multiple": settings.multiple_of(config)}, []
-    if config.data.layout == "store":
-        store = _open_store(config)
-        train = store.slices("train", patch=config.patch, **options)
-        validation = store.slices("validation", patch=0, **options)
-        slices = feed.from_store((train[0], validation[0]), config.data.stream,
-                                 budget, partial(bar, desc="reading"))
-        return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects
-    options |= {"shell": config.data.shell, "axis": config.data.axis,
-                "inputs": np.arange(config.data.inputs) if config.data.get("resample") else None}
-    train = cohorts.load_slices(
-        members.train, patch=config.patch, **options,
-        look=lambda subject: subjects.append(domain.of_subject(subject, config.data.inputs)),
-        progress=partial(bar, desc="reading", unit="subject"))
-    validation = cohorts.load_slices(members.validation, patch=0, like=train[1][0], **options)
-    return train, validation, subjects
-
-
 def _feed(config, predict, task, optimizer, train, validation, place, pieces):
     parts = predict, task, optimizer, train, validation, place, pieces
     options = {"seed": config.seed, "batch": config.batch, "patch": config.patch,
-               "stride": config.stride,
-               "freeze_after": config.freeze_after}
+               "stride": config.stride, "freeze_after": config.freeze_after}
     if isinstance(train, StoredSlices):
         return feed.Streamed(*parts, steps=config.steps, **options)
     return feed.Resident(*parts, **options)

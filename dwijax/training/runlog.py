@@ -109,6 +109,16 @@ class RunLog:
         self._told = True
 
 
+def skipped(folder):
+    """Updates that each network of a run was left out of: ``(all, in a row at the end)``, ``[K]``.
+
+    None where there were none.
+    """
+    lines = [json.loads(line) for line in _whole_lines(Path(folder) / "metrics.jsonl")]
+    found = [line for line in lines if "skipped" in line]
+    return (found[-1]["skipped"], found[-1]["skipped_in_a_row"]) if found else None
+
+
 def _whole_lines(path):
     """Lines that end in a newline: a killed process may have left half of one."""
     if not path.exists():

@@ -1,0 +1,70 @@
+"""The subjects of a config, and the slices that it trains on and validates with."""
+
+from functools import partial
+
+import numpy as np
+
+from dwijax.data import cohort as cohorts
+from dwijax.data import domain
+from dwijax.data.simulated import simulated_cohort
+from dwijax.data.store import open_store
+from dwijax.errors import InputError
+from dwijax.training import feed, settings
+
+
+def read_cohort(config):
+    """The run's subjects, simulated first where the layout is the phantom's.
+
+    Raises:
+      InputError: they cannot be found, or the store is of another shell or axis.
+    """
+    if config.data.layout == "store":
+        return _open_store(config).cohort
+    if config.data.layout == "phantom":
+        return simulated_cohort(config.data.root, **settings.to_dict(config.phantom))
+    return cohorts.split_cohort(
+        config.data.root, config.data.layout, fractions=tuple(config.data.split),
+        seed=config.seed, axis=config.data.axis, shell=config.data.shell,
+        within_subject=config.data.within_subject)
+
+
+def _open_store(config):
+    store = open_store(config.data.root)
+    for field in ("shell", "axis"):
+        asked, there = config.data[field], getattr(store, field)
+        if asked != there:
+            raise InputError(
+                f"--config.data.{field}", found=f"{asked:g}",
+                expected=f"{there:g} as in {store.path}",
+                remedy="give that, or prepare another store")
+    return store
+
+
+def read_slices(config, members, budget, bar):
+    """Training and validation slices, and what kind of scans the training subjects are.
+
+    Args:
+      config: ConfigDict. members: :class:`dwijax.data.cohort.Cohort`.
+      budget: bytes of a device; what does not fit stays in its store. bar: tqdm.
+
+    Returns:
+      ``(training, validation, subjects)``: twice slices, tables, scales by name and number of b0s
+      (:func:`dwijax.data.cohort.load_slices`), and :func:`dwijax.data.domain.of_subject` of the
+      training subjects (none for a store).
+    """
+    options, subjects = {"multiple": settings.multiple_of(config)}, []
+    if config.data.layout == "store":
+        store = _open_store(config)
+        train = store.slices("train", patch=config.patch, **options)
+        validation = store.slices("validation", patch=0, **options)
+        slices = feed.from_store((train[0], validation[0]), config.data.stream,
+                                 budget, partial(bar, desc="reading"))
+        return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects
+    options |= {"shell": config.data.shell, "axis": config.data.axis,
+                "inputs": np.arange(config.data.inputs) if config.data.get("resample") else None}
+    train = cohorts.load_slices(
+        members.train, patch=config.patch, **options,
+        look=lambda subject: subjects.append(domain.of_subject(subject, config.data.inputs)),
+        progress=partial(bar, desc="reading", unit="subject"))
+    validation = cohorts.load_slices(members.validation, patch=0, like=train[1][0], **options)
+    return train, validation, subjects

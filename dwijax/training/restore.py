@@ -1,0 +1,84 @@
+"""A trained run, read again from its folder or from the file that it was exported to."""
+
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dwijax.errors import InputError, warn
+from dwijax.training import checkpoint, export, run, settings
+from dwijax.training.best import init_best
+
+
+def restore_run(place, networks=None):
+    """``(config, gtab, task, predict, params, about)`` of a trained run.
+
+    Args:
+      place: its folder, or the file that ``dwijax export`` has made of it; nothing else is read.
+      networks: positions in the stack, all by default; what is returned is then that smaller
+        stack.
+
+    Raises:
+      InputError: no run, no whole checkpoint in it, or no such networks; a file that is damaged or
+        of another version.
+    """
+    if Path(place).is_file():
+        return _restore_exported(place, networks)
+    config, gtab, statistics, about = run.read(place)
+    task, predict, like = _rebuild(config, gtab, statistics, about, networks)
+    best, damaged = config.select == "best", []
+    stored = checkpoint.restore(
+        place, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
+        networks=networks, say=damaged.append)
+    if stored is None:
+        raise InputError(
+            Path(place) / "checkpoints",
+            found="no whole checkpoint" + (f" ({len(damaged)} damaged)" if damaged else ""),
+            expected="a trained run", remedy="train it first: train.py with this --workdir")
+    for line in damaged:
+        warn(line)
+    params = stored["best"].params if best else stored["params"]
+    return config, gtab, task, predict, params, about
+
+
+def _restore_exported(path, networks):
+    about, arrays = export.read(path)
+    config, gtab, statistics, about = run.parse(about, path)
+    try:
+        settings.check(config)
+        task, predict, like = _rebuild(config, gtab, statistics, about, networks)
+        params = export.restore(path, arrays, like)
+        if networks is not None:
+            params = jax.tree.map(lambda leaf: leaf[np.asarray(networks)], params)
+        side = settings.multiple_of(config)
+        jax.eval_shape(predict, params, jnp.zeros((1, side, side, task.in_channels)))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Whatever a description that was made up can do to the builders.
+        raise InputError(
+            path, found=f"networks that cannot be built ({type(error).__name__}: {error})"[:300],
+            expected="a run of this version of dwijax", remedy="export the run again") from error
+    return config, gtab, task, predict, jax.tree.map(jnp.asarray, params), about
+
+
+def _rebuild(config, gtab, statistics, about, networks):
+    """``(task, predict, params)`` of some networks; ``params``, as shapes, of the whole stack."""
+    build = partial(settings.build_task, config, gtab, about["table"]["b0s"])
+    task = build()
+    network = settings.build_network(config, task)
+    like = jax.eval_shape(jax.vmap(network.init), settings.build_keys(config, task))
+    if networks is not None:
+        task = build(networks=_positions(networks, len(task.numbers)))
+    return task, settings.build_predictor(config, task, statistics), like
+
+
+def _positions(networks, count):
+    positions = np.asarray(networks)
+    if (positions.ndim != 1 or positions.dtype.kind not in "iu" or not positions.size
+            or positions.min() < 0 or positions.max() >= count
+            or len(np.unique(positions)) < positions.size):
+        raise InputError(
+            "networks", found=f"{list(networks)}", remedy="give others",
+            expected=f"different positions between 0 and {count - 1}")
+    return positions
