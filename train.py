@@ -38,6 +38,10 @@ PROFILE = flags.DEFINE_bool("profile", False, "Write a trace of some steps to th
 
 def main():
     exit_on_sigterm()
+    path, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    if not Path(path).is_file():
+        raise InputError("--config", found=f"no file {path}", expected="a config file",
+                         remedy="see configs/")
     if CONFIG.value.deterministic:
         processes.deterministic()
     processes.join(DISTRIBUTED.value, COORDINATOR.value, PROCESSES.value, PROCESS.value)
@@ -45,10 +49,6 @@ def main():
         return print_plan()
     from dwijax.training.loop import train_and_evaluate
 
-    path, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
-    if not Path(path).is_file():
-        raise InputError("--config", found=f"no file {path}", expected="a config file",
-                         remedy="see configs/")
     workdir = WORKDIR.value or f"runs/{'-'.join(filter(None, (Path(path).stem, variant)))}"
     train_and_evaluate(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
     if EVALUATE.value and not (DISTRIBUTED.value or COORDINATOR.value):  # one is enough: eval.py
