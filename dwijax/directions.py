@@ -169,7 +169,8 @@ def _dispersion(free):
 def _repulsion(points):
     """Energy of each pair of axes and its derivative by their cosine, float64 [n, n] each."""
     cosines = points @ points.T
-    near, far = 2 - 2 * cosines, 2 + 2 * cosines
+    # Directions that are measured twice repel each other beyond all others, not without end.
+    near, far = np.maximum(2 - 2 * cosines, 1e-9), np.maximum(2 + 2 * cosines, 1e-9)
     np.fill_diagonal(near, np.inf)
     np.fill_diagonal(far, np.inf)
     return near**-0.5 + far**-0.5, near**-1.5 - far**-1.5

@@ -16,6 +16,7 @@ FIT = {"method": "iwls", "start": "measured"}
 FIRST_STEP = FIT | {"reweightings": 0}
 
 _CHUNK = 4096  # voxels; with a hundred volumes a chunk still fits into a processor's cache
+_VOLUMES = 32
 
 
 class Maps(NamedTuple):
@@ -40,8 +41,11 @@ def fit_maps(parts, gtab, first_step=False):
     Returns:
       `Maps`.
     """
-    design = dti.design_matrix(gtab.bvals, gtab.bvecs)
-    return Maps(*in_chunks(lambda signal: _fit(signal, design, first_step), parts))
+    design = np.asarray(dti.design_matrix(gtab.bvals, gtab.bvecs))
+    # Tables of like lengths share one program: a sample of 0 does not count, nor its row.
+    volumes = -(-len(design) // _VOLUMES) * _VOLUMES
+    design = np.pad(design, [(0, volumes - len(design)), (0, 0)])
+    return Maps(*in_chunks(lambda signal: _fit(signal, design, first_step), parts, volumes))
 
 
 def tensor_signal(maps, gtab):
@@ -77,14 +81,19 @@ def principal_directions(tensor):
     return along_and_across(tensor)[2]
 
 
-def in_chunks(function, parts):
-    """Applies ``function([chunk, M]) -> tuple of [chunk, ...]`` to ``parts``, joined ``[V, M]``."""
-    voxels = len(parts[0])
-    chunk = np.ones((_CHUNK, sum(p.shape[1] for p in parts)), np.float32)
+def in_chunks(function, parts, width=None):
+    """Applies ``function([chunk, M]) -> tuple of [chunk, ...]`` to ``parts``, joined ``[V, M]``.
+
+    Filled up with columns of 0 to ``width``.
+    """
+    voxels, columns = len(parts[0]), sum(p.shape[1] for p in parts)
+    chunk = np.ones((_CHUNK, width or columns), np.float32)
+    chunk[:, columns:] = 0
     outputs = None
     for start in range(0, voxels, _CHUNK):
         count = min(_CHUNK, voxels - start)
-        np.concatenate([p[start:start + count] for p in parts], axis=1, out=chunk[:count])
+        np.concatenate([p[start:start + count] for p in parts], axis=1,
+                       out=chunk[:count, :columns])
         # Fetched before the buffer is filled again: on a CPU the device may read it in place.
         results = [np.asarray(r)[:count] for r in function(chunk)]
         if outputs is None:

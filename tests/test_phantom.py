@@ -258,7 +258,7 @@ def test_any_table(tmp_path, capsys):
     assert "--bvecs" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert main([*line, "--bvecs", bvecs]) == 0
-    assert "sub-000" in capsys.readouterr().out
+    assert capsys.readouterr().out == ""
     scan = tmp_path / "out" / "sub-000" / "T1w" / "Diffusion"
     own = read_gradients(scan / "bvals", scan / "bvecs")
     np.testing.assert_array_equal(own.bvals, two.bvals)

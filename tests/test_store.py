@@ -186,7 +186,7 @@ def test_other_directions_are_refused(cohort, tmp_path):
     rows = other.files.bvec.read_text().splitlines()
     turned.write_text("\n".join([rows[1], rows[0], rows[2]]) + "\n")
     members = [other._replace(files=replace(other.files, bvec=turned))]
-    with pytest.raises(InputError, match=r"turned.bvec: found direction \d+ at"):
+    with pytest.raises(InputError, match=r"turned.bvec: found direction \d+ of sub-0"):
         write_store(tmp_path / "made", cohort._replace(validation=members), **SPEC)
 
 
