@@ -57,7 +57,8 @@ def write_scan(folder, data, affine, gtab, mask=None):
 def run(folder, *options, out="dti", dwi="dwi.nii.gz"):
     mask = folder / "mask.nii.gz"
     line = [folder / dwi, "--bvals", folder / "dwi.bval", "--bvecs", folder / "dwi.bvec",
-            "-o", folder / out, "--quiet", "--force", *(["--mask", mask] if mask.is_file() else []), *options]
+            "-o", folder / out, "--quiet", "--force",
+            *(["--mask", mask] if mask.is_file() else []), *options]
     fit.run(cli.build_parser().parse_args(["fit", *(str(part) for part in line)]))
     return folder / out
 
