@@ -9,13 +9,13 @@ import numpy as np
 
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import load_subject
+from dwijax.data.tables import TOLERANCE
 from dwijax.data.volumes import save_like
 from dwijax.directions import match
 from dwijax.dti.elements import MM2_PER_S, congruence
 from dwijax.errors import InputError
 from dwijax.gradients import fsl_to_world
 from dwijax.network_maps import DIRECT, TENSOR, network_maps
-from dwijax.prediction import TABLE_TOLERANCE
 
 
 def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, quiet=False):
@@ -42,9 +42,9 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, quiet=False):
     subject = load_subject(files, shell=trained.config.data.shell, min_directions=q)
     own = subject.gtab.bvecs[~subject.gtab.b0s_mask]
     chosen, angles = match(trained.gtab.bvecs[trained.inputs], own)
-    if angles.max() > TABLE_TOLERANCE:
+    if angles.max() > TOLERANCE:
         raise InputError(
-            bvecs, found=f"no direction within {TABLE_TOLERANCE:.0f}° of {(angles > 5).sum()} of "
+            bvecs, found=f"no direction within {TOLERANCE:.0f}° of {(angles > TOLERANCE).sum()} of "
                          f"the run's {q} inputs (the nearest of one is {angles.max():.0f}° away)",
             expected="the run's input directions, in any order",
             remedy="train networks for this table, or give a scan with the run's directions")

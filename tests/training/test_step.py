@@ -147,7 +147,7 @@ def test_gradients_do_not_depend_on_the_plan(slices, fa_weight, plans):
         pieces = Pieces(*plan)
         again, piecewise = jax.jit(make_gradients(predict, task, pieces=pieces))(
             state.params, batch)
-        _close(piecewise, found, 2e-6)
+        _close(piecewise, found, 2e-6 if fa_weight == 0 else 2e-5)
         np.testing.assert_allclose(again, losses, rtol=1e-5)
     validate = jax.jit(make_validation(predict, task, batch=2, pieces=pieces))
     np.testing.assert_allclose(losses, validate(state.params, slices), rtol=1e-5)
