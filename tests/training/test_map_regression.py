@@ -160,10 +160,10 @@ def test_network_in_the_stack_equals_network_alone():
     task, _, alone_step, alone = setup(("tensor",))
     assert task.numbers.tolist() == [5000, 5001]
     start = jax.tree.map(np.asarray, alone.params)
-    validate = make_validation(predict, both, batch=3)
+    validate = jax.jit(make_validation(predict, both, batch=3))
     before = validate(state.params, slices)
-    state, _ = make_dispatch(step)(state, slices, 20)
-    alone, _ = make_dispatch(alone_step)(alone, slices, 20)
+    state, _ = jax.jit(make_dispatch(step))(state, slices, 20)
+    alone, _ = jax.jit(make_dispatch(alone_step))(alone, slices, 20)
     moved = 0.0
     for a, b, s in zip(*map(jax.tree.leaves, (state.params, alone.params, start)), strict=True):
         np.testing.assert_allclose(a[4:], b, atol=2e-4)
