@@ -1,6 +1,10 @@
 """Shared fixtures. Warnings are errors (pyproject.toml)."""
 
+import os
 from pathlib import Path
+
+# Before any test imports jax: programs that run for milliseconds are not worth a minute of LLVM.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1"
 
 import pytest
 from hypothesis import settings

@@ -46,7 +46,8 @@ def test_no_seeds_no_streamlines(ring):
 
 
 def test_waypoints_overlap_and_distance():
-    a = [np.array([[0.0, 0, 0], [10, 0, 0], [20, 0, 0]], np.float32)]
+    x = np.arange(0, 20.1, 2.5, dtype=np.float32)  # steps smaller than a voxel, as trackers take
+    a = [np.stack([x, 0 * x, 0 * x], axis=1)]
     b = [line + np.float32([0, 3, 0]) for line in a]
     assert tracts.distance(a, a) == 0 and tracts.distance(a, b) == pytest.approx(3)
     assert tracts.distance(a, [line[::-1] for line in a]) == pytest.approx(0, abs=1e-5)

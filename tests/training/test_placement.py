@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def launch(devices, *arguments):
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=1"
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "tests.training.placements", *map(str, arguments)],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

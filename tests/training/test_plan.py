@@ -6,17 +6,18 @@ import pytest
 from configs import phantom
 from dwijax.errors import InputError
 from dwijax.training.ahead import compile_ahead
-from dwijax.training.plan import Costs, make_plan
+from dwijax.training.plan import Costs, make_plan, resident
 
 COST = Costs(state=3000, gradient=1000, kept=500, passing=100)
 
 
 @pytest.mark.parametrize("overrides, budget", [
-    ({"model.width": 32}, 2.0),
-    ({"model.width": 32, "patch": 0}, 2.0),
-    ({"model.width": 32, "patch": 0, "loss.fa_weight": 0.1}, 2.0),
+    ({"model.width": 32}, 1.7),
+    ({"model.width": 32, "patch": 0}, 1.7),
+    ({"model.width": 32, "patch": 0, "loss.fa_weight": 0.1}, 1.7),
 ])
 def test_foreseen_within_30_percent_of_the_compiler(overrides, budget):
+    budget += resident() / 2**30  # what else this process holds
     config = phantom.get_config()
     config.update_from_flattened_dict(overrides | {"memory_gb": budget})
     plan, program = compile_ahead(config, (48, 56, 68))
