@@ -54,10 +54,10 @@ def write_scan(folder, data, affine, gtab, mask=None):
     return folder
 
 
-def run(folder, *options, out="dti", dwi="dwi.nii.gz"):
+def run(folder, *options, out="dti", dwi="dwi.nii.gz", force=True):
     mask = folder / "mask.nii.gz"
     line = [folder / dwi, "--bvals", folder / "dwi.bval", "--bvecs", folder / "dwi.bvec",
-            "-o", folder / out, "--quiet", "--force",
+            "-o", folder / out, "--quiet", *(["--force"] if force else []),
             *(["--mask", mask] if mask.is_file() else []), *options]
     fit.run(cli.build_parser().parse_args(["fit", *(str(part) for part in line)]))
     return folder / out
@@ -318,7 +318,7 @@ def test_maps_are_not_overwritten_unasked(scan, tmp_path):
     out = run(scan, out=tmp_path / "dti")
     before = {path: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(InputError, match=r"fa\.nii\.gz: found that it is there already.*--force"):
-        run(scan, "--maps", "fa", "--method", "ols", out=out)
+        run(scan, "--maps", "fa", "--method", "ols", out=out, force=False)
     (out / "fa.nii.gz").unlink()
     with pytest.raises(InputError, match=r"fit\.json"):
         run(scan, "--maps", "fa", out=out)
