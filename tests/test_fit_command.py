@@ -321,9 +321,9 @@ def test_maps_are_not_overwritten_unasked(scan, tmp_path):
         run(scan, "--maps", "fa", "--method", "ols", out=out, force=False)
     (out / "fa.nii.gz").unlink()
     with pytest.raises(InputError, match=r"fit\.json"):
-        run(scan, "--maps", "fa", out=out)
+        run(scan, "--maps", "fa", out=out, force=False)
     assert all(path.read_bytes() == content for path, content in before.items() if path.is_file())
-    run(scan, "--maps", "fa", "--method", "ols", "--force", out=out)
+    run(scan, "--maps", "fa", "--method", "ols", out=out)
     assert (out / "fa.nii.gz").read_bytes() != before[out / "fa.nii.gz"]
 
 
