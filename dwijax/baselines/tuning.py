@@ -48,7 +48,7 @@ def tune(training, validation, *, axis, denoisers=SETS["quick"]):
         learnt += 1
 
     raw, logarithm = [], LogHarmonicsGrid()
-    after = {(d, strength): [] for d in denoisers if not d.lacks for strength in d.strengths}
+    after = {(d, strength): [] for d in denoisers for strength in d.strengths}
     for case in validation:
         _count(raw, case.acquired, case)
         logarithm.add(case)

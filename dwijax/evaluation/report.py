@@ -96,7 +96,6 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
         else:
             interpolators, sh = baselines.untuned()
             gaps.append(Gap("tuned baselines", "there are no validation subjects"))
-        gaps += [Gap(d.short, d.lacks) for d in denoisers if d.lacks]
         labels = summary.labels(split, interpolators)
         for group in groups:
             for scan, networks, rows in _ahead(synthesised, group.members):

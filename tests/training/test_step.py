@@ -43,11 +43,11 @@ def slices():
 
 
 def setup(slices, targets, *, optimizer="sgd", fa_weight=0.0, residual="sh", rate=0.05,
-          **options):
+          unet=None, **options):
     task = tasks.direction_synthesis(GTAB, 2, np.arange(Q), targets, residual=residual,
                                      fa_weight=fa_weight)
-    network = functional(lambda rngs: UNet(
-        task.in_channels, 1, width=4, levels=2, convolutions=1, rngs=rngs))
+    network = functional(lambda rngs: UNet(task.in_channels, 1, rngs=rngs, **unet or {
+        "width": 4, "levels": 2, "convolutions": 1}))
     optimizer = optimizers.build(optimizer, learning_rate=rate, steps=20, decay=0.01)
     statistics = whitening(np.asarray(task.see(slices.b0, slices.dwi)), slices.mask)
     predict = tasks.predictor(task, network, 0.1, statistics)
@@ -137,17 +137,18 @@ def whole_objective(task, predict, params, slices):
 @pytest.mark.parametrize("fa_weight, plans", [
     (0.0, [(2, None), (1, 2)]), (3.0, [(None, 2), (2, 3)])])
 def test_gradients_do_not_depend_on_the_plan(slices, fa_weight, plans):
-    task, predict, _, state = setup(slices, np.arange(Q, N), fa_weight=fa_weight)
+    # At the kink of a ReLU or a maximum, two orders of the same sum may differ in the fourth digit.
+    smooth = {"width": 4, "levels": 1, "convolutions": 2, "activation": "silu"}
+    task, predict, _, state = setup(slices, np.arange(Q, N), fa_weight=fa_weight, unet=smooth)
     batch = slices[:3]
     losses, found = jax.jit(make_gradients(predict, task))(state.params, batch)
     expected = jax.jit(jax.grad(lambda p: whole_objective(task, predict, p, slices)))(state.params)
-    # Through the tensor fit in float32, two orders of the same sums differ in the fourth digit or the third.
-    _close(found, expected, 1e-5 if fa_weight == 0 else 1e-3)
+    _close(found, expected, 1e-5)
     for plan in plans:
         pieces = Pieces(*plan)
         again, piecewise = jax.jit(make_gradients(predict, task, pieces=pieces))(
             state.params, batch)
-        _close(piecewise, found, 2e-6 if fa_weight == 0 else 1e-4)
+        _close(piecewise, found, 5e-6)
         np.testing.assert_allclose(again, losses, rtol=1e-5)
     validate = jax.jit(make_validation(predict, task, batch=2, pieces=pieces))
     np.testing.assert_allclose(losses, validate(state.params, slices), rtol=1e-5)
