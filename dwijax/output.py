@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from dwijax.errors import InputError
@@ -97,3 +98,43 @@ def whole_folder(path):
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def delivered(out, *, force=False, keep=()):
+    """Yields a new, empty folder whose files move into the folder `out` when the block succeeds.
+
+    Folders within it are kept. If the block fails, nothing has appeared in `out`.
+
+    Args:
+      out: folder, made if need be, which may hold other files.
+      force: replace files that are there.
+      keep: names of files that stay as they are where they are there already.
+
+    Yields:
+      `Path` of the folder to write into.
+
+    Raises:
+      InputError: a file would be replaced, or the folder cannot be written.
+    """
+    out = Path(os.path.abspath(out))
+    with contextlib.ExitStack() as stack:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(stack.enter_context(
+                tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.")))
+            yield folder
+            files = [path.relative_to(folder) for path in sorted(folder.rglob("*"))
+                     if path.is_file() and not (path.name in keep and (out / path.name).exists())]
+            if not force:
+                refuse_to_overwrite(out / file for file in files)
+            for file in files:
+                (out / file).parent.mkdir(parents=True, exist_ok=True)
+                (folder / file).replace(out / file)
+        except OSError as error:
+            raise InputError(
+                out,
+                found=f"it cannot be written ({error.strerror or error})",
+                expected="a writable place with free space",
+                remedy="choose another output or free some space",
+            ) from error
