@@ -66,13 +66,14 @@ def whole(path):
 
 
 @contextlib.contextmanager
-def whole_folder(path):
+def whole_folder(path, replace=None):
     """Yields a new, empty folder beside `path` that is renamed to `path` when the block succeeds.
 
     If the block fails, the folder is removed.
 
     Args:
-      path: the folder to write; nothing may be there yet.
+      path: the folder to write.
+      replace: name of the file that folders hold which may be replaced; None: nothing may be there.
 
     Yields:
       `Path` of the folder to write into.
@@ -81,13 +82,16 @@ def whole_folder(path):
       InputError: something is there already, or the folder cannot be written.
     """
     path = Path(os.path.abspath(path))
-    if path.exists():
-        raise InputError(path, found="something there already", expected="a new folder",
+    if os.path.lexists(path) and not (replace and (path / replace).is_file()):
+        raise InputError(path, found="something else there already" if replace else
+                         "something there already", expected="a new folder",
                          remedy="choose another name or remove it")
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary, old = (path.with_name(f".{os.getpid()}{mark}.{path.name}") for mark in ("", "-old"))
     try:
         temporary.mkdir(parents=True)
         yield temporary
+        if path.exists():
+            path.replace(old)
         temporary.replace(path)
     except OSError as error:
         raise InputError(
@@ -98,6 +102,7 @@ def whole_folder(path):
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -50,7 +50,7 @@ class Group(NamedTuple):
 def evaluate(workdir, *, baseline_set="all", quiet=False):
     """Judges a run by the protocol of `dwijax.evaluation.direction_synthesis`.
 
-    Writes ``tables/``, ``figures/`` and ``report.html`` into the run's folder and prints the tables.
+    Writes ``tables/``, ``figures/`` and ``report.html`` into the run's folder; prints the tables.
 
     Args:
       workdir: folder of a trained run.
