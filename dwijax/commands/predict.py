@@ -31,9 +31,11 @@ def add_arguments(parser):
 
 
 def run(args):
+    from dwijax.compilations import keep_compilations
     from dwijax.prediction import predict_scan
     from dwijax.training.run import read
 
+    keep_compilations()
     files = (args.dwi, args.bvals, args.bvecs, args.mask)
     options = {"naming": args.naming, "force": args.force, "quiet": args.quiet}
     if read(args.trained)[0].task == "map_regression":
