@@ -121,9 +121,12 @@ def check_statistics(about, where):
     others = sorted(set(source["subjects"]) - training)
     if others:
         wrong(f"whitening computed from {', '.join(others[:8])}", "training subjects only")
-    if np.shape(whitening["matrix"])[0] != 1 + q:
+    data = about["config"]["data"]
+    b0, slices = int(data.get("b0", True)), 1 + 2 * data.get("neighbours", 0)
+    if np.shape(whitening["matrix"])[0] != slices * (b0 + q):
         wrong(f"whitening of {np.shape(whitening['matrix'])[0]} channels",
-              f"{1 + q}: b0 and {q} inputs")
+              f"{slices * (b0 + q)}: {'b0 and ' * b0}{q} inputs"
+              + f" of {slices} slices" * (slices > 1))
 
 
 def check_sidecar(files):

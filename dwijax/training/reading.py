@@ -61,9 +61,13 @@ def read_slices(config, members, budget, bar):
                                  budget, partial(bar, desc="reading"))
         return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects
     options |= {"shell": config.data.shell, "axis": config.data.axis,
-                "inputs": np.arange(config.data.inputs) if config.data.get("resample") else None}
+                "inputs": np.arange(config.data.inputs) if config.data.get("resample") else None,
+               "neighbours": config.data.get("neighbours", 0),
+               "seen": np.arange(config.data.inputs)}
+    # Validation is always by measured targets, so that runs can be compared.
+    clean = slice(config.data.inputs, None) if config.data.get("clean_targets") else None
     train = cohorts.load_slices(
-        members.train, patch=config.patch, **options,
+        members.train, patch=config.patch, clean=clean, **options,
         look=lambda subject: subjects.append(domain.of_subject(subject, config.data.inputs)),
         progress=partial(bar, desc="reading", unit="subject"))
     validation = cohorts.load_slices(members.validation, patch=0, like=train[1][0], **options)
