@@ -122,7 +122,7 @@ def check_statistics(about, where):
     if others:
         wrong(f"whitening computed from {', '.join(others[:8])}", "training subjects only")
     data = about["config"]["data"]
-    b0, slices = int(data.get("b0", True)), 1 + 2 * data.get("neighbours", 0)
+    b0, slices = int(data["b0"]), 1 + 2 * data["neighbours"]
     if np.shape(whitening["matrix"])[0] != slices * (b0 + q):
         wrong(f"whitening of {np.shape(whitening['matrix'])[0]} channels",
               f"{slices * (b0 + q)}: {'b0 and ' * b0}{q} inputs"
