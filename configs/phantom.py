@@ -77,6 +77,7 @@ def get_config(variant=""):
     config.data.clean_targets = False   # True: noise-free ones, of a phantom
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
     config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
+    config.data.slices = ()             # for training and validation, e.g. (1710, 854); (): all
     config.data.within_subject = False  # True: cut a single scan into slabs
     config.data.stream = "auto"         # batches of a store: auto (where it does not fit on the
     #                                     device), always, never
@@ -88,6 +89,7 @@ def get_config(variant=""):
     config.phantom.shape = (56, 68, 24)   # voxels
     config.phantom.voxel_size = 2.5       # mm
     config.phantom.directions = 90
+    config.phantom.lesions = True         # in test subjects, never in training
     config.phantom.snr = 20.0           # mean white-matter S0 / σ before shading
     config.phantom.seed = 1
 

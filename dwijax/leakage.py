@@ -23,6 +23,24 @@ _DENOISING = re.compile(r"denois", re.IGNORECASE)
 _NONE = (None, False, "", "none", "None", [], {})
 
 
+def check_cohort(cohort, where):
+    """Nothing of a cohort stands in two parts, and no volumes were denoised together.
+
+    Args:
+      cohort: `dwijax.data.cohort.Cohort`. where: what an error names.
+
+    Raises:
+      InputError: naming subjects or files.
+    """
+    parts = {part: [m.files for m in getattr(cohort, part)]
+             for part in ("train", "validation", "test")}
+    if not cohort.within_subject:
+        check_subjects({part: [f.name for f in files] for part, files in parts.items()}, where)
+        check_scans(parts)
+    for files in {f.dwi: f for found in parts.values() for f in found}.values():
+        check_sidecar(files)
+
+
 def check_subjects(parts, where):
     """Every subject stands in one part.
 

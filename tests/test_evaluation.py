@@ -8,9 +8,11 @@ import pytest
 from scipy import stats
 
 from dwijax import baselines
-from dwijax.data.cohort import Cohort, Member
+from configs.he2020 import get_config
+from dwijax.data.cohort import Cohort, Member, brain_slices, central_slices, limited
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import simulate
+from dwijax.data.split import subject_split
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.evaluation import (
@@ -327,11 +329,26 @@ def test_table_1_by_hand(scan, split):
 
 
 def test_the_slices_of_he_et_al():
-    parts = he2020.slices_of_hcp()
-    assert {k: sum(v) for k, v in parts.items()} == {"train": 1710, "validation": 854, "test": 793}
-    assert sum(map(len, parts.values())) == 149
-    np.testing.assert_array_equal(he2020.central_slices(np.arange(10, 110)), np.arange(29, 90))
-    np.testing.assert_array_equal(he2020.central_slices(np.arange(5)), np.arange(5))
+    """149 subjects of HCP's size give the abstract's numbers of slices."""
+    config = get_config()
+    names = [f"{i:03d}" for i in range(149)]
+    parts = subject_split(names, tuple(config.data.split), config.seed)
+    assert [len(part) for part in parts] == [122, 14, 13]
+    cohort = limited(Cohort(*([Member(n, None) for n in part] for part in parts), False),
+                     config.data.slices)
+    brain = np.zeros((4, 4, 145), bool)
+    brain[:, :, 12:128] = True
+    train, validation = ([brain_slices(m, brain, 2) for m in part] for part in cohort[:2])
+    assert sum(map(len, train)) == 1710 and sum(map(len, validation)) == 854
+    assert {len(found) for found in train} == {14, 15}
+    central = central_slices(np.arange(12, 128))
+    np.testing.assert_array_equal(central, np.arange(39, 100))
+    assert len(central) * len(parts[2]) == 793
+    for found in (*train, *validation):  # evenly spaced, none twice
+        assert set(found) <= set(central) and np.ptp(np.diff(found)) <= 1
+        assert abs(found.mean() - central.mean()) < 1
+    np.testing.assert_array_equal(central_slices(np.arange(5)), np.arange(5))
+    np.testing.assert_array_equal(brain_slices(Member("", None, 3), brain[..., :14], 2), [12, 13])
 
 
 def test_errors_are_counted_by_region(scan, split):

@@ -14,11 +14,18 @@ from dwijax.data.volumes import canonical, read_dwi, read_volumes
 from dwijax.errors import InputError
 
 
+# Of a subject's slices with brain the central ones that are chosen from: He et al.'s histogram is
+# over 61 slices, and 854 = 14 · 61 and 793 = 13 · 61 are their validation and test slices.
+CENTRAL = 61
+
+
 class Member(NamedTuple):
-    """A subject's files and the slices of it that count; None: all."""
+    """A subject's files, the slices of it that count (None: all), and how many of these to use
+    (None: all), see :func:`brain_slices`."""
 
     files: SubjectFiles
     slices: np.ndarray | None
+    count: int | None = None
 
 
 class Cohort(NamedTuple):
@@ -76,6 +83,26 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
                               [f.family for f in found])
     by_name = {f.name: f for f in found}
     return Cohort(*([Member(by_name[n], None) for n in names] for names in parts), False, str(root))
+
+
+def limited(cohort, slices):
+    """The cohort with so many training and validation slices, shared out evenly over subjects.
+
+    He et al. have 1710 training, 854 validation and 793 test slices of 149 subjects: 14 or 15 of
+    each of 122 subjects, 61 of each of 14 and of 13.
+
+    Args:
+      cohort: :class:`Cohort`. slices: training and validation slices; empty for all there are.
+    """
+    if not slices:
+        return cohort
+
+    def share(members, total):
+        each, more = divmod(total, len(members))
+        return [m._replace(count=each + (i < more)) for i, m in enumerate(members)]
+
+    return cohort._replace(train=share(cohort.train, slices[0]),
+                           validation=share(cohort.validation, slices[1]))
 
 
 def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, inputs=None,
@@ -144,10 +171,28 @@ def _noise_free(subject, files, directions):
 
 
 def brain_slices(member, mask, axis):
-    """The member's slices in which there is brain, int64 ``[S]``."""
+    """The member's slices in which there is brain, int64 ``[S]``.
+
+    Where not all of them are to be used: evenly spaced ones among the :data:`CENTRAL` central.
+    """
     filled = _filled_slices(mask, axis)
     positions = np.arange(len(filled)) if member.slices is None else member.slices
-    return positions[filled[positions]]
+    positions = positions[filled[positions]]
+    if member.count is None or member.count >= len(positions):
+        return positions
+    positions = central_slices(positions, max(CENTRAL, member.count))
+    steps = (np.arange(member.count) + 0.5) * len(positions) / member.count
+    return positions[steps.astype(int)]
+
+
+def central_slices(filled, count=CENTRAL):
+    """The central ``count`` of the slices with brain, or all of them.
+
+    Args:
+      filled: sorted slice numbers.
+    """
+    first = max((len(filled) - count) // 2, 0)
+    return filled[first:first + count]
 
 
 def _filled_slices(mask, axis):

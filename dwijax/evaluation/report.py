@@ -96,7 +96,7 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
         else:
             interpolators, sh = baselines.untuned()
             gaps.append(Gap("tuned baselines", "there are no validation subjects"))
-        labels = summary.labels(split, interpolators)
+        labels = summary.labels(split, interpolators, run.config.model.get("joint", False))
         for group in groups:
             for scan, networks, rows in _ahead(synthesised, group.members):
                 progress.update()
@@ -152,15 +152,15 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
                 "Errors (within subject)" if within
                 else "Errors: mean paired difference and its 95 % confidence interval")
     folder = Path(workdir) / "tables"
-    write_results(folder, results, sections.compared(sh), note)
-    sphere.write(folder / "per_direction.csv")
+    write_results(folder, results, sections.compared(sh), report.notes)
+    sphere.write(folder / "per_direction.csv", report.notes)
     write_csv(folder / "he2020_slices.csv",
-              ["cohort", "subject", "comparison", "method", "slice", "rmse"],
-              [(g, s, *row) for g, found in slices.items() for s, row in found])
+              ["cohort", "subject", "comparison", "method", "slice", "rmse", "note"],
+              [(g, s, *row, report.notes[g]) for g, found in slices.items() for s, row in found])
     with whole(folder / "report.md") as temporary:
         temporary.write_text(report.markdown(), encoding="utf-8")
     with whole(folder / "evaluation.json") as temporary:
-        temporary.write_text(json.dumps(_about(run, groups, facts, sh, baseline_set, gaps),
+        temporary.write_text(json.dumps(_about(run, report),
                                         indent=1) + "\n")
     if not quiet:
         print(report.text(), flush=True)
@@ -218,22 +218,16 @@ def _check_cohort(run, cohort, workdir):
 
 
 def _check_leakage(run, cohort, groups, workdir):
-    """Refuses what `dwijax.leakage` finds."""
+    """Refuses what `dwijax.leakage` finds; the cohort as it is now was checked in reading it."""
     where, recorded = Path(workdir) / "config.json", run.about["subjects"]
     leakage.check_statistics(run.about, where)
     leakage.check_directions(run.gtab, run.inputs, run.targets, where)
-    judged = [m.files for m in cohort.test]
-    parts = {"train": [m.files for m in cohort.train],
-             "validation": [m.files for m in cohort.validation], "test": judged}
     if not cohort.within_subject:
         leakage.check_subjects({"train": recorded["train"], "validation": recorded["validation"],
-                                "test": [f.name for f in judged]}, where)
-        leakage.check_scans(parts)
+                                "test": [m.files.name for m in cohort.test]}, where)
     for group in groups:
         for member in group.members:
             leakage.check_sidecar(member.files)
-    for files in (*parts["train"], *parts["validation"]):
-        leakage.check_sidecar(files)
 
 
 def _gaps(run, split, first):
@@ -262,12 +256,13 @@ def _best_baseline(results, group, interpolators):
         group, "DWI RMSE", against, "brain", name).mean)
 
 
-def _about(run, groups, facts, sh, baseline_set, gaps):
+def _about(run, report):
     """What a comparison of runs must know of an evaluation."""
-    judged = {g.name: [f[0] for f in facts[g.name]] for g in groups}
+    judged = {g.name: [f[0] for f in report.facts[g.name]] for g in report.groups}
     data = [(m.files.name, g.origin if run.config.data.layout == "phantom"
-             else m.files.dwi.stat().st_size) for g in groups for m in g.members]
+             else m.files.dwi.stat().st_size) for g in report.groups for m in g.members]
     return {"dwijax": __version__, "data": comparison.data_hash(data, run.config.data.shell),
-            "groups": judged, "inputs": len(run.inputs), "targets": len(run.targets), "sh": sh,
-            "baselines": baseline_set, "seed": run.config.seed, "not_made": gaps}
+            "groups": judged, "origins": report.notes, "inputs": len(run.inputs),
+            "targets": len(run.targets), "sh": report.sh, "baselines": report.baselines,
+            "seed": run.config.seed, "not_made": report.gaps}
 

@@ -26,16 +26,18 @@ class Gap(NamedTuple):
     reason: str
 
 
-def labels(split, interpolators):
-    """`Labels` of a `Split` and a list of `Interpolator`."""
+def labels(split, interpolators, joint=False):
+    """`Labels` of a `Split` and a list of `Interpolator`; ``joint``: one network is all of them."""
     q, k, last = len(split.inputs), len(split.targets), len(split.last)
-    signal = {NETWORKS: f"{k} networks"} | {i.name: i.label for i in interpolators}
+    networks = "one network" if joint else "networks"
+    signal = {NETWORKS: networks if joint else f"{k} networks"}
+    signal |= {i.name: i.label for i in interpolators}
     signal |= {PERFECT: "noise-free DWIs (limit)", TRUE_MAP: "the noise-free FA map itself",
                SIMULATED: "perfect synthesis, simulated on these tensors",
                "measured": "measured DWIs", MORE: f"{q + last} acquired"}
     short = signal | {i.name: i.short for i in interpolators}
     maps = {INPUTS: f"{q} acquired", MORE: f"{q + last} acquired", ALL: f"{q + k} acquired",
-            NETWORKS: f"{q} + {k} by networks"}
+            NETWORKS: f"{q} + {k} by {networks}"}
     maps |= {i.name: f"{q} + {k} by {i.short}" for i in interpolators}
     maps |= {alone(i.name): f"{q} acquired, {i.short.split(',')[0]}" for i in interpolators}
     maps[PERFECT] = f"{q} + {k} noise-free (limit)"
@@ -99,15 +101,20 @@ class Report(NamedTuple):
         return "noise-free" if self.results.methods(group, "FA RMSE", "noise-free") \
             else "all acquired"
 
-    def title(self, text):
-        """Of a table."""
-        return text + (" (within subject)" if self.within_subject else "")
+    @property
+    def notes(self):
+        """Group name to what stands with each of its tables: which phantom, or within subject."""
+        simulated = self.run.config.data.layout == "phantom"
+        return {g.name: "within subject" if self.within_subject else g.origin * simulated
+                for g in self.groups}
 
     def _head(self):
         q, k = len(self.split.inputs), len(self.split.targets)
         config, about = self.run.config, self.run.about
-        yield (f"{self.workdir}: {k} networks, {q} acquired directions in, {k} synthesised, "
-               f"b = {config.data.shell} s/mm², dwijax {__version__}")
+        yield (f"{self.workdir}: {self.labels.signal[NETWORKS]}, {q} acquired directions in, {k} "
+               f"synthesised, b = {config.data.shell} s/mm², dwijax {__version__}")
+        if config.data.get("clean_targets"):
+            yield "TRAINED ON NOISE-FREE TARGETS, which no scanner delivers"
         tuned = f"tuned on the measured DWIs of {self.tuned_on} validation subjects"
         if self.within_subject:
             yield ("networks trained on one slab, baselines tuned on the measured DWIs of another, "

@@ -72,6 +72,8 @@ def _check_direction_synthesis(config, expect, one_of):
     expect("model.residual", *one_of("none", "mean", "sh", "tensor"))
     for field in ("loss.fa_weight", "augment.noise", "data.neighbours"):
         expect(field, lambda v: v >= 0, "0 or more")
+    expect("data.slices", lambda v: len(v) in (0, 2) and all(n > 0 for n in v),
+           "(), or the numbers of training and of validation slices")
     tensor, stored = config.model.residual == "tensor", config.data.layout == "store"
     expect("data.b0", lambda v: v or not (tensor or config.data.neighbours),
            "True with residual tensor or with neighbours")
