@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dwijax import baselines
 from configs.he2020 import get_config
+from dwijax import baselines
 from dwijax.data.cohort import Cohort, Member, brain_slices, central_slices, limited
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import simulate
@@ -17,7 +17,6 @@ from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.evaluation import (
     figures,
-    he2020,
     metrics,
     noise,
     regions,

@@ -13,7 +13,6 @@ from dwijax.data.tables import in_order_of
 from dwijax.data.volumes import canonical, read_dwi, read_volumes
 from dwijax.errors import InputError
 
-
 # Of a subject's slices with brain the central ones that are chosen from: He et al.'s histogram is
 # over 61 slices, and 854 = 14 · 61 and 793 = 13 · 61 are their validation and test slices.
 CENTRAL = 61

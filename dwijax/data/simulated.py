@@ -6,6 +6,7 @@ from pathlib import Path
 from dwijax.data.cohort import Cohort, Member
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import make_settings, settings_hash, simulate
+from dwijax.data.phantom.simulate import RECORD
 
 
 def simulated_cohort(root, *, subjects, lesions=False, progress=True, **options):
@@ -43,6 +44,20 @@ def origin(members):
     """The record that the simulation left beside its subjects, in words."""
     record = members[0].files.truth.parent.parent / "phantom.json"
     return f"phantom {json.loads(record.read_text())['hash']}"
+
+
+def made_like(members):
+    """Identities (`dwijax.data.phantom.like.identity`) of the scans that members were made like.
+
+    Args:
+      members: list of `Member`, of any layout: the simulation's record is looked for above them.
+    """
+    found = set()
+    for folder in {folder for m in members for folder in m.files.dwi.resolve().parents[:4]}:
+        record = folder / RECORD
+        if record.is_file():
+            found.add(json.loads(record.read_text()).get("like"))
+    return sorted(found - {None})
 
 
 def _members(root, generator, count, progress, *, shape, voxel_size, directions, seed, snr=None,

@@ -196,8 +196,8 @@ def _table(lines, group):
              "baselines: those of the first run, with its inputs",
              "numbers of other targets (directions) are of other DWIs: compare their FA and V1"]
     origin = lines[0].runs[0].evaluation["origins"][group]
-    return Table(f"{group}: comparison of runs" + f" ({origin})" * bool(origin), ["", "directions", "seeds",
-                                                  *(c[0] for c in COLUMNS)], rows, notes)
+    return Table(f"{group}: comparison of runs" + f" ({origin})" * bool(origin),
+                 ["", "directions", "seeds", *(c[0] for c in COLUMNS)], rows, notes)
 
 
 def _draw(path, lines, groups):

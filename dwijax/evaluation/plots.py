@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from dwijax.evaluation.figures import pyplot, save
 from dwijax.data.cohort import central_slices
+from dwijax.evaluation.figures import pyplot, save
 from dwijax.evaluation.rows import ALL, INPUTS, MORE, NETWORKS, PERFECT
 
 BINS = np.linspace(0, 1, 51)

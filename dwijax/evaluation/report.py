@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax import __version__, baselines, leakage
+from dwijax.data.phantom.like import identity
 from dwijax.data.simulated import origin, shifted_members
 from dwijax.errors import InputError
 from dwijax.evaluation import comparison, direction_synthesis, figures, sections, spectra, summary
@@ -21,7 +22,7 @@ from dwijax.evaluation.regions import LESION
 from dwijax.evaluation.rows import NETWORKS, PERFECT, Row
 from dwijax.evaluation.scan import MissingDirections, read_case, read_scan
 from dwijax.evaluation.sphere import Sphere
-from dwijax.evaluation.summary import Gap
+from dwijax.evaluation.summary import Fact, Gap
 from dwijax.evaluation.tables import Record, Results, write_csv, write_results
 from dwijax.inference import load_run, synthesise
 from dwijax.output import whole
@@ -71,6 +72,7 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
     training = cohort.train[:TRAINING_SUBJECTS]
     tuning = cohort.validation[:TUNING_SUBJECTS]
     records, slices, facts, first, gaps = [], {}, {}, {}, []
+    imitated = set(run.about["subjects"].get("made_like", ()))
     histograms, gtfa, agreement = Histograms(), GtfaHistogram(axis), Agreement()
     sphere, profiles = Sphere(split, run.gtab), spectra.Profiles()
     total = len(training) + len(tuning) + sum(len(g.members) for g in groups)
@@ -86,9 +88,9 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
             try:
                 scan, subject = read_scan(member, **how)
             except MissingDirections as error:
-                return error, None, None
+                return error, None, None, None
             networks, rows = _synthesise(run, scan, subject)
-            return scan, networks, rows
+            return scan, networks, rows, identity(subject) in imitated
 
         if tuning:
             interpolators, sh = baselines.tune(cases(training), cases(tuning), axis=axis,
@@ -98,7 +100,7 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
             gaps.append(Gap("tuned baselines", "there are no validation subjects"))
         labels = summary.labels(split, interpolators, run.config.model.get("joint", False))
         for group in groups:
-            for scan, networks, rows in _ahead(synthesised, group.members):
+            for scan, networks, rows, same in _ahead(synthesised, group.members):
                 progress.update()
                 if networks is None:
                     gaps.append(Gap(f"a subject of the {group.name}", str(scan)))
@@ -112,7 +114,8 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
                     collector.add(group.name, scan, judged)
                 first.setdefault(group.name, (view, scan, judged))
                 facts.setdefault(group.name, []).append(
-                    (scan.name, scan.sigma, scan.sigma_source, scan.regions_source, scan.angle))
+                    Fact(scan.name, scan.sigma, scan.sigma_source, scan.regions_source, scan.angle,
+                         same))
     groups = [g for g in groups if g.name in facts]
     if not groups:
         raise InputError(Path(workdir) / "config.json", found=gaps[-1].reason,
@@ -258,7 +261,7 @@ def _best_baseline(results, group, interpolators):
 
 def _about(run, report):
     """What a comparison of runs must know of an evaluation."""
-    judged = {g.name: [f[0] for f in report.facts[g.name]] for g in report.groups}
+    judged = {g.name: [f.subject for f in report.facts[g.name]] for g in report.groups}
     data = [(m.files.name, g.origin if run.config.data.layout == "phantom"
              else m.files.dwi.stat().st_size) for g in report.groups for m in g.members]
     return {"dwijax": __version__, "data": comparison.data_hash(data, run.config.data.shell),

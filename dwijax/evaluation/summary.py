@@ -19,6 +19,19 @@ class Labels(NamedTuple):
     maps: dict
 
 
+class Fact(NamedTuple):
+    """Of a test subject: σ and where it is known from, where its regions are from, the largest
+    angle of its directions to the run's, and whether training subjects were made like this very
+    scan (`dwijax simulate --like`)."""
+
+    subject: str
+    sigma: float
+    sigma_source: str
+    regions_source: str
+    angle: float
+    same_scan: bool
+
+
 class Gap(NamedTuple):
     """A part of the report that cannot be made, and why."""
 
@@ -51,7 +64,7 @@ class Report(NamedTuple):
       workdir: of the run. run: `dwijax.inference.Run`. split: `Split`.
       groups: list of ``(name, origin, members)``. results: `Results`. labels: `Labels`.
       slices: group name to a list of ``(subject, SliceRow)``.
-      facts: group name to a list of ``(subject, σ, its source, source of the regions, angle)``.
+      facts: group name to a list of `Fact`.
       gaps: list of `Gap`.
       sh: name of the spherical harmonics that others are compared with.
       baselines: which set. tuned_on: number of validation subjects.
@@ -103,10 +116,12 @@ class Report(NamedTuple):
 
     @property
     def notes(self):
-        """Group name to what stands with each of its tables: which phantom, or within subject."""
+        """Group name to what stands with each of its tables: which phantom, whether within subject,
+        whether training subjects were made like the scan that judges."""
         simulated = self.run.config.data.layout == "phantom"
-        return {g.name: "within subject" if self.within_subject else g.origin * simulated
-                for g in self.groups}
+        return {g.name: ", ".join(filter(None, [
+            g.origin * simulated, "within subject" * self.within_subject,
+            "same scan" * any(f.same_scan for f in self.facts[g.name])])) for g in self.groups}
 
     def _head(self):
         q, k = len(self.split.inputs), len(self.split.targets)
@@ -139,11 +154,16 @@ class Report(NamedTuple):
         facts = self.facts[group.name]
         n = len(facts)
         yield f"{group.name} ({n} {'subject' if n == 1 else 'subjects'}), {group.origin}"
-        sigmas = [f[1] for f in facts]
+        sigmas = [f.sigma for f in facts]
         level = f"{min(sigmas):.4f}" + (f" to {max(sigmas):.4f}" if n > 1 else "")
-        yield f"σ = {level} of the median b0, from {facts[0][2]}; tissue from {facts[0][3]}"
-        if max(f[4] for f in facts) > 0.01:
-            yield f"directions within {max(f[4] for f in facts):.1f}° of the run's"
+        yield (f"σ = {level} of the median b0, from {facts[0].sigma_source}; tissue from "
+               f"{facts[0].regions_source}")
+        if max(f.angle for f in facts) > 0.01:
+            yield f"directions within {max(f.angle for f in facts):.1f}° of the run's"
+        same = [f.subject for f in facts if f.same_scan]
+        if same:
+            yield (f"SAME SCAN: training subjects were made like {', '.join(same)}; what follows "
+                   "holds for that scan only")
         dots = [self.results.estimate(group.name, "dots outside the brain, %", "4 σ", "background",
                                       method) for method in (NETWORKS, "measured")]
         if all(d and d.n for d in dots):

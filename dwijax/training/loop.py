@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax.data import domain
+from dwijax.data.simulated import made_like
 from dwijax.data.store import StoredSlices
 from dwijax.data.tables import spread, spread_in_words
 from dwijax.data.whitening import whitening, whitening_slices
@@ -64,7 +65,8 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
         plain, gtab, b0s, turned, scales, statistics, domain.join(subjects) if subjects else {},
         {name: [m.files.name for m in getattr(members, name)]
          for name in ("train", "validation", "test")}
-        | {"within_subject": members.within_subject, "origin": members.origin})
+        | {"within_subject": members.within_subject, "origin": members.origin,
+           "made_like": made_like(members.train + members.validation)})
     if main:
         run.write(workdir, about)
 
