@@ -56,6 +56,7 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
     Raises:
       InputError: there is no run, its data cannot be used, or targets leak into inputs.
     """
+    began = time.perf_counter()
     run = load_run(workdir)
     if run.config.get("task") == "map_regression":
         from dwijax.evaluation import map_report
@@ -125,7 +126,7 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
     results = Results(records, between_subjects=not within)
     gaps += _gaps(run, split, first)
     report = summary.Report(str(workdir), run, split, groups, results, labels, slices, facts, gaps,
-                            sh, baseline_set, len(tuning), within)
+                            sh, baseline_set, len(tuning), within, time.perf_counter() - began)
 
     # From here on nothing can be wrong with the data: files appear all or none.
     pictures, note = Path(workdir) / "figures", "within subject" if within else ""

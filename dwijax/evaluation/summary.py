@@ -69,6 +69,7 @@ class Report(NamedTuple):
       sh: name of the spherical harmonics that others are compared with.
       baselines: which set. tuned_on: number of validation subjects.
       within_subject: all numbers come from one subject.
+      seconds: that reading, tuning and judging took together.
     """
 
     workdir: str
@@ -84,6 +85,7 @@ class Report(NamedTuple):
     baselines: str
     tuned_on: int
     within_subject: bool
+    seconds: float
 
     def text(self):
         """For a terminal."""
@@ -140,6 +142,9 @@ class Report(NamedTuple):
         more = "" if self.baselines == "all" else \
             "; eval.py adds denoisers that take minutes (--baselines=all)"
         yield f"baselines: {self.baselines}{more}"
+        judged = sum(map(len, self.facts.values()))
+        yield (f"tuned, synthesised and judged in {self.seconds:.0f} s, "
+               f"{self.seconds / judged:.1f} s/subject")
         yield ("DWIs in units of the subject's median b0, MD, AD, RD in µm²/ms; RMSE over the "
                "voxels of a region; tensors by the fit that is MRtrix3's default")
         yield from self._faults()
