@@ -4,6 +4,7 @@ import dataclasses
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,8 +82,8 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
               leave=False) as progress:
 
         def cases(members):
-            for member in members:
-                yield read_case(member, split, **how)
+            for case in _ahead(partial(read_case, split=split, **how), members):
+                yield case
                 progress.update()
 
         def synthesised(member):
@@ -192,10 +193,10 @@ def _synthesise(run, scan, subject):
 def _ahead(function, items):
     """Yields ``function(item)``, the next one in the making while one is looked at."""
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(function, items[0])
-        for following in [*items[1:], None]:
-            result = pending.result()
-            pending = following and pool.submit(function, following)
+        pending = [pool.submit(function, item) for item in items[:1]]
+        for following in [*items[1:], None] if items else ():
+            result = pending.pop().result()
+            pending += [pool.submit(function, following)] if following else []
             yield result
 
 
