@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -193,11 +194,13 @@ def _synthesise(run, scan, subject):
 def _ahead(function, items):
     """Yields ``function(item)``, the next one in the making while one is looked at."""
     with ThreadPoolExecutor(1) as pool:
-        pending = [pool.submit(function, item) for item in items[:1]]
-        for following in [*items[1:], None] if items else ():
-            result = pending.pop().result()
-            pending += [pool.submit(function, following)] if following else []
-            yield result
+        pending = deque()
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > 1:
+                yield pending.popleft().result()
+        for last in pending:
+            yield last.result()
 
 
 def _groups(run, cohort):
