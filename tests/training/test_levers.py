@@ -114,10 +114,11 @@ def test_fresh_noise_is_rician_and_leaves_targets_alone():
     np.testing.assert_allclose(added[[0, 1, 4]], [0.02, 0.02, 0.18], rtol=0.1)
     # Parts of a batch, wherever they are computed, get what they get in the whole.
     halves = [noisy(tuple(a[i:i + 2] for a in batch), 3, jnp.int32(7), i)[1] for i in (0, 2)]
-    np.testing.assert_array_equal(jnp.concatenate(halves), dwi)
+    np.testing.assert_allclose(jnp.concatenate(halves), dwi, rtol=1e-6)
     others = [noisy(batch, seed, jnp.int32(step), 0)[1] for seed, step in ((3, 8), (4, 7))]
     for other in others:
-        correlation = np.corrcoef(*(np.ravel(a[..., 0] - batch[1][..., 0]) for a in (dwi, other)))
+        correlation = np.corrcoef(*(np.ravel((a**2 - batch[1] ** 2)[..., 0])
+                                    for a in (dwi, other)))
         assert abs(correlation[0, 1]) < 0.06
 
 
@@ -145,9 +146,10 @@ def test_without_b0():
     x = blind.see(b0, dwi)
     np.testing.assert_array_equal(x, dwi[..., :Q])
     assert blind.in_channels == Q
-    for task, seen in ((blind, x), (seeing, seeing.see(b0, dwi))):
-        found = jax.vmap(task.reference, (0, None))(task.reference_weights, seen)
-        np.testing.assert_allclose(found[..., 0], jnp.moveaxis(dwi[..., Q:], -1, 0), atol=0.02)
+    found = [jax.vmap(task.reference, (0, None))(task.reference_weights, seen)
+             for task, seen in ((blind, x), (seeing, seeing.see(b0, dwi)))]
+    np.testing.assert_allclose(*found, rtol=1e-5)
+    assert np.corrcoef(np.ravel(found[0]), np.ravel(jnp.moveaxis(dwi[..., Q:], -1, 0)))[0, 1] > 0.9
     for options in ({"residual": "tensor"}, {"neighbours": 1}):
         with pytest.raises(ValueError, match="b0"):
             build(b0_input=False, **options)
