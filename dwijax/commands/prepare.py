@@ -20,6 +20,8 @@ def add_arguments(parser):
                         metavar=("TRAIN", "VALIDATION", "TEST"),
                         help="shares of the subjects (default 0.6 0.2 0.2)")
     parser.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
+    parser.add_argument("--slices", type=int, nargs=2, default=(), metavar=("TRAIN", "VALIDATION"),
+                        help="of all subjects together, evenly spread (default: all)")
     parser.add_argument("--within-subject", action="store_true",
                         help="cut a single scan into slabs")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
@@ -30,11 +32,14 @@ def run(args):
 
     from tqdm import tqdm
 
-    from dwijax.data.cohort import split_cohort
+    from dwijax import leakage
+    from dwijax.data.cohort import limited, split_cohort
     from dwijax.data.store import write_store
 
     cohort = split_cohort(args.root, args.layout, fractions=tuple(args.split), seed=args.seed,
                           axis=args.axis, shell=args.shell, within_subject=args.within_subject)
+    leakage.check_cohort(cohort, args.root)
+    cohort = limited(cohort, args.slices)
     slices, plain, stored = write_store(
         args.store, cohort, shell=args.shell, axis=args.axis,
         progress=partial(tqdm, desc="preparing", unit="subject", disable=args.quiet or None,

@@ -3,8 +3,9 @@
     XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.training.placements \\
         KIND DIRECTIONS DEVICES FA_WEIGHT ... [--process I N ADDRESS]
 
-For every four arguments one line: largest difference of gradients, and of parameters after 20 SGD
-steps, relative to the largest entry of their leaf; and of the validation losses.
+For every four arguments one line: largest difference of gradients, and of averaged parameters
+after 20 SGD steps on inputs with fresh noise, relative to the largest entry of their leaf; and of
+the validation losses.
 """
 
 import sys
@@ -13,12 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dwijax.data.sampling import fresh_noise
 from dwijax.data.slices import Slices
 from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.unet import UNet
-from dwijax.training import feed, optimizers, placement, tasks
+from dwijax.training import averaging, feed, optimizers, placement, tasks
 from dwijax.training.step import ALONE, WHOLE, init_state, make_gradients
 
 Q, K, BATCH = 7, 6, 4
@@ -40,7 +42,7 @@ def setup(fa_weight):
     # Smooth: at the kink of a ReLU or of a maximum, rounding may become a difference of 1e-4.
     network = functional(lambda rngs: UNet(task.in_channels, 1, width=4, levels=1, convolutions=2,
                                            activation="silu", rngs=rngs))
-    optimizer = optimizers.build("sgd", learning_rate=0.05, steps=20)
+    optimizer = averaging.averaged(optimizers.build("sgd", learning_rate=0.05, steps=20), 0.9)
     return slices, task, tasks.predictor(task, network, 0.1), network, optimizer
 
 
@@ -58,11 +60,15 @@ def run(place, slices, task, predict, network, optimizer):
     _, found = gradients(state.params, placement.spread(place, batch, "parts", BATCH))
     found = placement.collect(place, found)
     source = feed.Resident(predict, task, optimizer, slices, slices, place, WHOLE, seed=3,
-                           batch=BATCH, patch=0, freeze_after=0)
+                           batch=BATCH, patch=0, freeze_after=0, augment=augment)
     source.compile(state)
     state, _ = source.advance(state, 20)
     validation = placement.fetch(place, source.validate(state.params))
-    return found, placement.collect(place, state.params), validation
+    return found, placement.collect(place, averaging.predicting(state)), validation
+
+
+def augment(batch, step, first):
+    return fresh_noise(batch, 3, step, first, channels=np.arange(Q), sigma=np.full(1 + Q, 0.02))
 
 
 def largest(place, found, expected):
