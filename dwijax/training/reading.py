@@ -10,7 +10,7 @@ from dwijax.data import domain
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import open_store
 from dwijax.errors import InputError
-from dwijax.training import feed, settings
+from dwijax.training import feed, processes, settings
 
 
 def read_cohort(config):
@@ -23,7 +23,8 @@ def read_cohort(config):
     if config.data.layout == "store":
         return _open_store(config).cohort  # checked by dwijax prepare, which had the files
     if config.data.layout == "phantom":
-        found = simulated_cohort(config.data.root, **settings.to_dict(config.phantom))
+        found = processes.first_makes(partial(
+            simulated_cohort, config.data.root, **settings.to_dict(config.phantom)))
     else:
         found = cohorts.split_cohort(
             config.data.root, config.data.layout, fractions=tuple(config.data.split),
