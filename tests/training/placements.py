@@ -1,7 +1,7 @@
 """Trains the same little stack on one device and on a placement, and prints how far they differ.
 
     XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.training.placements \\
-        KIND DIRECTIONS DEVICES FA_WEIGHT ... [--process I N ADDRESS]
+        KIND DIRECTIONS DEVICES FA_WEIGHT ... [--process I N ADDRESS FOLDER]
 
 For every four arguments one line: largest difference of gradients, and of averaged parameters
 after 20 SGD steps on inputs with fresh noise, relative to the largest entry of their leaf; and of
@@ -20,7 +20,7 @@ from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.unet import UNet
-from dwijax.training import averaging, feed, optimizers, placement, tasks
+from dwijax.training import averaging, checkpoint, feed, optimizers, placement, tasks
 from dwijax.training.step import ALONE, WHOLE, init_state, make_gradients
 
 Q, K, BATCH = 7, 6, 4
@@ -71,6 +71,13 @@ def augment(batch, step, first):
     return fresh_noise(batch, 3, step, first, channels=np.arange(Q), sigma=np.full(1 + Q, 0.02))
 
 
+def stored(place, params, folder):
+    """Written by all processes together and read again."""
+    with checkpoint.saving(folder, {}, keep=1) as save:
+        save(20, {"params": params})
+    return checkpoint.restore(folder, {"params": placement.abstract(place, params)})["params"]
+
+
 def largest(place, found, expected):
     worst = 0.0
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
@@ -88,9 +95,10 @@ def _whole(a):
 
 
 def main(argv):
+    folder = None
     if "--process" in argv:
         at = argv.index("--process")
-        index, count, address = argv[at + 1: at + 4]
+        index, count, address, folder = argv[at + 1: at + 5]
         argv = argv[:at]
         jax.distributed.initialize(address, int(count), int(index))
     alone = {}
@@ -104,6 +112,8 @@ def main(argv):
         place = placement.place(kind, K, BATCH, directions=int(directions),
                                 devices=jax.devices()[: int(devices)])
         found, params, validation = run(place, *parts)
+        if folder:
+            params = stored(place, params, folder)
         expected = alone[fa_weight]
         print(f"{kind} {'×'.join(map(str, place.mesh.devices.shape))} fa {fa_weight}: "
               f"{largest(place, found, expected[0]):.1e} {largest(place, params, expected[1]):.1e} "
