@@ -23,6 +23,24 @@ _DENOISING = re.compile(r"denois", re.IGNORECASE)
 _NONE = (None, False, "", "none", "None", [], {})
 
 
+def check_cohort(cohort, where):
+    """Nothing of a cohort stands in two parts, and no volumes were denoised together.
+
+    Args:
+      cohort: `dwijax.data.cohort.Cohort`. where: what an error names.
+
+    Raises:
+      InputError: naming subjects or files.
+    """
+    parts = {part: [m.files for m in getattr(cohort, part)]
+             for part in ("train", "validation", "test")}
+    if not cohort.within_subject:
+        check_subjects({part: [f.name for f in files] for part, files in parts.items()}, where)
+        check_scans(parts)
+    for files in {f.dwi: f for found in parts.values() for f in found}.values():
+        check_sidecar(files)
+
+
 def check_subjects(parts, where):
     """Every subject stands in one part.
 
@@ -121,9 +139,12 @@ def check_statistics(about, where):
     others = sorted(set(source["subjects"]) - training)
     if others:
         wrong(f"whitening computed from {', '.join(others[:8])}", "training subjects only")
-    if np.shape(whitening["matrix"])[0] != 1 + q:
+    data = about["config"]["data"]
+    b0, slices = int(data["b0"]), 1 + 2 * data["neighbours"]
+    if np.shape(whitening["matrix"])[0] != slices * (b0 + q):
         wrong(f"whitening of {np.shape(whitening['matrix'])[0]} channels",
-              f"{1 + q}: b0 and {q} inputs")
+              f"{slices * (b0 + q)}: {'b0 and ' * b0}{q} inputs"
+              + f" of {slices} slices" * (slices > 1))
 
 
 def check_sidecar(files):

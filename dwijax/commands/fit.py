@@ -40,7 +40,7 @@ def add_arguments(parser):
 def run(args):
     import numpy as np
 
-    from dwijax.compilations import keep_compilations
+    from dwijax.compilation import keep_compilations
     from dwijax.data.volumes import make_mask, read_dwi, read_image, read_mask, read_volumes
     from dwijax.errors import InputError
     from dwijax.gradients import read_gradients

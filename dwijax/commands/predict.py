@@ -31,7 +31,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    from dwijax.compilations import keep_compilations
+    from dwijax.compilation import keep_compilations
     from dwijax.prediction import predict_scan
     from dwijax.training.run import read
 

@@ -41,11 +41,12 @@ def test_meshes_equal_one_device():
         assert max(values) < 1e-5, (name, values)
 
 
-def test_two_processes_equal_one_device():
+def test_two_processes_equal_one_device(tmp_path):
+    """Parameters by way of a checkpoint that both write and read."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{s.getsockname()[1]}"
-    processes = [launch(2, "mesh", 2, 4, 2, "--process", i, 2, address) for i in (0, 1)]
+    processes = [launch(2, "mesh", 2, 4, 2, "--process", i, 2, address, tmp_path) for i in (0, 1)]
     for process in processes:
         for name, values in differences(process).items():
             assert name == "mesh 2×2 fa 2"
@@ -61,6 +62,22 @@ def test_shape_is_chosen_for_60_networks(count, expected, monkeypatch):
     monkeypatch.setattr("jax.make_mesh", lambda shape, *_, **__: shapes.append(shape))
     place("mesh", 60, 256, devices=[None] * count)
     assert shapes == [expected]
+
+
+def test_auto_is_a_mesh_of_all_devices(monkeypatch):
+    monkeypatch.setattr("jax.make_mesh", lambda *_, **__: "mesh")
+    assert place("auto", 60, 4, devices=[None]).kind == "single"
+    assert place("auto", 60, 4, devices=[None] * 2)[::2] == ("mesh", "mesh")
+
+
+@pytest.mark.parametrize("cores, flags, devices", [
+    (2, "", 2), (64, "", 8), (2, "--xla_force_host_platform_device_count=3", 3)])
+def test_cores_become_devices(cores, flags, devices):
+    code = ("from dwijax.training.processes import split_cpu; split_cpu(); "
+            "import jax; print(jax.device_count())")
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True,
+                           env=os.environ | {"NPROC": str(cores), "XLA_FLAGS": flags})
+    assert found.stdout.split() == [str(devices)], found.stderr
 
 
 def test_what_cannot_be_shared_out():

@@ -1,11 +1,11 @@
-"""Compiled programs are kept between commands: compiling takes longer than most scans."""
+"""Compiled programs that outlast the process."""
 
 import os
 from pathlib import Path
 
 
 def keep_compilations():
-    """Keeps what this process compiles, in the user's cache, unless JAX was told where already."""
+    """Compiled fits are kept between runs: compiling takes longer than fitting most scans."""
     import jax
 
     if jax.config.jax_compilation_cache_dir is None:
