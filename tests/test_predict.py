@@ -4,11 +4,9 @@ import json
 import os
 import signal
 
-import jax
 import nibabel as nib
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from dwijax import cli, prediction_page
 from dwijax.fitting import scan as fitting
@@ -16,16 +14,6 @@ from dwijax.output import delivered, whole_folder
 from tests.malformed import good_scan
 from tests.test_page import data_of
 from tests.tiny_run import write_tiny_run
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    """The commands keep what they compile; here that lasts as long as this module."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("cache")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="module")
