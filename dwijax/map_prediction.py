@@ -1,26 +1,28 @@
 """One short scan from files to the maps of a SuperDTI run."""
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from dwijax import page, prediction_page
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import TOLERANCE
 from dwijax.data.volumes import save_like
 from dwijax.directions import match
-from dwijax.dti.elements import MM2_PER_S, congruence
+from dwijax.dti.elements import FSL_ORDER, MM2_PER_S, congruence, to_order
 from dwijax.errors import InputError
+from dwijax.fitting import bids
 from dwijax.gradients import fsl_to_world
 from dwijax.network_maps import DIRECT, TENSOR, network_maps
+from dwijax.output import delivered, refuse_to_overwrite
 
 
-def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, quiet=False):
+def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, naming="dwijax", force=False,
+                 quiet=False):
     """Writes ``fa``, ``md`` (mm²/s), ``v1`` (RAS+), ``color_fa``, with a tensor network ``tensor``
-    (mm²/s, RAS+), with several seeds ``fa_std``, as ``.nii.gz``, and ``maps.json``.
+    (mm²/s, RAS+), with several seeds ``fa_std``, as ``.nii.gz``, ``maps.json`` and a page.
 
     Where a run has both, a map comes from its tensor network: its FA, MD and V1 belong together.
 
@@ -29,6 +31,7 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, quiet=False):
       dwi, bvals, bvecs: files of the scan, which has the run's input directions in any order.
       mask: file, or None to make one from the b0s.
       out: folder; nothing appears in it before everything is done.
+      naming: of the files, ``dwijax`` or ``bids``. force: replace files that are there.
       quiet: no progress bars.
 
     Returns:
@@ -37,6 +40,12 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, quiet=False):
     Raises:
       InputError: files that do not fit, or a table without the run's inputs.
     """
+    out, sidecar, html = Path(out), "maps.json", "report.html"
+    if naming == "bids":
+        sidecar = bids.sidecar_name(dwi, bids.NETWORKS)
+        html = bids.page_name(dwi, bids.NETWORKS)
+    if not force:
+        refuse_to_overwrite([out / sidecar, out / html])
     files = SubjectFiles("scan", Path(dwi), Path(bvals), Path(bvecs), mask and Path(mask))
     q = len(trained.inputs)
     subject = load_subject(files, shell=trained.config.data.shell, min_directions=q)
@@ -76,16 +85,24 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, quiet=False):
         "input_angles_degrees": [round(float(a), 3) for a in angles],
         "versions": trained.about["versions"],
     }
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        folder = Path(folder)
+    suspect = prediction_page.suspect(subject, trained.about)
+    with delivered(out, force=force, keep=(bids.DESCRIPTION,)) as folder:
         for name, values in ready.items():
+            path = folder / f"{name}.nii.gz"
+            if naming == "bids":
+                path = folder / bids.map_name(dwi, name, bids.NETWORKS)
+                values = to_order(values, FSL_ORDER) if name == "tensor" else values
+            path.parent.mkdir(parents=True, exist_ok=True)
             volume = np.zeros((*subject.mask.shape, *values.shape[1:]), np.float32)
             volume[subject.mask] = values
-            save_like(folder / f"{name}.nii.gz", subject.stored(volume), image)
-        (folder / "maps.json").write_text(json.dumps(about, indent=1) + "\n")
-        out.mkdir(exist_ok=True)
-        for path in sorted(folder.iterdir()):
-            shutil.move(path, out / path.name)
-    return {"maps": sorted(ready), "largest_angle": float(angles.max())}
+            save_like(path, subject.stored(volume), image)
+        if naming == "bids":
+            (folder / bids.DESCRIPTION).write_text(json.dumps(bids.description(), indent=1) + "\n")
+            about = bids.network_sidecar(list(ready), about)
+        (folder / sidecar).write_text(json.dumps(about, indent=1) + "\n")
+        prediction_page.write_maps(
+            folder / html, prediction_page.title_of(dwi), subject, ready, suspect,
+            axis=trained.config.data.axis,
+            provenance=page.provenance(trained.about, [dwi, bvals, bvecs, mask]))
+    return {"maps": sorted(ready), "page": html, "suspect": suspect,
+            "largest_angle": float(angles.max())}

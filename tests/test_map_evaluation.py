@@ -278,8 +278,8 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
             results.estimate(*key, named(FIT, 6)).mean, rel=tolerance)
     written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert written == {
-        *(f"tables/{n}" for n in ("per_subject.csv", "summary.csv", "rois.csv", "agreement.csv",
-                                  "report.md")),
+        "report.html", *(f"tables/{n}" for n in (
+            "per_subject.csv", "summary.csv", "rois.csv", "agreement.csv", "report.md")),
         *(f"figures/{n}_default_generator.png" for n in (
             "fa", "md", "colour", "rois", "boxes", "tracts", "noise"))}
     with (tmp_path / "tables" / "rois.csv").open() as file:
@@ -304,7 +304,7 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
                str(tmp_path / "dwi.bvec"), "--mask", str(files.mask), "--run", str(tmp_path), "-o"]
     assert cli.main([*command, str(tmp_path / "out"), "--quiet"]) == 0
     names = {p.name for p in (tmp_path / "out").iterdir()}
-    assert names == {"maps.json", *(f"{n}.nii.gz" for n in (
+    assert names == {"maps.json", "report.html", *(f"{n}.nii.gz" for n in (
         "fa", "md", "v1", "color_fa", "tensor", "fa_std"))}
     found = {n: np.asarray(nib.load(tmp_path / "out" / f"{n}.nii.gz").dataobj)
              for n in ("fa", "md", "v1", "tensor")}

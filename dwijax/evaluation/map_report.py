@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from dwijax import page
 from dwijax.errors import InputError
 from dwijax.evaluation import (
     figures,
@@ -18,9 +19,10 @@ from dwijax.evaluation import (
     map_studies,
     map_tables,
     tract_figures,
+    viewers,
 )
 from dwijax.evaluation.direction_synthesis import ALL
-from dwijax.evaluation.report import TUNING_SUBJECTS, _check_cohort, _groups
+from dwijax.evaluation.report import TUNING_SUBJECTS, _check_cohort, _groups, sources
 from dwijax.evaluation.rois import read_rois
 from dwijax.evaluation.scan import read_scan
 from dwijax.evaluation.statistics import Estimate
@@ -41,7 +43,8 @@ TABLES = ("labels.tsv", "labels.txt")
 def evaluate(runs, *, quiet=False):
     """Judges runs by the protocol of `dwijax.evaluation.map_regression`, side by side.
 
-    Writes ``tables/`` and ``figures/`` into the folder of the first run and prints the tables.
+    Writes ``tables/``, ``figures/`` and ``report.html`` into the folder of the first run and prints
+    the tables.
 
     Args:
       runs: list of ``(workdir, dwijax.inference.Run)``, of different numbers of directions on the
@@ -127,6 +130,11 @@ def evaluate(runs, *, quiet=False):
     write_csv(folder / "tables" / "agreement.csv", *report.agreement_rows())
     with whole(folder / "tables" / "report.md") as temporary:
         temporary.write_text(report.markdown(), encoding="utf-8")
+    page.write(folder / "report.html", f"Evaluation of {folder.name}", warnings=report.warnings(),
+               viewers=[viewers.of_maps(f"{name}, {scan.name}", scan, maps, report.label, axis)
+                        for name, (_, scan, maps) in pictures.items()],
+               text=report.markdown(), figures=sorted((folder / "figures").glob("*.png")),
+               provenance=sources(first, workdir, groups))
     if not quiet:
         print(report.text(), flush=True)
     return results
