@@ -22,7 +22,7 @@ def add_arguments(parser):
                         "run for fa, md, v1, color_fa ... .nii.gz and maps.json")
     parser.add_argument("--resample", action="store_true",
                         help="interpolate the run's input directions where the scan has others; "
-                        "what that costs is printed and in dwi.json")
+                        "what that costs is printed and in dwi.json or maps.json")
     parser.add_argument("--scale-b", action="store_true",
                         help="scale a shell more than 10 %% away from the run's b-value to it, as "
                         "if the signal decayed mono-exponentially")
@@ -36,21 +36,22 @@ def run(args):
 
     if not args.force:
         refuse_to_overwrite(args.out / name for name in ("dwi.nii.gz", "fa.nii.gz"))
-    if args.trained.is_dir() and read(args.trained)[0].task == "map_regression":
+    scan = args.dwi, args.bvals, args.bvecs, args.mask
+    options = {"resample": args.resample, "scale_b": args.scale_b, "quiet": args.quiet}
+    maps = read(args.trained)[0].task == "map_regression"
+    if maps:
         from dwijax.inference import load_run
         from dwijax.map_prediction import predict_maps
 
-        summary = predict_maps(load_run(args.trained), args.dwi, args.bvals, args.bvecs, args.mask,
-                               args.out, quiet=args.quiet)
-        if not args.quiet:
-            print(f"{args.out}: {' '.join(summary['maps'])}, input directions within "
-                  f"{summary['largest_angle']:.1f}° of the run's")
-        return None
-    summary = predict_scan(args.dwi, args.bvals, args.bvecs, args.mask, args.trained, args.out,
-                           resample=args.resample, scale_b=args.scale_b, quiet=args.quiet)
+        summary = predict_maps(load_run(args.trained), *scan, args.out, **options)
+    else:
+        summary = predict_scan(*scan, args.trained, args.out, **options)
     if not args.quiet:
         for note in summary["notes"]:
             print(note)
+    if maps and not args.quiet:
+        print(f"{args.out}: {' '.join(summary['maps'])}")
+    elif not args.quiet:
         print(f"{args.out}: {summary['measured']} measured and {summary['synthetic']} synthetic "
               "volumes. Leave the synthetic ones (listed in dwi.json) out of eddy correction, "
               "denoising, kurtosis and deconvolution: they bring no information of their own.")
