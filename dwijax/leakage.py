@@ -90,11 +90,13 @@ def check_directions(gtab, inputs, targets, where):
             remedy="leave one of the two volumes out")
 
 
-def check_statistics(about, where):
+def check_statistics(about, where, inputs=None, channels=None):
     """Normalisation is from training subjects' b0s, whitening from their inputs.
 
     Args:
       about: a run's description, its ``config.json``. where: what an error names.
+      inputs: positions of the inputs in its table, the first ones by default.
+      channels: that networks see, b0 and inputs by default.
 
     Raises:
       InputError: telling what else they were computed from, or that nothing is told.
@@ -114,16 +116,17 @@ def check_statistics(about, where):
     if not isinstance(source, dict) or not {"directions", "subjects"} <= set(source):
         wrong("whitening without a record of what it was computed from",
               "whitening_from: directions and subjects")
-    targets = sorted(set(source["directions"]) - set(range(q)))
+    targets = sorted(set(source["directions"]) - set(range(q) if inputs is None else inputs))
     if targets:
         wrong(f"whitening computed from targets (directions {', '.join(map(str, targets[:8]))})",
               f"the {q} inputs only")
     others = sorted(set(source["subjects"]) - training)
     if others:
         wrong(f"whitening computed from {', '.join(others[:8])}", "training subjects only")
-    if np.shape(whitening["matrix"])[0] != 1 + q:
+    channels = channels or 1 + q
+    if np.shape(whitening["matrix"])[0] != channels:
         wrong(f"whitening of {np.shape(whitening['matrix'])[0]} channels",
-              f"{1 + q}: b0 and {q} inputs")
+              f"{channels}: " + ("b0 and " if channels > q else "") + f"{q} inputs")
 
 
 def check_sidecar(files):

@@ -136,8 +136,8 @@ def scan():
                 np.diag([-2.0, 2, 2, 1]), 0.0)
 
 
-def rows_of(judged):
-    return {row[:4]: row.value for row in judged.rows}
+def rows_of(rows):
+    return {row[:4]: row.value for row in rows}
 
 
 def test_perfect_networks_have_no_error(scan):
@@ -146,8 +146,11 @@ def test_perfect_networks_have_no_error(scan):
     perfect = NetworkMaps(fa=truth.fa, md=truth.md, v1=-v1, signed=v1)
     everywhere = np.ones(len(v1), bool)
     rois = [Roi("all of it", "WM", everywhere)]
-    judged = map_regression.judge(scan, np.arange(6), {DIRECT: perfect}, 3.0, rois)
-    rows = rows_of(judged)
+    maps = {named(FIT, 6): map_regression.fit_of(scan.acquired, np.arange(6), 2),
+            named(SMOOTHED, 6): map_regression.fit_of(scan.acquired, np.arange(6), 2, 3.0),
+            named(DIRECT, 6): perfect,
+            "all": map_regression.from_fit(scan.references["all acquired"])}
+    rows = rows_of(map_regression.judge(scan, maps, rois))
     brain = "noise-free", "brain", named(DIRECT, 6)
     assert rows["FA NMSE", *brain] == rows["MD RMSE", *brain] == 0
     assert rows["FA r", *brain] == pytest.approx(1)
@@ -161,16 +164,28 @@ def test_perfect_networks_have_no_error(scan):
 
 
 def test_three_directions_have_no_fit_of_fa(scan):
-    judged = map_regression.judge(scan, np.arange(3), {DIRECT: NetworkMaps(
-        md=scan.references["noise-free"].md)}, 2.0, [])
-    quantities = {row.quantity for row in judged.rows if row.method != "all"}
+    rows = map_regression.judge(scan, {
+        named(FIT, 3): map_regression.fit_of(scan.acquired, np.arange(3), 2),
+        named(DIRECT, 3): NetworkMaps(md=scan.references["noise-free"].md)}, [])
+    quantities = {row.quantity for row in rows}
     assert quantities and all(q.startswith("MD") for q in quantities)
 
 
 def test_smoothing_is_tuned_where_it_helps(scan):
     """Of 12 × 14 slowly changing voxels a wide Gaussian is best; a fit of six needs it more."""
-    few = map_regression.tune_smoothing([scan], np.arange(6), widths=(0.5, 2.0, 4.0))
-    assert few > 0.5
+    errors = map_regression.smoothing_errors(scan, np.arange(6), widths=(0.5, 2.0, 4.0))
+    assert errors.argmin() > 0
+
+
+def test_coverage_of_a_known_spread(scan):
+    """Errors are half a standard deviation everywhere: all within one, none within a quarter."""
+    truth = scan.references["noise-free"]
+    maps = {"some 6": NetworkMaps(fa=truth.fa + np.float32(0.01),
+                                  fa_std=np.full(len(truth.fa), 0.02, np.float32))}
+    rows = rows_of(map_regression.judge(scan, maps, []))
+    key = "fa_std coverage", "noise-free"
+    assert rows[*key, "1", "some 6"] == 1 and rows[*key, "0.25", "some 6"] == 0
+    assert rows["fa_std factor", "noise-free", "brain", "some 6"] == pytest.approx(0.5, rel=1e-4)
 
 
 def test_networks_of_several_seeds_are_one_map_with_a_spread():
@@ -245,8 +260,9 @@ def run(phantom):
     task = settings.build_task(config, gtab, 2)
     network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
     state = jax.jit(partial(init_state, network, optimizer))(settings.build_keys(config, task))
-    about = {"config": {}, "versions": {}, "table": {"b0s": 2}, "subjects": {
-        "train": ["other"], "validation": [], "test": [], "within_subject": False, "origin": ""}}
+    about = {"config": {}, "versions": {}, "table": {"b0s": 2, "inputs": 6}, "subjects": {
+        "train": ["other"], "validation": [], "test": [], "within_subject": False, "origin": ""},
+        "normalisation": {"training_scales": {}, "whitening": None}}
     return Run(config, gtab, settings.input_positions(config, gtab), task.numbers, task,
                state.params,
                jax.jit(settings.build_predictor(config, task, None)), about)
@@ -269,19 +285,22 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
     results = report.evaluate(tmp_path)
     printed = capsys.readouterr().out
     assert "default generator (2)" in printed
-    for title in ("Regions of interest", "Tracts against", "Lesions in FA", "FA with noise added"):
+    for title in ("Regions of interest", "Tracts against", "Lesions in FA", "FA with noise added",
+                  "Targets", "Networks of one map each", "so many fa_std"):
         assert title in printed
     key = "default generator", "FA RMSE", "noise-free", "brain"
     # Seven volumes determine seven unknowns: any fit is the fit. A tensor network's is positive.
     for kind, tolerance in ((DIRECT, 0.02), (TENSOR, 0.15)):
         assert results.estimate(*key, named(kind, 6)).mean == pytest.approx(
             results.estimate(*key, named(FIT, 6)).mean, rel=tolerance)
+    # Two seeds of each: the run is an ensemble.
     written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert written == {
         *(f"tables/{n}" for n in ("per_subject.csv", "summary.csv", "rois.csv", "agreement.csv",
                                   "report.md")),
         *(f"figures/{n}_default_generator.png" for n in (
-            "fa", "md", "colour", "rois", "boxes", "tracts", "noise"))}
+            "fa", "md", "colour", "rois", "boxes", "tracts", "noise", "lesions")),
+        "figures/fa_std.png"}
     with (tmp_path / "tables" / "rois.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["group"] for row in rows} <= {"GM", "WM", "subcortical", "CSF"}

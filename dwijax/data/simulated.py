@@ -42,13 +42,15 @@ def origin(members):
     return f"phantom {json.loads(record.read_text())['hash']}"
 
 
-def _members(root, generator, count, progress, *, shape, voxel_size, directions, seed, snr=None):
-    """``shape`` in voxels, ``voxel_size`` in mm, ``directions`` in the shell, ``snr`` as in
-    :func:`dwijax.data.phantom.simulate`."""
+def _members(root, generator, count, progress, *, shape, voxel_size, directions, seed, snr=None,
+             b0s=6, averages=1):
+    """``shape`` in voxels, ``voxel_size`` in mm, ``directions`` in the shell, ``snr``, ``b0s`` and
+    ``averages`` as in :func:`dwijax.data.phantom.simulate`."""
     if count == 0:
         return []
     options = {"generator": generator, "seed": seed, "snr": snr, "shape": tuple(shape),
-               "voxel_size": voxel_size, "n_directions": directions}
+               "voxel_size": voxel_size, "n_directions": directions, "b0s": b0s,
+               "averages": averages}
     folder = Path(root) / f"phantom-{generator}-{settings_hash(make_settings(**options))[:8]}"
     names = simulate(folder, subjects=count, progress=progress, **options)
     files = {f.name: f for f in find_subjects(folder, "phantom")}

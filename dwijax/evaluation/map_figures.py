@@ -1,12 +1,17 @@
 """Pictures of SuperDTI's evaluation: maps (Li et al., Figs. 2, 4, 5), regions (3), boxes (7)."""
 
+import itertools
+from math import erf
+
 import numpy as np
 
 from dwijax.evaluation.direction_synthesis import ALL
 from dwijax.evaluation.figures import Scale, _sheet, pyplot, save
 from dwijax.evaluation.map_regression import (
     ANISOTROPIC,
+    DEVIATIONS,
     FIT,
+    NOISY,
     PEAKS,
     SMOOTHED,
     angle,
@@ -14,7 +19,9 @@ from dwijax.evaluation.map_regression import (
     named,
     nmse,
     psnr,
+    split_name,
 )
+from dwijax.evaluation.map_studies import MAPS_Q, TRUTH
 from dwijax.evaluation.rois import GROUPS
 from dwijax.gradients import fsl_to_world
 from dwijax.network_maps import DIRECT, TENSOR
@@ -22,7 +29,7 @@ from dwijax.network_maps import DIRECT, TENSOR
 _COLUMNS = {FIT: "fit", SMOOTHED: "smoothed, fit", DIRECT: "networks", TENSOR: "tensor network"}
 # Okabe and Ito's palette: told apart by the colour-blind too.
 COLOURS = {FIT: "#E69F00", SMOOTHED: "#56B4E9", DIRECT: "#D55E00", TENSOR: "#009E73",
-           ALL: "#0072B2"}
+           NOISY + DIRECT: "#CC79A7", NOISY + TENSOR: "#000000", ALL: "#0072B2", TRUTH: "#999999"}
 _MAPS = {"fa": ("FA", Scale("gray", 0, 1, "FA", range(0))),
          "md": ("MD", Scale("gray", 0, 3, "MD, µm²/ms", range(0))),
          "colour": ("colour FA", None)}
@@ -37,7 +44,7 @@ def draw_maps(path, view, scan, maps, quantity, title):
       title: str.
     """
     name, scale = _MAPS[quantity]
-    counts = sorted({int(m.rsplit(" ", 1)[1]) for m in maps if m != ALL})
+    counts = sorted({split_name(m)[1] for m in maps if m != ALL})
     truth = scan.references.get("noise-free")
     expected = maps[ALL] if truth is None else from_fit(truth)
     against = f"{len(scan.acquired.gtab) - scan.b0s}" if truth is None else "truth"
@@ -46,6 +53,8 @@ def draw_maps(path, view, scan, maps, quantity, title):
         last["noise-free"] = expected
     drawn = [q for q in counts if any(
         _there(maps.get(named(m, q)), quantity) for m in (DIRECT, TENSOR))]
+    if len(drawn) > len(MAPS_Q):
+        drawn = [q for q in drawn if q in MAPS_Q]
     kinds = [m for m in _COLUMNS if any(_there(maps.get(named(m, q)), quantity) for q in drawn)]
     if not kinds:
         return
@@ -111,7 +120,9 @@ def draw_rois(path, results, cohort, rois):
       path: PNG to write. results: `Results`. cohort: its name.
       rois: ``{name: one of GROUPS}``.
     """
-    methods = [k[4] for k in results.keys if k[:2] == (cohort, "FA mean") and k[3] == "brain"]
+    methods = _paper_methods(results, cohort, "FA mean", (FIT, DIRECT, TENSOR))
+    fewest = min((q for _, q in map(split_name, methods) if q), default=0)
+    methods = [m for m in methods if split_name(m)[1] in (fewest, None)]
     names = [n for kind in GROUPS[:3] for n in rois if rois[n] == kind]
     if not names or ALL not in methods:
         return
@@ -120,8 +131,8 @@ def draw_rois(path, results, cohort, rois):
         cohort, "ROI FA MSE", "noise-free", names[0], ALL) else "all acquired"
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(max(6.0, 1.5 + 0.19 * len(names)), 6.8), sharex=True, layout="constrained")
-    for method in dict.fromkeys(methods):
-        kind, q = (ALL, "") if method == ALL else method.rsplit(" ", 1)
+    for method in methods:
+        kind, q = split_name(method)
         label = "reference" if kind == ALL else f"{_COLUMNS[kind]}, {q}"
         style = {"color": COLOURS[kind], "label": label, "linestyle": "none", "markersize": 4,
                  "marker": "_" if kind == ALL else "o", "alpha": 0.9}
@@ -163,11 +174,10 @@ def draw_boxes(path, results, cohort):
       path: PNG to write. results: `Results`. cohort: its name.
     """
     plt = pyplot()
-    figure, grid = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+    figure, grid = plt.subplots(1, 2, figsize=(12, 3.6), layout="constrained")
     for axes, (quantity, unit) in zip(grid, (("FA", ""), ("MD", ", µm²/ms")), strict=True):
-        methods = list(dict.fromkeys(
-            k[4] for k in results.keys if k[:2] == (cohort, f"{quantity} mean")))
-        kinds = [m if m == ALL else m.rsplit(" ", 1)[0] for m in methods]
+        methods = _paper_methods(results, cohort, f"{quantity} mean", (FIT, DIRECT, TENSOR))
+        kinds = [split_name(m)[0] for m in methods]
         values = [list(results.values(cohort, f"{quantity} mean", "", "brain", m).values())
                   for m in methods]
         boxes = axes.boxplot(values, patch_artist=True, widths=0.5, medianprops={"color": "black"})
@@ -177,8 +187,8 @@ def draw_boxes(path, results, cohort):
             axes.plot(np.full(len(v), x), v, "k.", markersize=4, alpha=0.6)
         axes.set_xticks(range(1, len(methods) + 1),
                         ["reference" if m == ALL else f"{_COLUMNS[k].replace(' ', chr(10))}\n"
-                         f"{m.rsplit(' ', 1)[1]}" for m, k in zip(methods, kinds, strict=True)],
-                        fontsize=8)
+                         f"{split_name(m)[1]}" for m, k in zip(methods, kinds, strict=True)],
+                        fontsize=8 if len(methods) < 9 else 6.5)
         axes.set_ylabel(f"mean {quantity} of the brain{unit}")
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -202,7 +212,9 @@ def draw_noise(path, results, cohort, label):
     dashes = {}  # one style a number of directions
     for axes, way in zip(grid[0], ways, strict=True):
         for method in dict.fromkeys(k[4] for k in keys):
-            kind, q = (ALL, "") if method == ALL else method.rsplit(" ", 1)
+            kind, q = split_name(method)
+            if kind not in COLOURS:
+                continue
             style = dashes.setdefault(q, ("-", "--", ":", "-.")[len(dashes) % 4])
             levels = [k[3] for k in keys if k[2] == way and k[4] == method]
             values = [results.estimate(cohort, "noise FA RMSE", way, level, method).mean
@@ -219,3 +231,90 @@ def draw_noise(path, results, cohort, label):
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
     figure.suptitle(f"Added noise: {cohort}", fontsize=11, weight="bold")
     save(figure, path)
+
+
+def draw_lesions(path, results, cohort, label):
+    """Contrast of lesions by every method, in percent of the noise-free lesion's (Li et al.,
+    Fig. 8).
+
+    Args:
+      path: PNG to write. results: `Results`. cohort: its name. label: method to str.
+    """
+    keys = [k for k in results.keys
+            if k[0] == cohort and k[1] == "lesion FA contrast" and k[3].startswith("radius")]
+    if not keys:
+        return
+    plt = pyplot()
+    kinds, quantities = list(dict.fromkeys(k[2] for k in keys)), list(PEAKS)
+    figure, grid = plt.subplots(len(quantities), len(kinds), squeeze=False, sharex=True,
+                                figsize=(3 + 3.6 * len(kinds), 6.4), layout="constrained")
+    markers, names = dict(zip((6, 8, 10), "osD", strict=True)), {}
+    for row, quantity in zip(grid, quantities, strict=True):
+        for axes, kind in zip(row, kinds, strict=True):
+            found = f"lesion {quantity} contrast", kind
+            radii = list(dict.fromkeys(k[3] for k in keys if k[2] == kind))
+            methods = [m for m in dict.fromkeys(k[4] for k in keys)
+                       if split_name(m)[0] in COLOURS and m != TRUTH]
+            for i, method in enumerate(methods):
+                name, q = split_name(method)
+                shares = [[100 * value / results.values(cohort, *found, r, TRUTH)[s] for s, value
+                           in results.values(cohort, *found, r, method).items()] for r in radii]
+                if not all(shares):
+                    continue
+                x = np.arange(len(radii)) + 0.7 * ((i + 0.5) / len(methods) - 0.5)
+                line, = axes.plot(x, [np.mean(v) for v in shares], markers.get(q, "P"),
+                                  color=COLOURS[name], markersize=5.5, linestyle="none")
+                names.setdefault(label(method), line)
+            axes.axhline(100, color="black", linewidth=0.8)
+            axes.axhspan(95, 105, color="0.9", zorder=0)
+            axes.set_xticks(range(len(radii)), [r.removeprefix("radius ") for r in radii])
+            axes.set_title(f"{quantity}, {kind}", fontsize=10)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(axis="y", alpha=0.3)
+        row[0].set_ylabel("contrast, % of the noise-free one")
+    for axes in grid[-1]:
+        axes.set_xlabel("radius, voxels")
+    figure.legend(names.values(), names.keys(), loc="outside right upper", frameon=False,
+                  fontsize=8)
+    figure.suptitle(f"Contrast of lesions (grey: within 5 %): {cohort}", fontsize=11,
+                    weight="bold")
+    save(figure, path)
+
+
+def draw_coverage(path, results):
+    """Share of voxels within so many ``fa_std``, over that of a normal distribution.
+
+    Args:
+      path: PNG to write. results: `Results`.
+    """
+    lines = list(dict.fromkeys((k[0], k[4]) for k in results.keys if k[1] == "fa_std coverage"))
+    if not lines:
+        return
+    plt = pyplot()
+    figure, axes = plt.subplots(figsize=(4.8, 4.4), layout="constrained")
+    normal = [erf(d / 2**0.5) for d in DEVIATIONS]
+    for (cohort, method), color in zip(lines, itertools.cycle(COLOURS.values())):
+        against = next(k[2] for k in results.keys
+                       if k[:2] == (cohort, "fa_std coverage") and k[4] == method)
+        best = TRUTH if (cohort, "fa_std coverage", TRUTH, "1", method) in results.keys else against
+        found = [results.estimate(cohort, "fa_std coverage", best, f"{d:g}", method).mean
+                 for d in DEVIATIONS]
+        axes.plot(normal, found, "o-", color=color, markersize=4, label=f"{method}, {cohort}")
+    axes.plot([0, 1], [0, 1], color="black", linewidth=0.8)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="share expected within k fa_std",
+             ylabel="share of voxels")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    figure.suptitle("Calibration of fa_std", fontsize=11, weight="bold")
+    save(figure, path)
+
+
+def _paper_methods(results, cohort, quantity, kinds):
+    """Methods of these kinds and the reference, of the numbers of directions that the paper has
+    where there are more."""
+    found = dict.fromkeys(k[4] for k in results.keys if k[:2] == (cohort, quantity))
+    shown = [m for m in found if split_name(m)[0] in (*kinds, ALL)]
+    if len({split_name(m)[1] for m in shown}) > 1 + len(MAPS_Q):
+        shown = [m for m in shown if split_name(m)[1] in (None, 3, *MAPS_Q)]
+    return shown

@@ -39,13 +39,14 @@ class Group(NamedTuple):
     members: list
 
 
-def evaluate(workdir, *, baseline_set="all", quiet=False):
+def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     """Judges a run by the protocol of `dwijax.evaluation.direction_synthesis`.
 
     Writes ``tables/`` and ``figures/`` into the run's folder and prints the tables.
 
     Args:
       workdir: folder of a trained run.
+      atlas: of a SuperDTI run, see `dwijax.evaluation.map_report.evaluate`.
       baseline_set: ``quick``, or ``all`` with denoisers that take up to a minute a subject.
       quiet: neither progress bar nor printed tables.
 
@@ -59,7 +60,7 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
     if run.config.get("task") == "map_regression":
         from dwijax.evaluation import map_report
 
-        return map_report.evaluate([(workdir, run)], quiet=quiet)
+        return map_report.evaluate([(workdir, run)], workdir, atlas=atlas, quiet=quiet)
     cohort = read_cohort(run.config)
     _check_cohort(run, cohort, workdir)
     groups = _groups(run, cohort)
@@ -220,8 +221,9 @@ def _check_cohort(run, cohort, workdir):
 def _check_leakage(run, cohort, groups, workdir):
     """Refuses what `dwijax.leakage` finds."""
     where, recorded = Path(workdir) / "config.json", run.about["subjects"]
-    leakage.check_statistics(run.about, where)
-    leakage.check_directions(run.gtab, run.inputs, run.targets, where)
+    leakage.check_statistics(run.about, where, run.inputs, run.task.in_channels)
+    if run.config.task == "direction_synthesis":  # maps are of all directions, inputs too
+        leakage.check_directions(run.gtab, run.inputs, run.targets, where)
     judged = [m.files for m in cohort.test]
     parts = {"train": [m.files for m in cohort.train],
              "validation": [m.files for m in cohort.validation], "test": judged}

@@ -3,6 +3,7 @@
 import numpy as np
 
 from dwijax.evaluation.figures import pyplot, save
+from dwijax.evaluation.map_regression import split_name
 
 # Axes of the page for each view, in RAS+ mm: left to right, bottom to top.
 _VIEWS = {"corpus callosum": (0, 1), "corticospinal tract": (0, 2),
@@ -12,8 +13,10 @@ _MOST = 1500  # streamlines drawn
 
 
 def draw_tracts(path, tracked, labels, title):
-    """One row a method, one column a bundle; colours are directions (red left-right, green
-    front-back, blue up-down).
+    """One row a method (of the fewest directions that there are), one column a bundle; colours are
+    directions (red left-right, green front-back, blue up-down).
+
+    By matplotlib: FURY needs VTK and a display or an OpenGL stack that servers and CI lack.
 
     Args:
       path: PNG to write. tracked: ``{method: {bundle: streamlines}}``, RAS+ mm.
@@ -21,6 +24,8 @@ def draw_tracts(path, tracked, labels, title):
     """
     from matplotlib.collections import LineCollection
 
+    fewest = min((q for _, q in map(split_name, tracked) if q), default=None)
+    tracked = {m: of for m, of in tracked.items() if split_name(m)[1] in (fewest, None)}
     bundles = list(dict.fromkeys(b for of in tracked.values() for b in of))
     if not bundles:
         return
