@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from dwijax.data.phantom import simulate
 from dwijax.data.subject import load_subject
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
-from dwijax.evaluation import figures, map_regression, regions, report
+from dwijax.evaluation import figures, map_regression, map_studies, regions, report
+from dwijax.evaluation.atlas import Atlas, register
 from dwijax.evaluation.equivalence import (
     agreement,
     anova,
@@ -28,7 +30,7 @@ from dwijax.evaluation.equivalence import (
 )
 from dwijax.evaluation.map_regression import FIT, SMOOTHED, named
 from dwijax.evaluation.rois import Roi, read_rois, read_table
-from dwijax.evaluation.scan import Scan
+from dwijax.evaluation.scan import Scan, read_scan
 from dwijax.gradients import GradientTable
 from dwijax.inference import Run
 from dwijax.network_maps import (
@@ -243,6 +245,47 @@ def test_labels_that_do_not_fit_are_refused(phantom, tmp_path):
         read_rois(moved, table, subject, tissue)
 
 
+def test_an_atlas_is_carried_to_a_subject():
+    """An ellipsoid of two labels, moved and stretched."""
+    def head(centre, radii):
+        i, j, k = ((g - c) / r for g, c, r in zip(np.indices((22, 26, 16)), centre, radii,
+                                                  strict=True))
+        inside = i**2 + j**2 + k**2
+        return np.clip(1.5 - inside, 0, 1), np.where(inside < 1, np.where(j > 0, 2, 1), 0)
+
+    affine = np.diag([-2.0, 2, 2, 1])
+    fa, labels = head((10, 12, 7), (7, 9, 5))
+    subject_fa, expected = head((11, 13.5, 8), (8, 9, 5.5))
+    found = register(Atlas(fa, labels, affine, "", ""), subject_fa, affine)
+    for number in (1, 2):
+        a, b = found == number, expected == number
+        assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.85
+    with pytest.raises(InputError, match="at least 9"):
+        register(Atlas(fa, labels, affine, "", "labels"), subject_fa[..., :6], affine)
+
+
+def test_a_lesion_mask_beside_a_scan(phantom, tmp_path):
+    files = find_subjects(phantom, "phantom")[0]
+    dwi = tmp_path / "dwi.nii.gz"
+    dwi.symlink_to(files.dwi)
+    member = Member(replace(files, dwi=dwi, truth=None), None)
+    subject = load_subject(files)
+    how = {"gtab": subject.gtab[~subject.gtab.b0s_mask], "shell": 1000, "axis": 2}
+    white = subject.mask & (np.indices(subject.mask.shape)[0] < 12)
+    for lesion, fault in ((white, None), (np.zeros_like(white), "empty"), (white[1:], "shape")):
+        nib.save(nib.Nifti1Image(lesion.astype(np.uint8), subject.image.affine),
+                 tmp_path / "lesion.nii.gz")
+        if fault:
+            with pytest.raises(InputError, match=f"lesion.nii.gz: .*{fault}"):
+                read_scan(member, **how)
+            continue
+        scan, _ = read_scan(member, **how)
+        assert scan.regions["lesion"].sum() == white.sum()
+        rows = list(map_studies.judge_measured_lesion([], scan, {
+            "all": map_regression.from_fit(scan.references["all acquired"])}))
+        assert {r.quantity for r in rows} >= {"lesion FA contrast", "lesion MD contrast"}
+
+
 # The whole road
 
 
@@ -343,6 +386,14 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
     np.testing.assert_allclose(trace, found["md"][mask], rtol=1e-4)
     sources = json.loads((tmp_path / "out" / "maps.json").read_text())["maps"]
     assert sources["fa"] == TENSOR
+    # A b-value that is only nearly the run's: D = -ln(S / S0) / b.
+    np.savetxt(tmp_path / "dwi.bval", np.where(bvals < 50, bvals, 1050)[positions][None])
+    assert cli.main([*command, str(tmp_path / "near"), "--quiet"]) == 0
+    near = np.asarray(nib.load(tmp_path / "near" / "md.nii.gz").dataobj)
+    np.testing.assert_allclose(near[mask], found["md"][mask] / 1.05, rtol=1e-4)
     np.savetxt(tmp_path / "dwi.bvec", np.roll(bvecs, 1, axis=0)[:, positions])
     assert cli.main([*command, str(tmp_path / "no"), "--quiet"]) == 2
     assert not (tmp_path / "no").exists()
+    assert cli.main([*command, str(tmp_path / "other"), "--resample", "--quiet"]) == 0
+    told = json.loads((tmp_path / "other" / "maps.json").read_text())
+    assert told["directions"] == "resampled" and any("interpolated" in n for n in told["notes"])

@@ -39,12 +39,15 @@ class Contender(NamedTuple):
     """A run that stands in a report.
 
     Attributes:
-      run: `dwijax.inference.Run`. fwhm: of the smoothed fit beside it, mm.
+      run: `dwijax.inference.Run`.
+      kind: ``NOISY``, ``ENSEMBLE`` or nothing: runs of one q are told apart by it.
+      fwhm: of the smoothed fit beside it, mm.
       factor: on its ``fa_std``, so that it is the SD of FA's error.
     """
 
     run: Any
-    fwhm: float
+    kind: str
+    fwhm: float = WIDTHS[2]
     factor: float = 1.0
 
     @property
@@ -52,15 +55,19 @@ class Contender(NamedTuple):
         """Number of its directions."""
         return len(self.run.inputs)
 
-    @property
-    def kind(self):
-        """``NOISY``, ``ENSEMBLE`` or nothing: runs of one q are told apart by it."""
-        config = self.run.config
-        return NOISY if config.data.added_noise else ENSEMBLE if config.seeds > 1 else ""
-
     def named(self, method):
         """Name of its ``DIRECT`` or ``TENSOR`` networks among all methods."""
         return named(self.kind + method, self.q)
+
+
+def contend(runs):
+    """Every run's `Contender`; an ensemble is called so beside single networks of its q."""
+    def plain(run):
+        return run.config.seeds == 1 and not run.config.data.added_noise
+
+    single = {len(run.inputs) for run in runs if plain(run)}
+    return [Contender(run, NOISY if run.config.data.added_noise else ENSEMBLE if not plain(run)
+                      and len(run.inputs) in single else "") for run in runs]
 
 
 def named(method, q):
@@ -120,28 +127,28 @@ def from_fit(maps):
                        tensor=maps.tensor)
 
 
-def tune(scans, runs, widths=WIDTHS):
-    """Every run's `Contender`, by validation subjects: the width with the least squared error of
-    FA (MD below six directions) against the fit of all, and what brings ``fa_std`` to one SD of
-    FA's error.
+def tune(contenders, scans, widths=WIDTHS):
+    """The same on validation subjects: the width with the least squared error of FA (MD below six
+    directions) against the fit of all, and what brings ``fa_std`` to one SD of FA's error.
 
     Args:
-      scans: iterable of ``(Scan, Subject)``, gone through once; none: the middle width.
-      runs: list of `dwijax.inference.Run`. widths: mm.
+      contenders: list of `Contender`. widths: mm.
+      scans: iterable of ``(Scan, Subject)``, gone through once; without any nothing changes.
     """
-    errors, factors = np.zeros((len(runs), len(widths))), [[] for _ in runs]
+    errors, factors = np.zeros((len(contenders), len(widths))), [[] for _ in contenders]
     for scan, subject in scans:
         found = {}  # by the inputs: runs share them
-        for i, run in enumerate(runs):
+        for i, run in enumerate(c.run for c in contenders):
             key = tuple(run.inputs)
             if key not in found:
                 found[key] = smoothing_errors(scan, run.inputs, widths)
             errors[i] += found[key]
             if run.config.seeds > 1:
                 factors[i].append(_spread_factor(scan, network_maps(run, subject)))
-    best = errors.argmin(axis=1) if errors.any() else [len(widths) // 2] * len(runs)
-    return [Contender(run, widths[i], float(np.mean(f)) if f else 1.0)
-            for run, i, f in zip(runs, best, factors, strict=True)]
+    if not errors.any():
+        return contenders
+    return [c._replace(fwhm=widths[i], factor=float(np.mean(f)) if f else 1.0)
+            for c, i, f in zip(contenders, errors.argmin(axis=1), factors, strict=True)]
 
 
 def smoothing_errors(scan, inputs, widths=WIDTHS):

@@ -65,7 +65,8 @@ def evaluate(runs, out, *, atlas=None, quiet=False):
     for same in _by_data(runs):
         first = same[0][1]
         cohort = read_cohort(first.config)
-        _check_kinds(same)
+        contenders = map_regression.contend([run for _, run in same])
+        _check_kinds(same, contenders)
         for where, run in same:
             _check_cohort(run, cohort, where)
         groups = _groups(first, cohort)
@@ -74,19 +75,19 @@ def evaluate(runs, out, *, atlas=None, quiet=False):
         if parts:  # what sets it apart from the first
             about = f"{len(first.gtab)} DWIs, {first.about['table']['b0s']} b0"
             groups = [g._replace(name=f"{g.name}, {about}") for g in groups]
-        parts.append(Part([run for _, run in same], cohort, groups))
+        parts.append(Part(contenders, cohort, groups))
 
-    judged, contenders = Judged([], {}, {}), {}
+    judged, by_group = Judged([], {}, {}), {}
     total = sum(len(p.cohort.validation[:TUNING_SUBJECTS]) + sum(len(g.members) for g in p.groups)
                 for p in parts)
     with tqdm(total=total, desc="evaluating", unit="subject", disable=quiet or None,
               leave=False) as progress:
         for part in parts:
             found = _judge_part(part, atlas, judged, progress.update)
-            contenders |= dict.fromkeys((g.name for g in part.groups), found)
+            by_group |= dict.fromkeys((g.name for g in part.groups), found)
     within = any(part.cohort.within_subject for part in parts)
     results = Results(judged.records, between_subjects=not within)
-    report = map_tables.Report(", ".join(str(folder) for folder, _ in runs), contenders,
+    report = map_tables.Report(", ".join(str(folder) for folder, _ in runs), by_group,
                                [g for part in parts for g in part.groups], results, within)
     # From here on nothing can be wrong with the data: files appear all or none.
     _draw(Path(out) / "figures", report, judged)
@@ -97,9 +98,9 @@ def evaluate(runs, out, *, atlas=None, quiet=False):
 
 
 class Part(NamedTuple):
-    """Runs on the same data, its `Cohort` and its groups of test subjects."""
+    """`Contender`s on the same data, its `Cohort` and its groups of test subjects."""
 
-    runs: list
+    contenders: list
     cohort: Any
     groups: list
 
@@ -115,15 +116,15 @@ class Judged(NamedTuple):
 
 def _judge_part(part, atlas, judged, done):
     """Adds to ``judged``; returns the list of `Contender`."""
-    first = part.runs[0]
+    first = part.contenders[0].run
     shell, axis = first.config.data.shell, first.config.data.axis
 
     def read(member):
         done()
         return read_scan(member, first.gtab, shell=shell, axis=axis)
 
-    contenders = map_regression.tune(map(read, part.cohort.validation[:TUNING_SUBJECTS]),
-                                     part.runs)
+    contenders = map_regression.tune(part.contenders, map(
+        read, part.cohort.validation[:TUNING_SUBJECTS]))
     for group in part.groups:
         for number, member in enumerate(group.members):
             scan, subject = read(member)
@@ -187,10 +188,10 @@ def _by_data(runs):
     return list(same.values())
 
 
-def _check_kinds(runs):
+def _check_kinds(runs, contenders):
     seen = {}
-    for folder, run in runs:
-        key = map_regression.Contender(run, 0.0).named("")
+    for (folder, run), contender in zip(runs, contenders, strict=True):
+        key = contender.named("")
         if key in seen:
             raise InputError(
                 Path(folder) / "config.json",

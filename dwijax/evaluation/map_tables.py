@@ -150,8 +150,8 @@ class Report(NamedTuple):
 
             pairs = ((cell("RMSE", r), cell("bias", r, sign="+")) for r in ("WM", "GM", "CSF"))
             rows.append([self.labels(group)(method), cell("RMSE", show=mean_sd),
-                         cell("bias", sign="+"), cell("NMSE", digits=2), cell("PSNR", digits=2), cell("r"),
-                         *(c for pair in pairs for c in pair)])
+                         cell("bias", sign="+"), cell("NMSE", digits=2),
+                         cell("PSNR", digits=2), cell("r"), *(c for pair in pairs for c in pair)])
         unit = ", µm²/ms" if quantity == "MD" else ""
         columns = [f"{quantity} by{unit}", "RMSE", "bias", "NMSE, %", "PSNR, dB", "r",
                    *(f"{t} {w}" for t in ("WM", "GM", "CSF") for w in ("RMSE", "bias"))]
