@@ -53,41 +53,44 @@ def draw_maps(path, view, scan, maps, quantity, title):
         last["noise-free"] = expected
     drawn = [q for q in counts if any(
         _there(maps.get(named(m, q)), quantity) for m in (DIRECT, TENSOR))]
-    if len(drawn) > len(MAPS_Q):
-        drawn = [q for q in drawn if q in MAPS_Q]
+    if len(drawn) > 1 + len(MAPS_Q):
+        drawn = [q for q in drawn if q in (3, *MAPS_Q)]
     kinds = [m for m in _COLUMNS if any(_there(maps.get(named(m, q)), quantity) for q in drawn)]
     if not kinds:
         return
     brain = scan.regions["brain"]
-
-    def column(label, found):
-        if len(drawn) > 1 or quantity == "colour" or found is expected:
-            return label
-        x, y = (getattr(m, quantity)[brain].astype(np.float64) for m in (found, expected))
-        return f"{label}\n{psnr(x, y, PEAKS[name]):.1f} dB, NMSE {nmse(x, y):.1f} %"
-
-    columns = [column(_COLUMNS[k], maps[named(k, drawn[0])]) for k in kinds]
-    columns += [column(label, found) for label, found in last.items()]
-    rows, errors = [], []
-    for q in drawn:
-        row = [maps[named(k, q)] for k in kinds] + list(last.values())
-        rows.append([view.picture(_shown(m, quantity, scan)[view.voxels]) for m in row])
-        errors.append([view.picture(_error(m, expected, quantity)[view.voxels]) for m in row])
+    rows = [[maps.get(named(k, q)) for k in kinds] + list(last.values()) for q in drawn]
     count = len(drawn)
-    finite = np.concatenate([e[np.isfinite(e)] for row in errors for e in row[:len(kinds)]])
+
+    def pictures(of):
+        return [[view.picture((of(found) if _there(found, quantity) else nothing)[view.voxels])
+                 for found in row] for row in rows]
+
+    nothing = np.full((len(brain), 3) if quantity == "colour" else len(brain), np.nan)
+    shown = pictures(lambda found: _shown(found, quantity, scan))
+    nothing = np.full(len(brain), np.nan)
+    errors = pictures(lambda found: _error(found, expected, quantity))
+    notes = {}
+    for i, row in enumerate(rows):
+        for j, found in enumerate(row):
+            if quantity != "colour" and _there(found, quantity) and found is not expected:
+                x, y = (getattr(m, quantity)[brain].astype(np.float64) for m in (found, expected))
+                notes[count + i, j] = f"{psnr(x, y, PEAKS[name]):.1f} dB, {nmse(x, y):.1f} %"
     below = range(count, 2 * count)
     if quantity == "colour":
         scales = [Scale("magma", 0, 45, f"angle to {against}, degrees", below)]
         words = "angle where\nFA > 0.2"
     else:
-        wide = float(np.percentile(np.abs(finite), 99))
+        finite = np.concatenate([e[np.isfinite(e)] for row in errors for e in row[:len(kinds)]])
+        wide, unit = float(np.percentile(np.abs(finite), 99)), ", µm²/ms" * (quantity == "md")
         scales = [scale._replace(where=range(count)),
-                  Scale("RdBu_r", -wide, wide, f"{name} − {against}", below)]
-        words = "error"
-    names = [f"{q} DWIs" for q in drawn] + [f"{words}, {q}" if "\n" not in words else words
+                  Scale("RdBu_r", -wide, wide, f"{name} − {against}{unit}", below)]
+        words = "error\nPSNR, NMSE"
+    names = [f"{q} DWIs" for q in drawn] + [words if count == 1 else f"{words}\n{q} DWIs"
                                             for q in drawn]
-    _sheet(path, view, rows + errors, names, columns, scales,
-           f"{name} from {', '.join(map(str, drawn))} directions: {title}", by_rows=True)
+    _sheet(path, view, shown + errors, names, [_COLUMNS[k] for k in kinds] + list(last), scales,
+           f"{name} from {', '.join(map(str, drawn))} directions: {title}", by_rows=True,
+           notes=notes)
 
 
 def _there(found, quantity):
@@ -197,7 +200,8 @@ def draw_boxes(path, results, cohort):
 
 
 def draw_noise(path, results, cohort, label):
-    """Error of FA over the level of added noise (Li et al., Fig. 9).
+    """Error of FA over the level of added noise (Li et al., Fig. 9), of fits and of the networks
+    that ``dwijax predict`` asks.
 
     Args:
       path: PNG to write. results: `Results`. cohort: its name. label: method to str.
@@ -209,11 +213,14 @@ def draw_noise(path, results, cohort, label):
     ways = list(dict.fromkeys(k[2] for k in keys))
     figure, grid = plt.subplots(1, len(ways), figsize=(1.5 + 4.2 * len(ways), 3.6), squeeze=False,
                                 sharey=True, layout="constrained")
+    kinds = {split_name(k[4])[0] for k in keys}
+    network = TENSOR if TENSOR in kinds else DIRECT
+    shown = (FIT, network, NOISY + network, ALL)
     dashes = {}  # one style a number of directions
     for axes, way in zip(grid[0], ways, strict=True):
         for method in dict.fromkeys(k[4] for k in keys):
             kind, q = split_name(method)
-            if kind not in COLOURS:
+            if kind not in shown:
                 continue
             style = dashes.setdefault(q, ("-", "--", ":", "-.")[len(dashes) % 4])
             levels = [k[3] for k in keys if k[2] == way and k[4] == method]

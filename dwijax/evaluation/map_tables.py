@@ -234,15 +234,17 @@ class Report(NamedTuple):
             return DASH if value != value else f"{value:.{digits}f}" if abs(value) >= 1e-3 or \
                 value == 0 else f"{value:.0e}"
 
+        def limits(*values, text="{} [{}, {}]"):
+            return text.format(*(number(v, 4) for v in values)) if np.isfinite(values).all() \
+                else number(values[0], 4) if len(values) > 2 else DASH
+
         rows = []
         for quantity, method, a, (f, p, _, _) in self._compared(group):
             rows.append([
-                f"{quantity}, {self.labels(group)(method)}",
-                f"{number(a.r, 4)} [{number(a.r_low, 4)}, {number(a.r_high, 4)}]",
+                f"{quantity}, {self.labels(group)(method)}", limits(a.r, a.r_low, a.r_high),
                 number(a.t), number(a.t_p), number(f, 2), number(p),
-                f"{number(a.difference, 4)} [{number(a.low, 4)}, {number(a.high, 4)}]",
-                number(a.paired_p), number(a.tost_p),
-                f"{number(a.limits_low, 4)} to {number(a.limits_high, 4)}", number(a.icc)])
+                limits(a.difference, a.low, a.high), number(a.paired_p), number(a.tost_p),
+                limits(a.limits_low, a.limits_high, text="{} to {}"), number(a.icc)])
         n = len(next(g.members for g in self.groups if g.name == group))
         columns = ["brain mean by", "Pearson r [95 %]", "t", "p", "ANOVA F", "p",
                    "difference [95 %]", "paired p", "TOST p", "limits of agreement", "ICC"]
