@@ -10,7 +10,7 @@ from dwijax.errors import InputError
 
 STEPS = ("center_of_mass", "translation", "rigid", "affine")
 AFFINE_ITERATIONS, SYN_ITERATIONS = (1000, 100, 10), (20, 10, 5)  # from coarse to fine
-# Cross-correlation of SyN looks 4 voxels around.
+RADIUS = 2  # voxels, of SyN's cross-correlation: slabs are thin
 LEAST = 9
 
 
@@ -55,11 +55,13 @@ def register(atlas, fa, affine):
     """
     from dipy.align import affine_registration, syn_registration
 
-    if min(*fa.shape, *atlas.fa.shape) < LEAST:
+    smallest = min(*fa.shape, *atlas.fa.shape)
+    if smallest < LEAST:
         raise InputError(
             atlas.path, found=f"images of {'×'.join(map(str, atlas.fa.shape))} and "
             f"{'×'.join(map(str, fa.shape))} voxels", expected=f"at least {LEAST} along each axis",
             remedy="give labels on the subject's grid (labels.nii.gz beside its series)")
+    levels = sum(smallest // 2**level > 2 * RADIUS + 1 for level in range(len(SYN_ITERATIONS)))
     told = logging.getLogger("dipy")
     level = told.level
     told.setLevel(logging.ERROR)  # it narrates every level
@@ -69,7 +71,8 @@ def register(atlas, fa, affine):
         _, matrix = affine_registration(
             atlas.fa, fa, pipeline=list(STEPS), level_iters=list(AFFINE_ITERATIONS), **grids)
         _, mapping = syn_registration(
-            atlas.fa, fa, prealign=matrix, level_iters=list(SYN_ITERATIONS), **grids)
+            atlas.fa, fa, prealign=matrix, level_iters=list(SYN_ITERATIONS[-levels:]),
+            radius=RADIUS, **grids)
         moved = mapping.transform(atlas.labels.astype(np.float64), interpolation="nearest")
     finally:
         told.setLevel(level)

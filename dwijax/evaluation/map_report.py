@@ -33,9 +33,10 @@ from dwijax.training.reading import read_cohort
 # Test subjects of a group that tracts, lesions and added noise are studied in.
 STUDIED = 2
 
-# Label images are looked for beside a subject's series under these names, with a table of either.
-LABELS = ("labels.nii.gz", "labels.nii")
-TABLES = ("labels.tsv", "labels.txt")
+# Label images are looked for beside a subject's series under these names, with a table of the same
+# name (BIDS) or one of the others.
+LABELS = ("labels.nii.gz", "labels.nii", "*_dseg.nii.gz", "*_dseg.nii")
+TABLES = ("labels.tsv", "labels.txt", "FreeSurferColorLUT.txt")
 
 
 def evaluate(runs, out, *, atlas=None, quiet=False):
@@ -206,9 +207,11 @@ def _rois(member, subject, scan, atlas):
     there is none of these."""
     files = member.files
     folder = files.truth or files.dwi.parent
-    image = next((folder / n for n in LABELS if (folder / n).is_file()), None)
+    image = next((path for name in LABELS for path in sorted(folder.glob(name))), None)
     if image is not None:
-        table = next((folder / n for n in TABLES if (folder / n).is_file()), folder / TABLES[0])
+        tables = [image.with_name(image.name.partition(".nii")[0] + ".tsv"),
+                  *(folder / name for name in TABLES)]
+        table = next((path for path in tables if path.is_file()), tables[0])
         rois = read_rois(image, table, subject, scan.regions)
     elif atlas:
         fa = scan.volume(scan.references["all acquired"].fa)
