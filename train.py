@@ -44,6 +44,8 @@ def main():
                          remedy="see configs/")
     if CONFIG.value.deterministic:
         processes.deterministic()
+    if CONFIG.value.placement == "auto" and not (DISTRIBUTED.value or COORDINATOR.value):
+        processes.split_cpu()
     processes.join(DISTRIBUTED.value, COORDINATOR.value, PROCESSES.value, PROCESS.value)
     if PLAN.value:
         return print_plan()

@@ -92,7 +92,8 @@ def run(workdir, folder, options, kill=None):
 def contents(workdir):
     """Arrays of the last checkpoint by name, and the lines of the log."""
     step = checkpoint.steps(workdir)[-1]
-    trees = ocp.load_checkpointables((workdir / "checkpoints" / f"{step:08d}").absolute())
+    path = (workdir / "checkpoints" / f"{step:08d}").absolute()
+    trees = ocp.load_checkpointables(path, ocp.checkpointables_metadata(path))
     lines = [{k: v for k, v in json.loads(line).items() if k not in MEASURED}
              for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return {jax.tree_util.keystr(path): np.asarray(leaf)

@@ -4,11 +4,12 @@
     python benchmarks/stack_step.py --rows 12,16,32      # one row: K, width, side of the slices
     python benchmarks/stack_step.py --scaling scaling.png
 
-"Ours" is the very step that ``train.py`` runs (`dwijax.training.step.make_step`): sampling,
-forward, backward, AdamW. A row counts only if loss and gradients of every other way agree with it
-to 1e-4. Repeats are interleaved; medians. The peak is the best float32 matrix product of the same
-process. FLOP are those of the convolutions, forward and backward, without the gradient of the
-images, which nobody computes.
+"Ours" is the very step that ``train.py`` runs (`dwijax.training.feed.Resident`): sampling,
+forward, backward, AdamW, the networks shared out over the cores and STEPS steps a dispatch; "on one
+device" the networks are not shared out. A row counts only if loss and gradients of every other way
+agree with it to 1e-4. Repeats are interleaved; medians. The peak is the best float32 matrix product
+of the same process. FLOP are those of the convolutions, forward and backward, without the gradient
+of the images, which nobody computes.
 """
 
 import argparse
@@ -29,13 +30,14 @@ from dwijax.data.slices import Slices
 from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
 from dwijax.models import unet
-from dwijax.training import settings
+from dwijax.training import feed, placement, processes, settings
 from dwijax.training.insight import product_rate
-from dwijax.training.step import init_state, make_gradients, make_step
+from dwijax.training.step import WHOLE, init_state, make_gradients
 
 INPUTS = 30  # and one b0: 31 channels
 BATCH = 4
 LEVELS, CONVOLUTIONS = 2, 2
+STEPS = 10  # of ours a dispatch; train.py has `config.log_every` = 20
 ROWS = [(*stack, side) for side in (32, 64) for stack in ((12, 16), (60, 8), (60, 16), (8, 64))]
 
 
@@ -68,9 +70,6 @@ class Problem:
         return jax.jit(partial(init_state, self.network, self.optimizer), compiler_options={
             "xla_backend_optimization_level": 1})(self.keys)
 
-    def step(self):
-        return make_step(self.predict, self.task, self.optimizer, seed=0, batch=self.batch, patch=0)
-
     def flops(self):
         """Of one step: twice the multiplications, forward and both gradients."""
         total, first = 0, True
@@ -100,35 +99,46 @@ def _convolutions(width, side):
 
 
 # --- the ways ------------------------------------------------------------------------------------
-# Each: Problem -> (advance, gradients): advance() does one whole step and waits for it;
-# gradients() gives (losses [K], {leaf: [K, ...]}) at the initial parameters.
+# Each: Problem -> (advance, gradients): advance() does whole steps, waits for them and returns how
+# many; gradients() gives (losses [K], {leaf: [K, ...]}) at the initial parameters.
 
 
 def ours(problem):
-    return _stacked(problem)
+    return _stacked(problem, "auto")
+
+
+def on_one_device(problem):
+    return _stacked(problem, "single")
 
 
 def naive(problem):
     """``jit(vmap(...))`` over ordinary convolutions."""
     with _ordinary_convolutions():
-        return _stacked(Problem(problem.networks, problem.width, problem.side, problem.batch))
+        again = Problem(problem.networks, problem.width, problem.side, problem.batch)
+        return _stacked(again, "single", steps=1)
 
 
-def _stacked(problem):
-    state = problem.state()
-    start = jax.tree.map(jnp.copy, state.params)  # the state is used up
-    gradients = jax.jit(make_gradients(problem.predict, problem.task))
+def _stacked(problem, kind, steps=STEPS):
+    place = placement.place(kind, problem.networks, problem.batch)
+    parts = problem.predict, problem.task
+    source = feed.Resident(*parts, problem.optimizer, problem.slices, problem.slices, place, WHOLE,
+                           seed=0, batch=problem.batch, patch=0, freeze_after=0)
+    gradients = placement.lift(place, make_gradients(*parts, axes=place.axes),
+                               ("stack", "parts", ("stack", "stack")))
+    start = placement.distribute(place, problem.state().params)
+    box = [placement.distribute(place, problem.state())]
     began = time.perf_counter()
-    step = jax.jit(problem.step(), donate_argnums=0).lower(state, problem.slices).compile()
+    source.compile(box[0])
     compile_seconds = time.perf_counter() - began
-    box = [state]
 
     def advance():
-        box[0], losses = step(box[0], problem.slices)
+        box[0], losses = source.advance(box[0], steps)
         losses.block_until_ready()
+        return steps
 
     def found():
-        losses, grads = gradients(start, problem.slices[:3])
+        batch = placement.spread(place, problem.slices[:3], "parts", problem.batch)
+        losses, grads = placement.collect(place, gradients(start, batch))
         return jnp.sum(losses), grads
 
     return advance, found, compile_seconds
@@ -163,6 +173,7 @@ def one_by_one(problem):
         for k in range(len(states)):
             states[k], value, _ = compiled(states[k], targets[k])
         value.block_until_ready()
+        return 1
 
     def gradients():
         found = [compiled(s, t)[1:] for s, t in zip(start, targets, strict=True)]
@@ -263,6 +274,7 @@ def _torch(problem, vmapped):
         backward()
         for optimizer in optimizers:
             optimizer.step()
+        return 1
 
     def gradients():
         clear()
@@ -289,8 +301,8 @@ class _ordinary_convolutions:
         unet.conv_general_dilated = self.kept
 
 
-WAYS = {"ours": ours, "naive jit(vmap)": naive, "one by one": one_by_one,
-        "torch loop": torch_loop, "torch vmap": torch_vmap}
+WAYS = {"ours": ours, "on one device": on_one_device, "naive jit(vmap)": naive,
+        "one by one": one_by_one, "torch loop": torch_loop, "torch vmap": torch_vmap}
 
 
 # --- measuring -----------------------------------------------------------------------------------
@@ -310,8 +322,7 @@ def seconds(advance, budget):
     """Seconds a step: as many as fit in ``budget``, at least one."""
     began, count = time.perf_counter(), 0
     while True:
-        advance()
-        count += 1
+        count += advance()
         spent = time.perf_counter() - began
         if spent > budget:
             return spent / count
@@ -366,7 +377,7 @@ def scaling(path, width=16, side=32, budget=1.0, rounds=5):
     for panel, (what, sizes) in zip(panels, sweeps.items(), strict=True):
         each = []
         for networks, batch in sizes:
-            advance, _, _ = _stacked(Problem(networks, width, side, batch))
+            advance, _, _ = ours(Problem(networks, width, side, batch))
             advance()
             spent = statistics.median(seconds(advance, budget) for _ in range(rounds))
             each.append(1e3 * spent / networks / batch)
@@ -392,6 +403,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0, help="of each way in each round")
     parser.add_argument("--scaling", metavar="PNG", help="draw time against K and batch instead")
     args = parser.parse_args()
+    processes.split_cpu()
     if args.scaling:
         scaling(args.scaling)
         return

@@ -135,7 +135,8 @@ def get_config(variant=""):
     config.checkpoint_keep = 2          # newest that stay; each holds last and best parameters
     config.freeze_after = 50            # steps in a row without a finite gradient; 0: never
 
-    config.placement = "single"         # single device, pmap (networks over devices), mesh
+    config.placement = "auto"           # auto (a mesh of all devices; on CPU, of the cores),
+    #                                     single, pmap (networks over devices), mesh
     config.mesh_directions = 0          # devices along the networks' axis; 0: the best split
     config.memory_gb = 0.0              # budget of a device; 0: all it has
     config.deterministic = False        # on GPUs: the same bits every time, slower

@@ -1,6 +1,6 @@
 """Where the batches of a run come from: slices on the device, or a store that is read ahead.
 
-Both do the same arithmetic on the same batches, bit for bit.
+Both do the same arithmetic on the same batches; compiled apart, they agree to rounding.
 """
 
 import time

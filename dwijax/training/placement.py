@@ -17,14 +17,14 @@ from jax.sharding import PartitionSpec as P
 from dwijax.errors import InputError
 from dwijax.training.step import ALONE, Axes, TrainState
 
-KINDS = ("single", "pmap", "mesh")
+KINDS = ("auto", "single", "pmap", "mesh")
 
 
 class Placement(NamedTuple):
     """Where a stack of ``networks`` trains.
 
     Attributes:
-      kind: one of :data:`KINDS`. networks: K.
+      kind: ``single``, ``pmap`` or ``mesh``. networks: K.
       mesh: ``jax.sharding.Mesh`` with axes (direction, batch), or None on a single device.
     """
 
@@ -66,7 +66,8 @@ def place(kind, networks, batch, *, directions=0, devices=None):
     """Chooses the mesh.
 
     Args:
-      kind: ``single``, ``pmap`` (networks over all devices) or ``mesh``.
+      kind: ``single``, ``pmap`` (networks over all devices), ``mesh``, or ``auto``: a mesh where
+        there are several devices.
       networks: K. batch: N.
       directions: devices along the direction axis; 0: the split with the least work for a
         device, and of these the one with fewest copies of networks.
@@ -75,14 +76,16 @@ def place(kind, networks, batch, *, directions=0, devices=None):
     Raises:
       InputError: ``directions`` does not divide the devices, or the batch cannot be shared out.
     """
+    devices = jax.devices() if devices is None else devices
+    n = len(devices)
+    if kind == "auto":
+        kind = "mesh" if n > 1 else "single"
     if kind == "single":
         if jax.process_count() > 1:
             raise InputError("--config.placement", found=f"single with {jax.process_count()} "
                              "processes", expected="mesh or pmap",
                              remedy="give --config.placement=mesh")
         return Placement(kind, networks, None)
-    devices = jax.devices() if devices is None else devices
-    n = len(devices)
     if kind == "pmap":
         if directions not in (0, n):
             raise InputError("--config.mesh_directions", found=str(directions), expected=str(n),

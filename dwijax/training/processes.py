@@ -9,6 +9,24 @@ def deterministic():
     os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
+def split_cpu(count=None, most=8):
+    """On CPU: makes devices of the cores, for a placement to share a stack out among them.
+
+    A network's layers are too small to keep several cores busy; networks beside each other do
+    (1.7 times the rate on two cores). To be called before JAX's backends start; other kinds of
+    devices stay as they are, and so do ``XLA_FLAGS`` that already name a number.
+
+    Args:
+      count: devices; default one for each core, up to ``most``, as each holds the slices.
+    """
+    import jax
+
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        own = getattr(os, "sched_getaffinity", None)  # Linux
+        cores = int(os.environ.get("NPROC") or (len(own(0)) if own else os.cpu_count()))
+        jax.config.update("jax_num_cpu_devices", count or min(cores, most))
+
+
 def join(found_out, coordinator, count, index):
     """Makes this process one of several; does nothing where none of that is asked for.
 

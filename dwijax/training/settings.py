@@ -174,11 +174,11 @@ def build_plan(config, task, network, optimizer, place, size, budget, data):
     """
     h, w = size
     outputs = 4 * h * w * (task.in_channels + 3 * len(task.numbers) * task.out_channels)
+    program = plan.resident() // jax.local_device_count() if jax.default_backend() == "cpu" else 0
     return plan.make_plan(
         plan.costs(network, optimizer, (h, w, task.in_channels)), networks=place.per_device,
         slices=config.batch // place.axes.batches, outputs=outputs, data=data, budget=budget,
-        coupled=task.coupled is not None,
-        program=plan.resident() if jax.default_backend() == "cpu" else 0)
+        coupled=task.coupled is not None, program=program)
 
 
 def build_keys(config, task):

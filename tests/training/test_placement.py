@@ -63,6 +63,22 @@ def test_shape_is_chosen_for_60_networks(count, expected, monkeypatch):
     assert shapes == [expected]
 
 
+def test_auto_is_a_mesh_of_all_devices(monkeypatch):
+    monkeypatch.setattr("jax.make_mesh", lambda *_, **__: "mesh")
+    assert place("auto", 60, 4, devices=[None]).kind == "single"
+    assert place("auto", 60, 4, devices=[None] * 2)[::2] == ("mesh", "mesh")
+
+
+@pytest.mark.parametrize("cores, flags, devices", [
+    (2, "", 2), (64, "", 8), (2, "--xla_force_host_platform_device_count=3", 3)])
+def test_cores_become_devices(cores, flags, devices):
+    code = ("from dwijax.training.processes import split_cpu; split_cpu(); "
+            "import jax; print(jax.device_count())")
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True,
+                           env=os.environ | {"NPROC": str(cores), "XLA_FLAGS": flags})
+    assert found.stdout.split() == [str(devices)], found.stderr
+
+
 def test_what_cannot_be_shared_out():
     with pytest.raises(InputError, match="mesh_directions"):
         place("mesh", 60, 4, directions=3, devices=[None] * 8)

@@ -77,7 +77,7 @@ def test_training_lowers_the_loss_and_validation_agrees(slices):
     task, predict, step, state = setup(slices, np.arange(Q, N), rate=0.2)
     validate = jax.jit(make_validation(predict, task, batch=4))  # 6 slices: the last is half empty
     before = validate(state.params, slices)
-    predictions = predict(state.params, task.see(slices.b0, slices.dwi))
+    predictions = jax.jit(predict)(state.params, task.see(slices.b0, slices.dwi))
     by_hand = ((np.asarray(predictions)[..., 0] - np.moveaxis(slices.dwi[..., Q:], -1, 0)) ** 2
                * slices.mask[..., 0]).sum((1, 2, 3)) / slices.mask.sum()
     np.testing.assert_allclose(before, by_hand, rtol=1e-4)
@@ -105,7 +105,7 @@ def test_fa_loss_reaches_every_network(slices):
             usable = jnp.ones(N - Q, bool)
             return task.coupled(predict(params, x), usable, slices.b0, slices.dwi, slices.mask)
 
-        value, gradient = jax.value_and_grad(coupled)(state.params)
+        value, gradient = jax.jit(jax.value_and_grad(coupled))(state.params)
     assert value > 0
     for leaf in jax.tree.leaves(gradient):
         assert np.isfinite(leaf).all()
@@ -118,8 +118,9 @@ def test_fa_loss_is_zero_for_the_measured_volumes(slices):
     design = dti.design_matrix(np.r_[0.0, GTAB.bvals], np.r_[np.zeros((1, 3)), GTAB.bvecs])
     signal = jnp.concatenate([slices.b0, slices.dwi], -1)
     weights = jnp.asarray([2.0] + [1.0] * N, jnp.float32)
-    assert losses.fa_loss(signal, signal, design, weights, slices.mask) == 0
-    assert losses.fa_loss(signal * 1.0, signal[..., ::-1], design, weights, slices.mask) > 1e-4
+    loss = jax.jit(partial(losses.fa_loss, design=design, volume_weights=weights))
+    assert loss(signal, signal, weight=slices.mask) == 0
+    assert loss(signal, signal[..., ::-1], weight=slices.mask) > 1e-4
 
 
 def whole_objective(task, predict, params, slices):
