@@ -1,25 +1,27 @@
 """One short scan from files to the maps of a SuperDTI run."""
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from dwijax import page, prediction_page
 from dwijax.adaptation import adapt, choose_shell
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import load_subject, read_scan_gradients
 from dwijax.data.volumes import read_dwi, save_like
-from dwijax.dti.elements import MM2_PER_S, congruence
+from dwijax.dti.elements import FSL_ORDER, MM2_PER_S, congruence, to_order
+from dwijax.fitting import bids
 from dwijax.gradients import fsl_to_world
 from dwijax.network_maps import DIRECT, TENSOR, network_maps
+from dwijax.output import delivered, refuse_to_overwrite
 
 
 def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale_b=False,
+                 naming="dwijax", force=False,
                  quiet=False):
     """Writes ``fa``, ``md`` (mm²/s), ``v1`` (RAS+), ``color_fa``, with a tensor network ``tensor``
-    (mm²/s, RAS+), with several seeds ``fa_std``, as ``.nii.gz``, and ``maps.json``.
+    (mm²/s, RAS+), with several seeds ``fa_std``, as ``.nii.gz``, ``maps.json`` and a page.
 
     Where a run has both, a map comes from its tensor network: its FA, MD and V1 belong together.
 
@@ -27,14 +29,23 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale
       trained: `dwijax.inference.Run`.
       dwi, bvals, bvecs: files of the scan. mask: file, or None to make one from the b0s.
       out: folder; nothing appears in it before everything is done.
-      resample, scale_b, quiet: as `dwijax.prediction.predict_scan`.
+      resample, scale_b: as `dwijax.prediction.predict_scan`.
+      naming: of the files, ``dwijax`` or ``bids``. force: replace files that are there.
+      quiet: no progress bars.
 
     Returns:
-      dict: ``maps``, their names, and ``notes``, lines that the user has to know.
+      dict: ``maps``, their names, ``page``, ``suspect`` and ``notes``, lines that the user has to
+      know.
 
     Raises:
       InputError: files that do not fit, or a table or b-value that is not the run's.
     """
+    out, sidecar, html = Path(out), "maps.json", "report.html"
+    if naming == "bids":
+        sidecar = bids.sidecar_name(dwi, bids.NETWORKS)
+        html = bids.page_name(dwi, bids.NETWORKS)
+    if not force:
+        refuse_to_overwrite([out / sidecar, out / html])
     image = read_dwi(dwi)
     table = read_scan_gradients(bvals, bvecs, image)
     b = float(np.median(trained.gtab.bvals))
@@ -73,16 +84,23 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale
         "notes": adapted.notes,
         "versions": trained.about["versions"],
     }
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        folder = Path(folder)
+    suspect = prediction_page.suspect(subject, trained.about)
+    with delivered(out, force=force, keep=(bids.DESCRIPTION,)) as folder:
         for name, values in ready.items():
+            path = folder / f"{name}.nii.gz"
+            if naming == "bids":
+                path = folder / bids.map_name(dwi, name, bids.NETWORKS)
+                values = to_order(values, FSL_ORDER) if name == "tensor" else values
+            path.parent.mkdir(parents=True, exist_ok=True)
             volume = np.zeros((*subject.mask.shape, *values.shape[1:]), np.float32)
             volume[subject.mask] = values
-            save_like(folder / f"{name}.nii.gz", subject.stored(volume), image)
-        (folder / "maps.json").write_text(json.dumps(about, indent=1) + "\n")
-        out.mkdir(exist_ok=True)
-        for path in sorted(folder.iterdir()):
-            shutil.move(path, out / path.name)
-    return {"maps": sorted(ready), "notes": adapted.notes}
+            save_like(path, subject.stored(volume), image)
+        if naming == "bids":
+            (folder / bids.DESCRIPTION).write_text(json.dumps(bids.description(), indent=1) + "\n")
+            about = bids.network_sidecar(list(ready), about)
+        (folder / sidecar).write_text(json.dumps(about, indent=1) + "\n")
+        prediction_page.write_maps(
+            folder / html, prediction_page.title_of(dwi), subject, ready, suspect,
+            axis=trained.config.data.axis, notes=adapted.notes,
+            provenance=page.provenance(trained.about, [dwi, bvals, bvecs, mask]))
+    return {"maps": sorted(ready), "page": html, "suspect": suspect, "notes": adapted.notes}

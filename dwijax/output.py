@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from dwijax.errors import InputError
@@ -65,13 +66,14 @@ def whole(path):
 
 
 @contextlib.contextmanager
-def whole_folder(path):
+def whole_folder(path, replace=None):
     """Yields a new, empty folder beside `path` that is renamed to `path` when the block succeeds.
 
     If the block fails, the folder is removed.
 
     Args:
-      path: the folder to write; nothing may be there yet.
+      path: the folder to write.
+      replace: name of the file that folders hold which may be replaced; None: nothing may be there.
 
     Yields:
       `Path` of the folder to write into.
@@ -80,13 +82,16 @@ def whole_folder(path):
       InputError: something is there already, or the folder cannot be written.
     """
     path = Path(os.path.abspath(path))
-    if path.exists():
-        raise InputError(path, found="something there already", expected="a new folder",
+    if os.path.lexists(path) and not (replace and (path / replace).is_file()):
+        raise InputError(path, found="something else there already" if replace else
+                         "something there already", expected="a new folder",
                          remedy="choose another name or remove it")
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary, old = (path.with_name(f".{os.getpid()}{mark}.{path.name}") for mark in ("", "-old"))
     try:
         temporary.mkdir(parents=True)
         yield temporary
+        if path.exists():
+            path.replace(old)
         temporary.replace(path)
     except OSError as error:
         raise InputError(
@@ -97,3 +102,44 @@ def whole_folder(path):
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def delivered(out, *, force=False, keep=()):
+    """Yields a new, empty folder whose files move into the folder `out` when the block succeeds.
+
+    Folders within it are kept. If the block fails, nothing has appeared in `out`.
+
+    Args:
+      out: folder, made if need be, which may hold other files.
+      force: replace files that are there.
+      keep: names of files that stay as they are where they are there already.
+
+    Yields:
+      `Path` of the folder to write into.
+
+    Raises:
+      InputError: a file would be replaced, or the folder cannot be written.
+    """
+    out = Path(os.path.abspath(out))
+    with contextlib.ExitStack() as stack:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(stack.enter_context(
+                tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.")))
+            yield folder
+            files = [path.relative_to(folder) for path in sorted(folder.rglob("*"))
+                     if path.is_file() and not (path.name in keep and (out / path.name).exists())]
+            if not force:
+                refuse_to_overwrite(out / file for file in files)
+            for file in files:
+                (out / file).parent.mkdir(parents=True, exist_ok=True)
+                (folder / file).replace(out / file)
+        except OSError as error:
+            raise InputError(
+                out,
+                found=f"it cannot be written ({error.strerror or error})",
+                expected="a writable place with free space",
+                remedy="choose another output or free some space",
+            ) from error

@@ -1,12 +1,11 @@
 """One scan from files to a longer scan: measured volumes, synthetic ones behind them, maps."""
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from dwijax import page, prediction_page
 from dwijax.adaptation import adapt, choose_shell
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import load_subject, read_scan_gradients
@@ -16,15 +15,17 @@ from dwijax.data.volumes import (
     save_like,
     uncanonical_bvecs,
 )
-from dwijax.fitting import fit_scan
+from dwijax.fitting import bids, fit_scan
 from dwijax.fitting.maps import DEFAULT_MAPS
+from dwijax.fitting.naming import file_names, series_files
 from dwijax.gradients import GradientTable, write_gradients
 from dwijax.inference import load_run, synthesise
+from dwijax.output import delivered, refuse_to_overwrite
 
 
 def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale_b=False,
-                 quiet=False):
-    """Writes ``dwi.nii.gz``, ``.bval``, ``.bvec``, ``.json`` and the tensor maps of all volumes.
+                 naming="dwijax", force=False, quiet=False):
+    """Writes the longer series with its table and JSON, the tensor maps of all volumes, a page.
 
     Args:
       dwi, bvals, bvecs: files of the scan. mask: file, or None to make one from the b0s.
@@ -32,14 +33,23 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
       out: folder; nothing appears in it before everything is done.
       resample: interpolate the run's input directions where the scan has not measured them.
       scale_b: scale the nearest shell to the run's b-value where it is another one.
+      naming: of the files, one of `dwijax.fitting.NAMINGS`.
+      force: replace files that are there.
       quiet: no progress bars.
 
     Returns:
-      dict: ``measured`` and ``synthetic`` volumes, ``notes``, lines that the user has to know.
+      dict: ``measured`` and ``synthetic`` volumes, ``files`` by kind, ``suspect`` and ``notes``,
+      lines that the user has to know.
 
     Raises:
-      InputError: files that do not fit, or a table or b-value that is not the run's.
+      InputError: files that do not fit, or a table or b-value that is not the run's; outputs that
+        are there already.
     """
+    out = Path(out)
+    names = series_files(naming, dwi)
+    if not force:
+        maps = file_names(naming, DEFAULT_MAPS, names["dwi"])
+        refuse_to_overwrite(out / name for name in (*names.values(), *maps.values()))
     trained = load_run(workdir)
     image = read_dwi(dwi)
     table = read_scan_gradients(bvals, bvecs, image)
@@ -49,8 +59,9 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
     adapted = adapt(subject, trained.gtab, trained.inputs, trained.targets, may_resample=resample,
                     where=bvecs)
     q = np.arange(len(trained.inputs))  # where adapt has put them
-    synthetic = synthesise(trained._replace(inputs=q), adapted.subject, quiet=quiet)
-    synthetic = subject.stored(adapted.back(synthetic))
+    made = adapted.back(synthesise(trained._replace(inputs=q), adapted.subject, quiet=quiet))
+    synthetic = subject.stored(made)
+    suspect = prediction_page.suspect(subject, trained.about)
 
     measured = read_volumes(image)
     both = GradientTable(
@@ -63,22 +74,32 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
         "networks": [int(k) for k in trained.targets],
         **adapted.facts,
         "notes": adapted.notes,
+        "suspect": suspect,
         "versions": trained.about["versions"],
         "note": "bvecs of synthetic volumes are the directions that their networks stand for",
     }
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        folder = Path(folder)
-        save_like(folder / "dwi.nii.gz", np.concatenate([measured, synthetic], axis=-1), image)
-        write_gradients(both, folder / "dwi.bval", folder / "dwi.bvec")
-        (folder / "dwi.json").write_text(json.dumps(sidecar, indent=1) + "\n")
+    if naming == "bids":
+        sidecar |= bids.series_fields(dwi)
+    with delivered(out, force=force, keep=(bids.DESCRIPTION,)) as folder:
+        for name in names.values():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        save_like(folder / names["dwi"], np.concatenate([measured, synthetic], axis=-1), image)
+        write_gradients(both, folder / names["bval"], folder / names["bvec"])
+        (folder / names["json"]).write_text(json.dumps(sidecar, indent=1) + "\n")
         del measured, synthetic
         # The tensor is that of the run's shell: b0s, the measured directions, the synthetic ones.
         volumes = np.sort(np.concatenate([subject.volumes, sidecar["synthetic_volumes"]]))
-        fit_scan(read_dwi(folder / "dwi.nii.gz"), both, subject.stored(subject.mask), folder,
-                 maps=DEFAULT_MAPS, volumes=volumes)
-        out.mkdir(exist_ok=True)
-        for path in sorted(folder.iterdir()):
-            shutil.move(path, out / path.name)
-    return {"measured": first, "synthetic": len(adapted.gtab), "notes": adapted.notes}
+        series, mask_stored = read_dwi(folder / names["dwi"]), subject.stored(subject.mask)
+        fit_scan(series, both, mask_stored, folder, maps=DEFAULT_MAPS, naming=naming,
+                 volumes=volumes)
+        maps = prediction_page.fitted(
+            series, both, mask_stored, {prediction_page.SYNTHETIC: volumes,
+                                 prediction_page.MEASURED: np.sort(subject.volumes)},
+            naming, {prediction_page.SYNTHETIC: folder})
+        prediction_page.write(
+            folder / names["page"], prediction_page.title_of(dwi), subject, made, adapted, maps,
+            suspect, axis=trained.config.data.axis,
+            provenance=page.provenance(trained.about, [dwi, bvals, bvecs, mask,
+                                                       page.run_file(workdir)]))
+    return {"measured": first, "synthetic": len(adapted.gtab), "files": names, "suspect": suspect,
+            "notes": adapted.notes}

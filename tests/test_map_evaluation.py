@@ -343,7 +343,7 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
                                   "report.md")),
         *(f"figures/{n}_default_generator.png" for n in (
             "fa", "md", "colour", "rois", "boxes", "tracts", "noise", "lesions")),
-        "figures/fa_std.png"}
+        "figures/fa_std.png", "report.html"}
     with (tmp_path / "tables" / "rois.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["group"] for row in rows} <= {"GM", "WM", "subcortical", "CSF"}
@@ -366,7 +366,7 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
                str(tmp_path / "dwi.bvec"), "--mask", str(files.mask), "--run", str(tmp_path), "-o"]
     assert cli.main([*command, str(tmp_path / "out"), "--quiet"]) == 0
     names = {p.name for p in (tmp_path / "out").iterdir()}
-    assert names == {"maps.json", *(f"{n}.nii.gz" for n in (
+    assert names == {"maps.json", "report.html", *(f"{n}.nii.gz" for n in (
         "fa", "md", "v1", "color_fa", "tensor", "fa_std"))}
     found = {n: np.asarray(nib.load(tmp_path / "out" / f"{n}.nii.gz").dataobj)
              for n in ("fa", "md", "v1", "tensor")}

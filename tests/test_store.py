@@ -265,8 +265,10 @@ def test_prepare_and_train_as_from_the_files(root, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{store}: ") and "4 training and 2 validation" in done.stdout
     again = command(*words)
-    assert again.returncode == 2 and "something there already" in again.stderr
+    assert again.returncode == 2 and "--force" in again.stderr
     assert again.stderr.count("\n") == 1
+    told = json.loads(command(*words, "--force", "--json").stdout)
+    assert told["store"] == str(store) and (told["train"], told["validation"]) == (4, 2)
 
     with jax.numpy_dtype_promotion("standard"):
         plain = config_of(**{"data.layout": "plain", "data.root": str(root)})

@@ -1,5 +1,7 @@
 """Streamlines on fields with known ones."""
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -75,6 +77,10 @@ def test_the_command_writes_what_others_read(ring, tmp_path, ending, capsys):
     expected = tracts.track(fa, v1, AFFINE, seeds)
     assert len(loaded) == len(expected) == 2
     np.testing.assert_allclose(loaded[0], expected[0], atol=0.01)
+    assert cli.main(command) == 2 and "--force" in capsys.readouterr().err
+    assert cli.main([*command, "--force", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["out"] == str(out) and told["streamlines"] >= 2 and told["median_length_mm"] > 50
     for faulty in (["--through", str(paths[1])], ["--threshold", "0.9"]):
         assert cli.main([*command[:-1], str(tmp_path / "no.tck"), *faulty]) == 2
         assert capsys.readouterr().err.count("\n") == 1

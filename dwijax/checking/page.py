@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dwijax.data import domain
 from dwijax.orientation import CERTAIN
 
 LARGEST_CONDITION = 3.0
@@ -132,7 +133,7 @@ def sections(report):
     if run is not None:
         rows = [("directions", run.directions)]
         for name, values, least, most, inside in run.rows:
-            rows.append((name, f"{_list(values)}; trained on {_range(least, most)}"
+            rows.append((name, domain.in_words(values, least, most)
                          + ("" if inside else "  <- outside")))
         if not run.rows:
             rows.append(("domain", "the run does not tell what it was trained on"))
@@ -141,12 +142,3 @@ def sections(report):
 
 def _condition(number):
     return f"{number:.2f}" if np.isfinite(number) else "undetermined"
-
-
-def _list(values):
-    return " ".join(f"{v:.3g}" for v in values)
-
-
-def _range(least, most):
-    return _list(least) if np.allclose(least, most, rtol=5e-3) else (
-        f"{_list(least)} to {_list(most)}")

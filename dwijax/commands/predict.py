@@ -18,41 +18,43 @@ def add_arguments(parser):
                         help="folder of a trained run (the --workdir of train.py), or the file "
                         "that dwijax export has made of it")
     parser.add_argument("-o", "--out", type=Path, required=True,
-                        help="folder for dwi.nii.gz, .bval, .bvec, .json and maps; of a SuperDTI "
-                        "run for fa, md, v1, color_fa ... .nii.gz and maps.json")
+                        help="folder for dwi.nii.gz, .bval, .bvec, .json, maps and report.html; of "
+                        "a SuperDTI run for fa, md, v1, color_fa ... .nii.gz and maps.json")
     parser.add_argument("--resample", action="store_true",
                         help="interpolate the run's input directions where the scan has others; "
                         "what that costs is printed and in dwi.json or maps.json")
     parser.add_argument("--scale-b", action="store_true",
                         help="scale a shell more than 10 %% away from the run's b-value to it, as "
                         "if the signal decayed mono-exponentially")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars, no summary")
+    parser.add_argument("--naming", choices=("dwijax", "bids"), default="dwijax",
+                        help="of the files: as above, or BIDS derivatives")
 
 
 def run(args):
-    from dwijax.output import refuse_to_overwrite
     from dwijax.prediction import predict_scan
     from dwijax.training.run import read
 
-    if not args.force:
-        refuse_to_overwrite(args.out / name for name in ("dwi.nii.gz", "fa.nii.gz"))
-    scan = args.dwi, args.bvals, args.bvecs, args.mask
-    options = {"resample": args.resample, "scale_b": args.scale_b, "quiet": args.quiet}
+    files = (args.dwi, args.bvals, args.bvecs, args.mask)
+    options = {"resample": args.resample, "scale_b": args.scale_b, "naming": args.naming,
+               "force": args.force, "quiet": args.quiet}
     maps = read(args.trained)[0].task == "map_regression"
     if maps:
         from dwijax.inference import load_run
         from dwijax.map_prediction import predict_maps
 
-        summary = predict_maps(load_run(args.trained), *scan, args.out, **options)
+        summary = predict_maps(load_run(args.trained), *files, args.out, **options)
     else:
-        summary = predict_scan(*scan, args.trained, args.out, **options)
+        summary = predict_scan(*files, args.trained, args.out, **options)
     if not args.quiet:
+        for line in summary["suspect"]:
+            print(f"suspect: {line}")
         for note in summary["notes"]:
             print(note)
     if maps and not args.quiet:
-        print(f"{args.out}: {' '.join(summary['maps'])}")
+        print(f"{args.out}: {' '.join(summary['maps'])}. To look at: {summary['page']}")
     elif not args.quiet:
         print(f"{args.out}: {summary['measured']} measured and {summary['synthetic']} synthetic "
-              "volumes. Leave the synthetic ones (listed in dwi.json) out of eddy correction, "
-              "denoising, kurtosis and deconvolution: they bring no information of their own.")
-    return summary
+              f"volumes. Leave the synthetic ones (listed in {summary['files']['json']}) out of "
+              "eddy correction, denoising, kurtosis and deconvolution: they bring no information "
+              f"of their own. To look at: {summary['files']['page']}")
+    return {"out": args.out, **summary}

@@ -22,7 +22,7 @@ def add_arguments(parser):
     parser.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
     parser.add_argument("--within-subject", action="store_true",
                         help="cut a single scan into slabs")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
+    parser.add_argument("--force", action="store_true", help="replace a store that is there")
 
 
 def run(args):
@@ -32,15 +32,20 @@ def run(args):
 
     from dwijax.data.cohort import split_cohort
     from dwijax.data.store import write_store
+    from dwijax.output import refuse_to_overwrite
 
+    if not args.force:
+        refuse_to_overwrite([args.store])
     cohort = split_cohort(args.root, args.layout, fractions=tuple(args.split), seed=args.seed,
                           axis=args.axis, shell=args.shell, within_subject=args.within_subject)
     slices, plain, stored = write_store(
-        args.store, cohort, shell=args.shell, axis=args.axis,
+        args.store, cohort, shell=args.shell, axis=args.axis, force=args.force,
         progress=partial(tqdm, desc="preparing", unit="subject", disable=args.quiet or None,
                          leave=False))
+    train, validation, test = (len(part) for part in cohort[:3])
     if not args.quiet:
-        train, validation, test = (len(part) for part in cohort[:3])
         print(f"{args.store}: {slices} slices of {train} training and {validation} validation "
               f"subjects, {plain / 2**20:,.0f} MiB in {stored / 2**20:,.0f} ({plain / stored:.1f} "
               f"times smaller); {test} test subjects stay in {args.root}")
+    return {"store": args.store, "slices": slices, "train": train, "validation": validation,
+            "test": test, "bytes": stored, "bytes_uncompressed": plain}

@@ -21,7 +21,7 @@ def add_arguments(parser):
                         help="seeds along each edge of a seed voxel (default 2)")
     parser.add_argument("--min-length", type=float, default=20.0, help="mm (default 20)")
     parser.add_argument("--max-length", type=float, default=300.0, help="mm (default 300)")
-    parser.add_argument("--quiet", action="store_true", help="no summary")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
 def run(args):
@@ -29,6 +29,7 @@ def run(args):
 
     from dwijax.data.volumes import read_image, read_mask, read_volumes
     from dwijax.errors import InputError
+    from dwijax.output import refuse_to_overwrite, whole
 
     if args.out.suffix not in (".tck", ".trk"):
         raise InputError(args.out, found="another ending", expected=".tck or .trk",
@@ -40,6 +41,8 @@ def run(args):
         if not low < value <= high:
             raise InputError(option, found=value, expected=f"above {low}, at most {high}",
                              remedy="choose another value")
+    if not args.force:
+        refuse_to_overwrite([args.out])
     image, vectors = read_image(args.fa), read_image(args.v1)
     shape = image.shape[:3]
     if len(image.shape) != 3:
@@ -54,7 +57,6 @@ def run(args):
     through = [read_mask(path, shape, image.affine) for path in args.through]
 
     from dwijax.evaluation.tractography import passing, track
-    from dwijax.output import whole
 
     fa, v1 = (np.asarray(read_volumes(i), np.float32) for i in (image, vectors))
     # From the scanner's axes to the array's.
@@ -70,10 +72,13 @@ def run(args):
             expected="streamlines", remedy="give other masks or thresholds")
     with whole(args.out) as temporary:
         save(kept, image, temporary)
+    length = float(np.median(
+        [np.linalg.norm(np.diff(line, axis=0), axis=1).sum() for line in kept]))
     if not args.quiet:
-        lengths = [float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum()) for line in kept]
         print(f"{args.out}: {len(kept)} of {len(lines)} streamlines, median length "
-              f"{np.median(lengths):.0f} mm")
+              f"{length:.0f} mm")
+    return {"out": args.out, "streamlines": len(kept), "tracked": len(lines),
+            "median_length_mm": length}
 
 
 def save(streamlines, image, path):

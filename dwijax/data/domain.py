@@ -105,3 +105,15 @@ def compare(scan, domain):
         inside = bool(((values >= least - room) & (values <= most + room)).all())
         rows.append((name, values, least, most, inside))
     return rows
+
+
+def in_words(values, least, most):
+    """What :func:`compare` found of one quantity: ``30.1; trained on 22.1 to 22.4``."""
+    known = _listed(least)
+    if not np.allclose(least, most, rtol=5e-3):
+        known += f" to {_listed(most)}"
+    return f"{_listed(values)}; trained on {known}"
+
+
+def _listed(values):
+    return " ".join(f"{v:.0f}" if v >= 1000 else f"{v:.3g}" for v in values)

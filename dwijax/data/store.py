@@ -40,13 +40,13 @@ SHARD = 32  # slices in a file
 _REMEDY = "make it again with dwijax prepare"
 
 
-def write_store(path, cohort, *, shell, axis, progress=iter):
+def write_store(path, cohort, *, shell, axis, force=False, progress=iter):
     """Writes the training and validation slices of a cohort, one subject in memory at a time.
 
     Args:
       path: folder to make; it appears once it is complete.
       cohort: :class:`dwijax.data.cohort.Cohort`.
-      shell: b-value, s/mm². axis: of the slices.
+      shell: b-value, s/mm². axis: of the slices. force: replace a store that is there.
       progress: wraps the list of subjects (tqdm).
 
     Returns:
@@ -59,7 +59,7 @@ def write_store(path, cohort, *, shell, axis, progress=iter):
     subjects = {part: [] for part in (*PARTS, "test")}
     members = [(part, member) for part in PARTS for member in getattr(cohort, part)]
     first, slices, plain = None, 0, 0
-    with whole_folder(path) as folder:
+    with whole_folder(path, replace=SIDECAR if force else None) as folder:
         for part, member in progress(members):
             entry = _write_member(folder / part / member.files.name, member, shell, axis, first)
             first = first or (member.files.name, _table(entry))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from dwijax import page
 from dwijax.errors import InputError
 from dwijax.evaluation import (
     figures,
@@ -20,9 +21,16 @@ from dwijax.evaluation import (
     map_studies,
     map_tables,
     tract_figures,
+    viewers,
 )
 from dwijax.evaluation.atlas import read_atlas, register
-from dwijax.evaluation.report import TUNING_SUBJECTS, _check_cohort, _check_leakage, _groups
+from dwijax.evaluation.report import (
+    TUNING_SUBJECTS,
+    _check_cohort,
+    _check_leakage,
+    _groups,
+    sources,
+)
 from dwijax.evaluation.rois import named_rois, read_rois
 from dwijax.evaluation.scan import read_scan
 from dwijax.evaluation.statistics import Estimate
@@ -42,8 +50,8 @@ TABLES = ("labels.tsv", "labels.txt", "FreeSurferColorLUT.txt")
 def evaluate(runs, out, *, atlas=None, quiet=False):
     """Judges runs by the protocol of `dwijax.evaluation.map_regression`, side by side.
 
-    Writes ``tables/`` and ``figures/`` and prints the tables. Runs on other data (such as fewer
-    directions and one b0) have sections of their own.
+    Writes ``tables/``, ``figures/`` and ``report.html`` and prints the tables. Runs on other data
+    (such as fewer directions and one b0) have sections of their own.
 
     Args:
       runs: list of ``(workdir, dwijax.inference.Run)``; on the same data they differ in their
@@ -91,8 +99,15 @@ def evaluate(runs, out, *, atlas=None, quiet=False):
     report = map_tables.Report(", ".join(str(folder) for folder, _ in runs), by_group,
                                [g for part in parts for g in part.groups], results, within)
     # From here on nothing can be wrong with the data: files appear all or none.
-    _draw(Path(out) / "figures", report, judged)
-    _write(Path(out) / "tables", report, judged.records, "within subject" if within else "")
+    folder = Path(out)
+    _draw(folder / "figures", report, judged)
+    _write(folder / "tables", report, judged.records, "within subject" if within else "")
+    page.write(folder / "report.html", f"Evaluation of {folder.name}", warnings=report.warnings(),
+               viewers=[viewers.of_maps(f"{name}, {scan.name}", scan, map_studies.of_paper(maps),
+                                        report.labels(name), runs[0][1].config.data.axis)
+                        for name, (_, scan, maps) in judged.pictures.items()],
+               text=report.markdown(), figures=sorted((folder / "figures").glob("*.png")),
+               provenance=sources(runs[0][1], [where for where, _ in runs], report.groups))
     if not quiet:
         print(report.text(), flush=True)
     return results

@@ -25,7 +25,7 @@ from dwijax.voxelwise import fit_maps
 
 TRUTH = "noise-free"
 # Numbers of directions that the paper's figures have, where a report has more than these.
-MAPS_Q, TRACTS_Q, LESIONS_Q, NOISE_Q = (6, 18, 36), (6, 18, 36), (6, 8, 10), (6, 18)
+MAPS_Q, LESIONS_Q, NOISE_Q = (6, 18, 36), (6, 8, 10), (6, 18)
 COUNTS = (18, 36)  # directions of fits that added noise is studied for, beside q and all
 
 
@@ -33,6 +33,15 @@ def of_counts(contenders, counts, kinds=("",)):
     """Those with so many directions, six and more, of these kinds; where there are none, all."""
     able = [c for c in contenders if c.q >= LEAST and c.kind in kinds]
     return [c for c in able if c.q in counts] or able
+
+
+def of_paper(maps):
+    """Maps without the smoothed fits, noise-trained networks and numbers of directions that the
+    paper's figures do not have, where there are those that it has."""
+    counts = {q for _, q in map(split_name, maps)}
+    kept = counts & {*MAPS_Q} or counts
+    return {m: f for m, f in maps.items() if split_name(m)[0] in (FIT, DIRECT, TENSOR, ALL)
+            and split_name(m)[1] in (None, *kept)}
 
 
 def track_maps(scan, rois, maps):
@@ -45,10 +54,7 @@ def track_maps(scan, rois, maps):
     Returns:
       ``{method: {bundle: streamlines}}``, mm.
     """
-    kept = {q for _, q in map(split_name, maps) if q in TRACTS_Q} or {
-        q for _, q in map(split_name, maps)}
-    found = {m: f for m, f in maps.items() if split_name(m)[0] in (FIT, DIRECT, TENSOR, ALL)
-             and split_name(m)[1] in (None, *kept)}
+    found = of_paper(maps)
     if TRUTH in scan.references:
         found[TRUTH] = from_fit(scan.references[TRUTH])
     masks = {roi.name: scan.volume(roi.voxels) for roi in rois}

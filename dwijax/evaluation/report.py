@@ -10,10 +10,18 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from dwijax import __version__, baselines, leakage
+from dwijax import __version__, baselines, leakage, page
 from dwijax.data.simulated import origin, shifted_members
 from dwijax.errors import InputError
-from dwijax.evaluation import comparison, direction_synthesis, figures, sections, spectra, summary
+from dwijax.evaluation import (
+    comparison,
+    direction_synthesis,
+    figures,
+    sections,
+    spectra,
+    summary,
+    viewers,
+)
 from dwijax.evaluation.agreement import Agreement
 from dwijax.evaluation.direction_synthesis import B0S, LAST, Split
 from dwijax.evaluation.plots import GtfaHistogram, Histograms, draw_errors
@@ -42,7 +50,7 @@ class Group(NamedTuple):
 def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     """Judges a run by the protocol of `dwijax.evaluation.direction_synthesis`.
 
-    Writes ``tables/`` and ``figures/`` into the run's folder and prints the tables.
+    Writes ``tables/``, ``figures/`` and ``report.html`` into the run's folder; prints the tables.
 
     Args:
       workdir: folder of a trained run.
@@ -72,6 +80,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     training = cohort.train[:TRAINING_SUBJECTS]
     tuning = cohort.validation[:TUNING_SUBJECTS]
     records, slices, facts, first, gaps = [], {}, {}, {}, []
+    views = {}
     histograms, gtfa, agreement = Histograms(), GtfaHistogram(axis), Agreement()
     sphere, profiles = Sphere(split, run.gtab), spectra.Profiles()
     total = len(training) + len(tuning) + sum(len(g.members) for g in groups)
@@ -111,7 +120,11 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
                 slices.setdefault(group.name, []).extend((scan.name, r) for r in judged.slices)
                 for collector in (histograms, gtfa, agreement, sphere, profiles):
                     collector.add(group.name, scan, judged)
-                first.setdefault(group.name, (view, scan, judged))
+                if group.name not in first:
+                    first[group.name] = view, scan, judged
+                    views[group.name] = viewers.of_directions(
+                        f"{group.name}, {scan.name}", scan, split, networks, judged, labels.maps,
+                        axis)
                 facts.setdefault(group.name, []).append(
                     (scan.name, scan.sigma, scan.sigma_source, scan.regions_source, scan.angle))
     groups = [g for g in groups if g.name in facts]
@@ -160,12 +173,22 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
               [(g, s, *row) for g, found in slices.items() for s, row in found])
     with whole(folder / "report.md") as temporary:
         temporary.write_text(report.markdown(), encoding="utf-8")
+    page.write(Path(workdir) / "report.html", f"Evaluation of {Path(workdir).name}",
+               warnings=report.warnings(), viewers=list(views.values()), text=report.markdown(),
+               figures=sorted(pictures.glob("*.png")), provenance=sources(run, [workdir], groups))
     with whole(folder / "evaluation.json") as temporary:
         temporary.write_text(json.dumps(_about(run, groups, facts, sh, baseline_set, gaps),
                                         indent=1) + "\n")
     if not quiet:
         print(report.text(), flush=True)
     return results
+
+
+def sources(run, workdirs, groups):
+    """`dwijax.page.provenance` of an evaluation: the runs and the scans that it was judged on."""
+    return page.provenance(run.about, [*map(page.run_file, workdirs), *(
+        path for group in groups for member in group.members for path in (
+            member.files.dwi, member.files.bval, member.files.bvec, member.files.mask))])
 
 
 def _synthesise(run, scan, subject):

@@ -94,6 +94,22 @@ class Report(NamedTuple):
             lines += ["## Not made", "", *(f"- {g.part}: {g.reason}" for g in self.gaps), ""]
         return "\n".join(lines)
 
+    def warnings(self):
+        """What has to be known before anything else is read."""
+        yield from self._faults()
+        if self.within_subject:
+            yield "Within subject: one person's slabs; there is no interval over subjects."
+        for group in self.groups:
+            if len(self.facts[group.name]) == 1 and not self.within_subject:
+                yield f"{group.name}: one subject; there is no interval over subjects."
+            if group.origin.startswith("phantom"):
+                yield f"{group.name}: simulated subjects ({group.origin})."
+            for sentence, percent in self._compared(group.name):
+                if percent.mean > 0:
+                    yield f"**The networks are worse**, {group.name}: {sentence}"
+        for gap in self.gaps:
+            yield f"Not made: {gap.part}: {gap.reason}"
+
     def reference(self, group):
         """What is nearest to the truth among the references there are."""
         return "noise-free" if self.results.methods(group, "FA RMSE", "noise-free") \
@@ -171,6 +187,10 @@ class Report(NamedTuple):
 
     def _headlines(self, group):
         """The networks against what they must beat, in sentences."""
+        return [sentence for sentence, _ in self._compared(group)]
+
+    def _compared(self, group):
+        """``(sentence, relative difference of the networks' error in %)``."""
         best = self.reference(group)
         truth = best == "noise-free"
         comparisons = [("DWI RMSE", "noise-free" if truth else "measured", self.sh,
@@ -197,4 +217,4 @@ class Report(NamedTuple):
                 verdict = "" if certain else "; the interval includes 0"
                 verdict = verdict if pair[1].n > 1 else "; one subject, no interval"
             yield (f"{quantity} to the {reference}: {what[NETWORKS]} against {label}: "
-                   f"{interval(pair[1], 1, '+').replace(DASH, 'n/a')} %{verdict}")
+                   f"{interval(pair[1], 1, '+').replace(DASH, 'n/a')} %{verdict}"), pair[1]

@@ -3,7 +3,9 @@
 The dataset is the output's folder: ``dataset_description.json`` and below it
 ``sub-01[/ses-2]/dwi/sub-01[_ses-2...]_model-tensor_param-fa_dwimap.nii.gz`` with one
 ``..._model-tensor_dwimap.json`` for all maps of a scan, as the draft for diffusion derivatives has
-it (BIDS extension proposal 16; names, fields and the order of tensor elements).
+it (BIDS extension proposal 16; names, fields and the order of tensor elements). What holds
+synthetic volumes says so: ``desc-synthesised`` in names of series and of maps fitted to them,
+``desc-networks`` in names of maps that networks made.
 """
 
 import re
@@ -14,6 +16,7 @@ from dwijax.errors import InputError
 
 DESCRIPTION = "dataset_description.json"
 BIDS_VERSION = "1.10.0"
+SYNTHESISED, NETWORKS = "synthesised", "networks"
 
 _ENTITIES = re.compile(r"sub-[0-9A-Za-z]+(_[a-z]+-[0-9A-Za-z+]+)*")
 _PARAMS = {"s0": "bzero", "v1": "evec1", "v2": "evec2", "v3": "evec3"}
@@ -25,15 +28,15 @@ _REPRESENTATION = {
 }  # fmt: skip
 
 
-def map_name(dwi, name):
-    """File of a map, relative to the dataset."""
+def map_name(dwi, name, desc=None):
+    """File of a map, relative to the dataset; ``desc``: of a scan that is not called so itself."""
     param = _PARAMS.get(name, name.replace("_", ""))
-    return f"{_stem(dwi)}_model-tensor_param-{param}_dwimap.nii.gz"
+    return f"{_stem(dwi)}_model-tensor_param-{param}{_desc(dwi, desc)}_dwimap.nii.gz"
 
 
-def sidecar_name(dwi):
+def sidecar_name(dwi, desc=None):
     """File of the JSON of all maps of a scan, relative to the dataset."""
-    return f"{_stem(dwi)}_model-tensor_dwimap.json"
+    return f"{_stem(dwi)}_model-tensor{_desc(dwi, desc)}_dwimap.json"
 
 
 def series_names(dwi):
@@ -42,9 +45,20 @@ def series_names(dwi):
     Returns:
       dict: ``dwi``, ``bval``, ``bvec``, ``json``: paths relative to the dataset.
     """
-    stem = f"{_stem(dwi)}_desc-synthesised_dwi"
+    stem = f"{_stem(dwi)}_desc-{SYNTHESISED}_dwi"
     endings = {"dwi": ".nii.gz", "bval": ".bval", "bvec": ".bvec", "json": ".json"}
     return {kind: stem + ending for kind, ending in endings.items()}
+
+
+def series_fields(dwi):
+    """Entries that BIDS wants in the JSON of a derived series."""
+    return {"Description": "Measured volumes, unchanged, and synthetic ones behind them",
+            "Sources": [Path(dwi).name], "SkullStripped": False}
+
+
+def page_name(dwi, desc):
+    """File of the page to look at, beside the subject's folder."""
+    return f"{Path(_stem(dwi)).name}_desc-{desc}.html"
 
 
 def description():
@@ -65,6 +79,19 @@ def sidecar(maps, summary):
       summary: dict of how they were made, with the ``options`` of the fit.
     """
     method = summary["options"].get("method", "wls")
+    parameters = {"FitMethod": "iwls" if method == "robust" else method,
+                  "OutlierRejection": method == "robust"}
+    return {"ModelDescription": "Diffusion tensor", "Parameters": parameters, **_fields(maps),
+            "dwijax": summary}
+
+
+def network_sidecar(maps, about):
+    """Content of the JSON of maps that networks made; ``about``: dict of how."""
+    return {"ModelDescription": "Diffusion tensor, estimated by neural networks",
+            "Parameters": {"FitMethod": "networks"}, **_fields(maps), "dwijax": about}
+
+
+def _fields(maps):
     fields = {}
     for name in maps:
         unit = "mm2/s" if name in _MM2_PER_S else "arbitrary" if name in _SIGNAL else None
@@ -74,15 +101,13 @@ def sidecar(maps, summary):
         if name in _REPRESENTATION:
             field |= {"OrientationRepresentation": _REPRESENTATION[name], "ReferenceAxes": "xyz"}
         fields[_PARAMS.get(name, name.replace("_", ""))] = field
-    return {
-        "ModelDescription": "Diffusion tensor",
-        "Parameters": {
-            "FitMethod": "iwls" if method == "robust" else method,
-            "OutlierRejection": method == "robust",
-        },
-        **fields,
-        "dwijax": summary,
-    }
+    return fields
+
+
+def _desc(dwi, desc):
+    if desc is None and f"_desc-{SYNTHESISED}_" in Path(dwi).name:
+        desc = SYNTHESISED
+    return f"_desc-{desc}" if desc else ""
 
 
 def _stem(dwi):

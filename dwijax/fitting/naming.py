@@ -59,3 +59,18 @@ def text_files(naming, maps, dwi, summary):
         return {bids.DESCRIPTION: bids.description(),
                 bids.sidecar_name(dwi): bids.sidecar(maps, summary)}
     return {"fit.json": summary}
+
+
+def series_files(naming, dwi):
+    """Files of a series with synthetic volumes, relative to the output's folder.
+
+    Returns:
+      dict: ``dwi``, ``bval``, ``bvec``, ``json`` and ``page``.
+
+    Raises:
+      InputError: BIDS names are wanted and the scan has none.
+    """
+    if naming == "bids":
+        return bids.series_names(dwi) | {"page": bids.page_name(dwi, bids.SYNTHESISED)}
+    return {"dwi": "dwi.nii.gz", "bval": "dwi.bval", "bvec": "dwi.bvec", "json": "dwi.json",
+            "page": "report.html"}
