@@ -214,7 +214,7 @@ def draw_noise(path, results, cohort, label):
     figure, grid = plt.subplots(1, len(ways), figsize=(1.5 + 4.2 * len(ways), 3.6), squeeze=False,
                                 sharey=True, layout="constrained")
     kinds = {split_name(k[4])[0] for k in keys}
-    network = TENSOR if TENSOR in kinds else DIRECT
+    network = TENSOR if kinds & {TENSOR, NOISY + TENSOR} else DIRECT
     shown = (FIT, network, NOISY + network, ALL)
     dashes = {}  # one style a number of directions
     for axes, way in zip(grid[0], ways, strict=True):

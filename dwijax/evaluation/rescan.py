@@ -1,7 +1,12 @@
 """A series acquired twice: maps from a few directions of the first run, judged by the second.
 
-    python -m dwijax.evaluation.rescan RUN DWI BVALS BVECS MASK --volumes 21 -o OUT
+    dwijax simulate sim --bvals FIRST.bval --bvecs FIRST.bvec --voxel-size 2 --shape 72 92 24 \\
+        --snr 13 --subjects 14
+    python train.py --config=configs/superdti.py:q6 --config.data.layout=hcp \\
+        --config.data.root=sim --workdir=runs/rescan --noevaluate
+    python -m dwijax.evaluation.rescan runs/rescan DWI BVALS BVECS MASK --volumes 21 -o rescan.md
 
+The networks are trained on subjects simulated with the first run's table, voxels and noise.
 The second run shares no noise with the first. Its own fit of all directions is noisy, and its FA
 too high for it, so that a smoother map can look worse than it is: what the tensors predict of the
 second run's DWIs is compared too, as E[M | ν, σ], with σ from the difference of the two runs.
