@@ -20,6 +20,7 @@ from dwijax.evaluation import (
     map_regression,
     map_studies,
     map_tables,
+    study_figures,
     tract_figures,
     viewers,
 )
@@ -171,12 +172,12 @@ def _draw(folder, report, judged):
                                   title)
         map_figures.draw_rois(folder / f"rois_{slug}.png", results, name, report.rois(name))
         map_figures.draw_boxes(folder / f"boxes_{slug}.png", results, name)
-        map_figures.draw_noise(folder / f"noise_{slug}.png", results, name, report.labels(name))
-        map_figures.draw_lesions(folder / f"lesions_{slug}.png", results, name,
+        study_figures.draw_noise(folder / f"noise_{slug}.png", results, name, report.labels(name))
+        study_figures.draw_lesions(folder / f"lesions_{slug}.png", results, name,
                                  report.labels(name))
         tract_figures.draw_tracts(folder / f"tracts_{slug}.png", judged.tracked[name],
                                   report.labels(name), f"Deterministic tracking: {title}")
-    map_figures.draw_coverage(folder / "fa_std.png", results)
+    study_figures.draw_coverage(folder / "fa_std.png", results)
 
 
 def _write(folder, report, records, note):

@@ -7,7 +7,8 @@ import numpy as np
 
 from dwijax import __version__
 from dwijax.evaluation.direction_synthesis import ALL
-from dwijax.evaluation.equivalence import MARGIN, Agreement, agreement, anova, false_discovery
+from dwijax.evaluation.equivalence import MARGIN, Agreement, agreement, false_discovery
+from dwijax.evaluation.map_agreement import agreement_rows, agreement_table
 from dwijax.evaluation.map_duel import duel_tables
 from dwijax.evaluation.map_regression import (
     ANISOTROPIC,
@@ -16,7 +17,6 @@ from dwijax.evaluation.map_regression import (
     NEAR_SEAM,
     PEAKS,
     SMOOTHED,
-    named,
     split_name,
 )
 from dwijax.evaluation.map_studies import TRUTH
@@ -141,7 +141,7 @@ class Report(NamedTuple):
             yield self._angle_table(group)
         if self.rois(group):
             yield self._roi_table(group)
-        yield self._agreement_table(group)
+        yield agreement_table(self.results, group, self.labels(group))
         yield from duel_tables(self.results, group, self.contenders[group])
         if any(k[:2] == (group, "fa_std factor") for k in self.results.keys):
             yield self._coverage_table(group)
@@ -222,48 +222,6 @@ class Report(NamedTuple):
                  "other, averaged over subjects; MSE times 100 (FA; MD in µm²/ms)"]
         return Table("Regions of interest", columns, rows, notes)
 
-    def _compared(self, group):
-        """``(quantity, method, Agreement, anova)`` of brain means with the fit of all."""
-        for quantity in PEAKS:
-            def means(method, quantity=quantity):
-                return self.results.values(group, f"{quantity} mean", "", "brain", method)
-
-            reference = means(ALL)
-            for method in self.methods(group, f"{quantity} mean"):
-                kind, q = split_name(method)
-                if kind in (SMOOTHED, ALL):
-                    continue
-                found, fit, three = means(method), means(named(FIT, q)), (np.nan, np.nan, 0, 0)
-                both = [list(found.values()), [reference[s] for s in found]]
-                if kind != FIT and fit:
-                    three = anova(both[0], list(fit.values()), both[1])
-                yield quantity, method, agreement(*both), three
-
-    def _agreement_table(self, group):
-        def number(value, digits=3):
-            return DASH if value != value else f"{value:.{digits}f}" if abs(value) >= 1e-3 or \
-                value == 0 else f"{value:.0e}"
-
-        def limits(*values, text="{} [{}, {}]"):
-            return text.format(*(number(v, 4) for v in values)) if np.isfinite(values).all() \
-                else number(values[0], 4) if len(values) > 2 else DASH
-
-        rows = []
-        for quantity, method, a, (f, p, _, _) in self._compared(group):
-            rows.append([
-                f"{quantity}, {self.labels(group)(method)}", limits(a.r, a.r_low, a.r_high),
-                number(a.t), number(a.t_p), number(f, 2), number(p),
-                limits(a.difference, a.low, a.high), number(a.paired_p), number(a.tost_p),
-                limits(a.limits_low, a.limits_high, text="{} to {}"), number(a.icc)])
-        n = len(next(g.members for g in self.groups if g.name == group))
-        columns = ["brain mean by", "Pearson r [95 %]", "t", "p", "ANOVA F", "p",
-                   "difference [95 %]", "paired p", "TOST p", "limits of agreement", "ICC"]
-        notes = [f"subject means against the fit of all, n = {n}; t pooled, {2 * n - 2} degrees of "
-                 f"freedom; F(2, {3 * n - 3}) over networks, fit of the same and reference; TOST: "
-                 f"p of a difference beyond {CLOSE:g} % of the reference's mean"]
-        return Table("Agreement of brain means (Li et al., Table I, and what it leaves out)",
-                     columns, rows, notes)
-
     def _coverage_table(self, group):
         against, rows = self._references(group)[0], []
         for contender in self.contenders[group]:
@@ -328,17 +286,11 @@ class Report(NamedTuple):
         """Header and rows of ``agreement.csv``."""
         header = ["cohort", "quantity", "method", *Agreement._fields, "anova_f", "anova_p",
                   "df_between", "df_within"]
-        rows = [(group.name, quantity, method, *map(_plain, a), *map(_plain, f))
-                for group in self.groups
-                for quantity, method, a, f in self._compared(group.name)]
-        return header, rows
+        return header, [(g.name, *row) for g in self.groups
+                        for row in agreement_rows(self.results, g.name)]
 
 
 def roi_group(results, cohort, name):
     """One of `dwijax.evaluation.rois.GROUPS`, from the record that the protocol left."""
     values = results.values(cohort, "ROI group", "", name, ALL)
     return GROUPS[int(next(iter(values.values())))]
-
-
-def _plain(value):
-    return int(value) if isinstance(value, (int, np.integer)) else float(value)
