@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import nibabel as nib
@@ -29,8 +30,10 @@ from dwijax.evaluation.equivalence import (
     intraclass_correlation,
 )
 from dwijax.evaluation.map_regression import FIT, SMOOTHED, named
+from dwijax.evaluation.map_targets import target_table
 from dwijax.evaluation.rois import Roi, read_rois, read_table
 from dwijax.evaluation.scan import Scan, read_scan
+from dwijax.evaluation.tables import Record, Results
 from dwijax.gradients import GradientTable
 from dwijax.inference import Run
 from dwijax.network_maps import (
@@ -177,6 +180,30 @@ def test_smoothing_is_tuned_where_it_helps(scan):
     """Of 12 × 14 slowly changing voxels a wide Gaussian is best; a fit of six needs it more."""
     errors = map_regression.smoothing_errors(scan, np.arange(6), widths=(0.5, 2.0, 4.0))
     assert errors.argmin() > 0
+
+
+def test_runs_of_one_number_of_directions_are_told_apart():
+    def runs(*kinds):
+        return [SimpleNamespace(inputs=np.arange(q), config=SimpleNamespace(
+            seeds=seeds, data=SimpleNamespace(added_noise=noise))) for q, seeds, noise in kinds]
+
+    found = map_regression.contend(runs((6, 1, 0.0), (6, 1, 0.3), (6, 5, 0.0), (18, 5, 0.0)))
+    assert [c.named(DIRECT) for c in found] == [
+        "networks 6", "noise-trained networks 6", "ensemble networks 6", "networks 18"]
+    assert map_regression.split_name(found[1].named(TENSOR)) == ("noise-trained tensor network", 6)
+    assert map_studies.of_counts(found, (6, 8)) == found[:1]
+    assert map_studies.of_counts(found, (8,)) == [found[0], found[3]]
+
+
+def test_targets_are_held_against_what_was_found():
+    rows = [("FA r", "brain", 0.99), ("FA NMSE", "brain", 4.0), ("ROI FA error %", "a", 2.0),
+            ("ROI FA error %", "b", 6.0)]
+    results = Results([Record("g", s, quantity, "all acquired", region, named(TENSOR, 6), value)
+                       for s in "xy" for quantity, region, value in rows])
+    table = target_table(results, "g", {"a": "GM", "b": "CSF"})
+    assert [row[1:] for row in table.rows] == [
+        ["≥ 0.9850", "0.9900", "yes"], ["≤ 3.00", "4.00", "no"], ["≤ 5.00", "2.00", "yes"]]
+    assert not target_table(results, "another", {})
 
 
 def test_coverage_of_a_known_spread(scan):

@@ -107,11 +107,8 @@ class Report(NamedTuple):
 
     def _head(self):
         yield f"{self.sources} (dwijax {__version__})"
-        told = []
-        for contenders in self.contenders.values():
-            if contenders in told:
-                continue
-            told.append(contenders)
+        # Groups of the same data share their list.
+        for contenders in {id(c): c for c in self.contenders.values()}.values():
             run = contenders[0].run
             counts = ", ".join(f"{c.kind}{c.q}" for c in contenders)
             yield (f"maps from {counts} of {len(run.gtab)} directions, b = "
