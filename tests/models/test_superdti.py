@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 from scipy.signal import correlate2d
 
-from dwijax.models.stack import functional, network_keys, stack
+from dwijax.models.stack import functional
 from dwijax.models.superdti import LAYERS, RECEPTIVE_FIELD, SuperDTI
 from dwijax.tiling import tiled
 from dwijax.training.losses import squared_error
@@ -88,17 +88,6 @@ def test_projected_residual():
     x = jax.random.normal(jax.random.key(1), (1, 4, 4, 3))
     kernel = params["shortcut"][0]["kernel"][0, 0]
     np.testing.assert_allclose(net.apply(params, x), x @ kernel, rtol=1e-5, atol=1e-6)
-
-
-def test_stack_applies_each_network():
-    net = network()
-    stacked = stack(net)
-    params = stacked.init(network_keys(jax.random.key(0), jnp.arange(3)))
-    x = jax.random.normal(jax.random.key(1), (2, 12, 12, 3))
-    together = stacked.apply(params, x)
-    for k in range(3):
-        alone = net.apply(jax.tree.map(lambda leaf, k=k: leaf[k], params), x)
-        np.testing.assert_allclose(together[k], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_tiled_patches_of_the_network():
