@@ -1,7 +1,7 @@
 """Two ways to a map: a network of its own, or a tensor network, whose maps belong together."""
 
 from dwijax.evaluation.map_studies import TRUTH
-from dwijax.evaluation.tables import DASH, Table, interval, mean
+from dwijax.evaluation.tables import Table, interval, mean
 from dwijax.network_maps import DIRECT, DYADIC, TENSOR
 
 # (name, quantity, region, the one way, the other); the second way is what is subtracted.
@@ -45,4 +45,4 @@ def duel_tables(results, group, contenders):
         yield Table("Networks of one map each, or one network of a tensor",
                     ["", "one way", "", "other way", "", "difference [95 %]"], rows,
                     ["against the " + ("truth" if against == TRUTH else "fit of all")
-                     + f"; negative: the one way is better; {DASH}: too few subjects"])
+                     + "; negative: the one way is better; lesions: of the subjects studied"])

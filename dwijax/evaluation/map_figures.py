@@ -126,6 +126,8 @@ def draw_rois(path, results, cohort, rois):
     if not names or ALL not in methods:
         return
     plt = pyplot()
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     against = "noise-free" if results.values(
         cohort, "ROI FA MSE", "noise-free", names[0], ALL) else "all acquired"
     figure, (top, bottom) = plt.subplots(
@@ -143,6 +145,9 @@ def draw_rois(path, results, cohort, rois):
     top.set_ylabel("mean FA")
     bottom.set_ylabel(f"MSE to the {'truth' if against == 'noise-free' else 'reference'}, × 100")
     bottom.set_yscale("log")
+    bottom.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    bottom.yaxis.set_major_formatter("{x:g}")
+    bottom.yaxis.set_minor_formatter(NullFormatter())
     start = 0
     for kind in GROUPS[:3]:
         count = sum(rois[n] == kind for n in names)

@@ -111,9 +111,10 @@ class Report(NamedTuple):
         for contenders in {id(c): c for c in self.contenders.values()}.values():
             run = contenders[0].run
             counts = ", ".join(f"{c.kind}{c.q}" for c in contenders)
+            trained = len(run.about["subjects"]["train"])
             yield (f"maps from {counts} of {len(run.gtab)} directions, b = "
                    f"{run.config.data.shell} s/mm², by networks trained on "
-                   f"{len(run.about['subjects']['train'])} subjects towards the fit of all "
+                   f"{trained} subject{'s' * (trained > 1)} towards the fit of all "
                    f"{len(run.gtab)} and {run.about['table']['b0s']} b0")
             few = [c.q for c in contenders if c.q < TENSOR_LEAST]
             if few:

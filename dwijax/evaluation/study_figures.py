@@ -55,8 +55,7 @@ def draw_noise(path, results, cohort, label):
 
 
 def draw_lesions(path, results, cohort, label):
-    """Contrast of lesions by every method, in percent of the noise-free lesion's (Li et al.,
-    Fig. 8).
+    """Contrast of lesions by every method beside the noise-free lesion's (Li et al., Fig. 8).
 
     Args:
       path: PNG to write. results: `Results`. cohort: its name. label: method to str.
@@ -78,27 +77,30 @@ def draw_lesions(path, results, cohort, label):
                        if split_name(m)[0] in COLOURS and m != TRUTH]
             for i, method in enumerate(methods):
                 name, q = split_name(method)
-                shares = [[100 * value / results.values(cohort, *found, r, TRUTH)[s] for s, value
-                           in results.values(cohort, *found, r, method).items()] for r in radii]
-                if not all(shares):
+                means = [results.estimate(cohort, *found, r, method) for r in radii]
+                if not all(means):
                     continue
                 x = np.arange(len(radii)) + 0.7 * ((i + 0.5) / len(methods) - 0.5)
-                line, = axes.plot(x, [np.mean(v) for v in shares], markers.get(q, "P"),
+                line, = axes.plot(x, [m.mean for m in means], markers.get(q, "P"),
                                   color=COLOURS[name], markersize=5.5, linestyle="none")
                 names.setdefault(label(method), line)
-            axes.axhline(100, color="black", linewidth=0.8)
-            axes.axhspan(95, 105, color="0.9", zorder=0)
+            for x, radius in enumerate(radii):
+                truth = results.estimate(cohort, *found, radius, TRUTH).mean
+                edges = sorted((0.95 * truth, 1.05 * truth))
+                axes.fill_between((x - 0.42, x + 0.42), *edges, color="0.88", zorder=0)
+                axes.hlines(truth, x - 0.42, x + 0.42, color="black", linewidth=0.8, zorder=0)
+            axes.axhline(0, color="0.6", linewidth=0.6, linestyle=":")
             axes.set_xticks(range(len(radii)), [r.removeprefix("radius ") for r in radii])
             axes.set_title(f"{quantity}, {kind}", fontsize=10)
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(axis="y", alpha=0.3)
-        row[0].set_ylabel("contrast, % of the noise-free one")
+        row[0].set_ylabel("(lesion − ring) / ring")
     for axes in grid[-1]:
         axes.set_xlabel("radius, voxels")
     figure.legend(names.values(), names.keys(), loc="outside right upper", frameon=False,
                   fontsize=8)
-    figure.suptitle(f"Contrast of lesions (grey: within 5 %): {cohort}", fontsize=11,
-                    weight="bold")
+    figure.suptitle(f"Contrast of lesions (line: noise-free, grey: within 5 %): {cohort}",
+                    fontsize=11, weight="bold")
     save(figure, path)
 
 

@@ -38,10 +38,12 @@ def draw_tracts(path, tracked, labels, title):
         len(bundles), len(tracked), squeeze=False, layout="constrained",
         figsize=(0.6 + _WIDTH * len(tracked), 0.8 + (_WIDTH + 0.05) * sum(heights)),
         gridspec_kw={"height_ratios": heights})
+    for method, axes in zip(tracked, grid[0], strict=True):
+        axes.set_title(labels(method), fontsize=9)
     for row, bundle in zip(grid, bundles, strict=True):
         across, up = _view(bundle)
         horizontal, vertical = windows[bundle]
-        for axes, (method, of) in zip(row, tracked.items(), strict=True):
+        for axes, of in zip(row, tracked.values(), strict=True):
             _draw_bundle(axes, of.get(bundle, []), across, up)
             axes.set(xlim=horizontal[::-1] if across == 0 else horizontal, ylim=vertical,
                      aspect="equal", xticks=[], yticks=[], facecolor="black")
@@ -51,8 +53,6 @@ def draw_tracts(path, tracked, labels, title):
                 axes.annotate(letter, (float(side == "right"), 1), xycoords="axes fraction",
                               xytext=place, textcoords="offset points", ha=side, va="top",
                               color="white", fontsize=8, weight="bold")
-            if row is grid[0]:
-                axes.set_title(labels(method), fontsize=9)
         row[0].set_ylabel(bundle, fontsize=9)
     figure.suptitle(title, fontsize=11, weight="bold")
     save(figure, path)
