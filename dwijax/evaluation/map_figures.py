@@ -184,15 +184,16 @@ def draw_boxes(path, results, cohort):
         kinds = [split_name(m)[0] for m in methods]
         values = [list(results.values(cohort, f"{quantity} mean", "", "brain", m).values())
                   for m in methods]
-        boxes = axes.boxplot(values, patch_artist=True, widths=0.5, medianprops={"color": "black"})
+        boxes = axes.boxplot(values, patch_artist=True, widths=0.5, showfliers=False,
+                             medianprops={"color": "black"})
         for box, kind in zip(boxes["boxes"], kinds, strict=True):
             box.set(facecolor=COLOURS[kind], alpha=0.55)
         for x, v in enumerate(values, start=1):
             axes.plot(np.full(len(v), x), v, "k.", markersize=4, alpha=0.6)
         axes.set_xticks(range(1, len(methods) + 1),
-                        ["reference" if m == ALL else f"{_COLUMNS[k].replace(' ', chr(10))}\n"
-                         f"{split_name(m)[1]}" for m, k in zip(methods, kinds, strict=True)],
-                        fontsize=8 if len(methods) < 9 else 6.5)
+                        ["reference" if m == ALL else f"{_COLUMNS[k]}, {split_name(m)[1]}"
+                         for m, k in zip(methods, kinds, strict=True)],
+                        fontsize=8, rotation=0 if len(methods) < 6 else 90)
         axes.set_ylabel(f"mean {quantity} of the brain{unit}")
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
