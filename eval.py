@@ -36,8 +36,10 @@ def main(*runs):
         raise InputError(
             "eval.py", found=f"stray argument {runs[0]!r}" if runs else "no --workdir",
             expected="--workdir=RUN, or --compare RUN RUN...", remedy="see --help")
+    from dwijax.compilation import keep_compilations
     from dwijax.evaluation.report import evaluate
 
+    keep_compilations()
     if Path(WORKDIR.value).is_file():
         raise InputError(WORKDIR.value, found="a file", expected="the folder of a run",
                          remedy="evaluate before exporting: a file knows no test subjects")

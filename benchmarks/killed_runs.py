@@ -93,7 +93,9 @@ def contents(workdir):
     """Arrays of the last checkpoint by name, and the lines of the log."""
     step = checkpoint.steps(workdir)[-1]
     path = (workdir / "checkpoints" / f"{step:08d}").absolute()
-    trees = ocp.load_checkpointables(path, ocp.checkpointables_metadata(path))
+    stored = ocp.checkpointables_metadata(path).metadata
+    trees = ocp.load_checkpointables(
+        path, jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), stored))
     lines = [{k: v for k, v in json.loads(line).items() if k not in MEASURED}
              for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return {jax.tree_util.keystr(path): np.asarray(leaf)

@@ -29,10 +29,16 @@ def get_config(variant=""):
     config.data.root = "data/hcp"       # ROOT/SUBJECT/T1w/Diffusion/
     config.data.shell = 1000            # [stated] b = 1000 s/mm²
     config.data.inputs = 30             # [stated] "first 30 directions"
+    config.data.b0 = True               # networks see the mean b0 too
+    config.data.neighbours = 0          # slices on either side that they see too
+    config.data.clean_targets = False   # True: noise-free ones, of a phantom
     config.data.axis = 2                # [stated] X, Y slices of 144×144, which pads HCP's 145×174
     #                                     are cut from; how is not said: whole slices here [chosen]
-    # [chosen] the abstract gives slices: 1710 training, 854 validation, 793 test, of 149 subjects
-    config.data.split = (0.51, 0.25, 0.24)
+    # [stated] 149 subjects, 1710 training, 854 validation and 793 test slices; [chosen] 854 and 793
+    # are the central 61 slices of 14 and of 13 subjects, 1710 the 14 or 15 of each of the other
+    # 122 that are evenly spread over the central 61
+    config.data.split = (122 / 149, 14 / 149, 13 / 149)
+    config.data.slices = (1710, 854)    # for training and validation; (): all
     config.data.within_subject = False
     config.data.stream = "auto"         # unused unless the layout is "store"
     config.data.resample = False        # True: interpolate inputs that a subject has not measured
@@ -48,6 +54,7 @@ def get_config(variant=""):
     config.model.norm = "none"          # [cited]
     config.model.dtype = "float32"      # float32, bfloat16: of the computation
     config.model.activation = "relu"    # [cited]
+    config.model.joint = False          # True: one network for all directions
     config.model.residual = "none"      # [stated] the network's output is the image
     config.model.sh_order = 2           # unused with residual "none"
     config.model.sh_weight = 0.001
@@ -55,6 +62,9 @@ def get_config(variant=""):
     config.model.whiten = False         # [chosen]
     config.model.output_scale = 1.0     # [chosen]
     config.model.zero_output = False    # [cited] random initialisation
+
+    config.augment = ConfigDict()
+    config.augment.noise = 0.0          # fresh noise on the inputs in every step, in σ
 
     config.loss = ConfigDict()
     config.loss.fa_weight = 0.0         # [stated] images only
@@ -66,6 +76,7 @@ def get_config(variant=""):
     config.optimizer.momentum = 0.0     # [chosen] Keras' default
     config.optimizer.weight_decay = 0.0
     config.optimizer.clip = 0.0
+    config.optimizer.ema = 0.0          # decay of the parameters' average, which then predicts
 
     config.batch = 256                  # [stated]
     config.patch = 0                    # [chosen] whole slices

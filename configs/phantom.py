@@ -17,12 +17,45 @@ VARIANTS = {
         "phantom.shape": (40, 48, 6), "model.width": 4, "steps": 20, "checkpoint_every": 10,
         "validate_every": 10,
     },
+    # As good as 30 minutes on two CPU cores make it.
+    "best": {
+        "data.neighbours": 1, "optimizer.ema": 0.998, "optimizer.learning_rate": 2e-3,
+        "steps": 6000, "log_every": 100, "validate_every": 1000, "checkpoint_every": 500,
+    },
+    # As good as one GPU makes it.
+    "gpu": {
+        "phantom.subjects": (48, 4, 6), "data.neighbours": 1, "model.width": 32,
+        "model.levels": 3, "model.convolutions": 2, "optimizer.ema": 0.999,
+        "optimizer.learning_rate": 1e-3, "batch": 16, "patch": 48, "steps": 20000,
+        "log_every": 200, "validate_every": 2000, "checkpoint_every": 1000,
+    },
+    # One network for all directions, with as many parameters as the 60 have together (0.96 and
+    # 0.95 million).
+    "joint": {"model.joint": True, "model.width": 144, "optimizer.learning_rate": 1e-3},
     # FA of the fit as an auxiliary loss.
     "fa_loss": {"loss.fa_weight": 0.1},
     # What a network's output is added to.
     "residual_none": {"model.residual": "none"},
     "residual_mean": {"model.residual": "mean"},
     "residual_tensor": {"model.residual": "tensor"},
+    # What networks see: two slices more, no b0, fresh noise on all inputs in every step.
+    "neighbours": {"data.neighbours": 1},
+    "without_b0": {"data.b0": False},
+    "fresh_noise": {"augment.noise": 0.5},
+    # What they learn from: noise-free DWIs, which only a simulation has.
+    "clean_targets": {"data.clean_targets": True},
+    # From so many of the 90 directions to the others.
+    "inputs_6": {"data.inputs": 6},
+    "inputs_10": {"data.inputs": 10},
+    "inputs_15": {"data.inputs": 15},
+    "inputs_20": {"data.inputs": 20},
+    "inputs_30": {},
+    "inputs_60": {"data.inputs": 60},
+    # Capacity.
+    "width_8": {"model.width": 8},
+    "width_32": {"model.width": 32},
+    # The average of the parameters predicts.
+    "ema": {"optimizer.ema": 0.99},
     # The optimiser of He et al.
     "paper_sgd": {"optimizer.name": "sgd", "optimizer.learning_rate": 1e-3,
                   "optimizer.decay": 1e-3},
@@ -39,8 +72,12 @@ def get_config(variant=""):
     config.data.root = "data"           # phantoms are made here where they are not there yet
     config.data.shell = 1000            # b-value in s/mm²
     config.data.inputs = 30             # the first so many directions are acquired
+    config.data.b0 = True               # networks see the mean b0 too
+    config.data.neighbours = 0          # slices on either side that they see too
+    config.data.clean_targets = False   # True: noise-free ones, of a phantom
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
     config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
+    config.data.slices = ()             # for training and validation, e.g. (1710, 854); (): all
     config.data.within_subject = False  # True: cut a single scan into slabs
     config.data.stream = "auto"         # batches of a store: auto (where it does not fit on the
     #                                     device), always, never
@@ -52,6 +89,7 @@ def get_config(variant=""):
     config.phantom.shape = (56, 68, 24)   # voxels
     config.phantom.voxel_size = 2.5       # mm
     config.phantom.directions = 90
+    config.phantom.lesions = True         # in test subjects, never in training
     config.phantom.snr = 20.0           # mean white-matter S0 / σ before shading
     config.phantom.seed = 1
 
@@ -64,6 +102,7 @@ def get_config(variant=""):
     config.model.norm = "none"          # none, group
     config.model.dtype = "float32"      # float32, bfloat16: of the computation
     config.model.activation = "relu"
+    config.model.joint = False          # True: one network for all directions
     config.model.residual = "sh"        # none (He et al.), mean, sh, tensor
     config.model.sh_order = 2
     config.model.sh_weight = 0.001      # Laplace-Beltrami
@@ -71,6 +110,9 @@ def get_config(variant=""):
     config.model.whiten = True          # input channels, by the training inputs' covariance
     config.model.output_scale = 0.1     # a residual is about a tenth of the signal
     config.model.zero_output = True     # start at the reference
+
+    config.augment = ConfigDict()
+    config.augment.noise = 0.0          # fresh noise on the inputs in every step, in σ
 
     config.loss = ConfigDict()
     config.loss.fa_weight = 0.0         # > 0: FA of the tensor fit as an auxiliary loss
@@ -82,6 +124,7 @@ def get_config(variant=""):
     config.optimizer.momentum = 0.0
     config.optimizer.weight_decay = 1e-4
     config.optimizer.clip = 0.0         # largest gradient norm of one network; 0: none
+    config.optimizer.ema = 0.0          # decay of the parameters' average, which then predicts
 
     config.batch = 4                    # slices in a batch
     config.patch = 32                   # side of the random crops; 0: whole slices

@@ -127,6 +127,7 @@ def get_config(variant=""):
     config.optimizer.momentum = 0.0
     config.optimizer.weight_decay = 1e-4
     config.optimizer.clip = 1.0         # largest gradient norm of one network; 0: none
+    config.optimizer.ema = 0.0          # decay of the parameters' average, which then predicts
 
     config.batch = 24                   # patches in a batch
     config.patch = 21                   # side, the receptive field of a network

@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from dwijax.data.slices import cut, padded_size
+from dwijax.data.slices import cut, padded_size, surroundings
 from dwijax.data.volumes import pad_to
 from dwijax.gradients import GradientTable
 from dwijax.training import restore, settings
@@ -21,8 +21,9 @@ BATCH = 4
 class Run(NamedTuple):
     """A trained run.
 
-    ``gtab`` is the table of its shell without b0s; ``inputs [q]`` and ``targets [K]`` are
-    positions in it; ``params`` leaves are ``[K, ...]``; ``about`` is its ``config.json``.
+    ``gtab`` is the table of its shell without b0s; ``inputs [q]`` and ``targets``, those that are
+    synthesised, are positions in it (of map regression, the networks' numbers); ``params`` leaves
+    are ``[K, ...]``; ``about`` is its ``config.json``.
     """
 
     config: ConfigDict
@@ -46,8 +47,11 @@ def load_run(place, networks=None):
       InputError: no run, no whole checkpoint there, or no such networks; a file that is damaged.
     """
     config, gtab, task, predict, params, about = restore.restore_run(place, networks)
-    return Run(config, gtab, settings.input_positions(config, gtab), np.asarray(task.numbers), task,
-               params, jax.jit(predict), about)
+    targets = np.asarray(task.numbers)
+    if config.task == "direction_synthesis" and config.model.joint:
+        targets = settings.output_positions(config, gtab)
+    return Run(config, gtab, settings.input_positions(config, gtab), targets, task, params,
+               jax.jit(predict), about)
 
 
 def outputs(run, subject, directions=None, *, quiet=True):
@@ -69,8 +73,11 @@ def outputs(run, subject, directions=None, *, quiet=True):
     plane = [n for i, n in enumerate(shape) if i != axis]
     size = padded_size(plane, settings.multiple_of(run.config))
     filled = np.flatnonzero(subject.mask.any(axis=tuple(i for i in range(3) if i != axis)))
-    b0, dwi, _ = cut(subject, filled, axis=axis, size=size,
-                     directions=run.inputs if directions is None else directions)
+    where = {"axis": axis, "size": size,
+             "directions": run.inputs if directions is None else directions}
+    b0, dwi, _ = cut(subject, filled, **where)
+    if neighbours := run.config.data.get("neighbours", 0):
+        dwi = np.concatenate([dwi, surroundings(subject, filled, neighbours, **where)], axis=-1)
     out = None
     starts = range(0, len(filled), BATCH)
     for start in tqdm(starts, disable=quiet or None, leave=False, desc="networks"):
@@ -96,9 +103,10 @@ def synthesise(run, subject, *, quiet=True):
       quiet: no progress bar.
 
     Returns:
-      float32 ``[X, Y, Z, K]`` in the scan's intensity units, canonical axes; 0 outside the
-      slices that hold brain.
+      float32 ``[X, Y, Z, T]``, a volume for each target, in the scan's intensity units, canonical
+      axes; 0 outside the slices that hold brain.
     """
-    out = np.moveaxis(outputs(run, subject, quiet=quiet)[..., 0], 0, -1)
+    out = np.moveaxis(outputs(run, subject, quiet=quiet), 0, 3)  # one of K and D is 1
+    out = out.reshape(*out.shape[:3], -1)
     # The magnitude of a signal is not negative; the networks do not know.
     return np.maximum(out, 0) * np.float32(subject.scale)

@@ -23,6 +23,24 @@ _DENOISING = re.compile(r"denois", re.IGNORECASE)
 _NONE = (None, False, "", "none", "None", [], {})
 
 
+def check_cohort(cohort, where):
+    """Nothing of a cohort stands in two parts, and no volumes were denoised together.
+
+    Args:
+      cohort: `dwijax.data.cohort.Cohort`. where: what an error names.
+
+    Raises:
+      InputError: naming subjects or files.
+    """
+    parts = {part: [m.files for m in getattr(cohort, part)]
+             for part in ("train", "validation", "test")}
+    if not cohort.within_subject:
+        check_subjects({part: [f.name for f in files] for part, files in parts.items()}, where)
+        check_scans(parts)
+    for files in {f.dwi: f for found in parts.values() for f in found}.values():
+        check_sidecar(files)
+
+
 def check_subjects(parts, where):
     """Every subject stands in one part.
 
@@ -90,13 +108,12 @@ def check_directions(gtab, inputs, targets, where):
             remedy="leave one of the two volumes out")
 
 
-def check_statistics(about, where, inputs=None, channels=None):
+def check_statistics(about, where, inputs=None):
     """Normalisation is from training subjects' b0s, whitening from their inputs.
 
     Args:
       about: a run's description, its ``config.json``. where: what an error names.
       inputs: positions of the inputs in its table, the first ones by default.
-      channels: that networks see, b0 and inputs by default.
 
     Raises:
       InputError: telling what else they were computed from, or that nothing is told.
@@ -123,10 +140,12 @@ def check_statistics(about, where, inputs=None, channels=None):
     others = sorted(set(source["subjects"]) - training)
     if others:
         wrong(f"whitening computed from {', '.join(others[:8])}", "training subjects only")
-    channels = channels or 1 + q
-    if np.shape(whitening["matrix"])[0] != channels:
+    data = about["config"]["data"]
+    b0, slices = int(data["b0"]), 1 + 2 * data.get("neighbours", 0)
+    if np.shape(whitening["matrix"])[0] != slices * (b0 + q):
         wrong(f"whitening of {np.shape(whitening['matrix'])[0]} channels",
-              f"{channels}: " + ("b0 and " if channels > q else "") + f"{q} inputs")
+              f"{slices * (b0 + q)}: {'b0 and ' * b0}{q} inputs"
+              + f" of {slices} slices" * (slices > 1))
 
 
 def check_sidecar(files):

@@ -1,6 +1,5 @@
 """Tensor fits and maps of masked voxels, in chunks of one shape: compiled once per table length."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,9 +10,10 @@ from dwijax import dti
 # MRtrix3's default, which He et al. used: the squared measured signals as weights, then two
 # reweightings by the squared predicted ones.
 FIT = {"method": "iwls", "start": "measured"}
-# Its first step (MRtrix3's -iter 0). As a sample's weight does not depend on the other samples,
-# points put on the surface of a fit leave it exactly where it was.
-FIRST_STEP = FIT | {"reweightings": 0}
+_REWEIGHTINGS = 2
+# Its first step (MRtrix3's -iter 0) has none. As a sample's weight does not depend on the other
+# samples, points put on the surface of a fit leave it exactly where it was.
+_FIRST_STEP = 0
 
 _CHUNK = 4096  # voxels; with a hundred volumes a chunk still fits into a processor's cache
 _VOLUMES = 32
@@ -36,7 +36,7 @@ def fit_maps(parts, gtab, first_step=False):
       parts: list of float32 ``[V, m_i]``, side by side the volumes of ``gtab``. They are joined
         chunk by chunk, never as a whole.
       gtab: `dwijax.gradients.GradientTable` of all their volumes.
-      first_step: by `FIRST_STEP` instead.
+      first_step: by its first step alone, MRtrix3's ``-iter 0``.
 
     Returns:
       `Maps`.
@@ -45,7 +45,8 @@ def fit_maps(parts, gtab, first_step=False):
     # Tables of like lengths share one program: a sample of 0 does not count, nor its row.
     volumes = -(-len(design) // _VOLUMES) * _VOLUMES
     design = np.pad(design, [(0, volumes - len(design)), (0, 0)])
-    return Maps(*in_chunks(lambda signal: _fit(signal, design, first_step), parts, volumes))
+    reweightings = np.int32(_FIRST_STEP if first_step else _REWEIGHTINGS)
+    return Maps(*in_chunks(lambda signal: _fit(signal, design, reweightings), parts, volumes))
 
 
 def tensor_signal(maps, gtab):
@@ -103,9 +104,10 @@ def in_chunks(function, parts, width=None):
     return outputs
 
 
-@partial(jax.jit, static_argnames="first_step")
-def _fit(signal, design, first_step):
-    fit = dti.fit_tensor(signal, design, **(FIRST_STEP if first_step else FIT))
+@jax.jit
+def _fit(signal, design, reweightings):
+    # A traced number: compiling takes longer than fitting a subject, so one program serves both.
+    fit = dti.fit_tensor(signal, design, **FIT, reweightings=reweightings)
     fa = dti.fractional_anisotropy(fit.tensor).clip(0, 1)
     return fa, dti.mean_diffusivity(fit.tensor), fit.tensor, fit.log_s0
 

@@ -1,10 +1,17 @@
 """Shared fixtures. Warnings are errors (pyproject.toml)."""
 
 import os
+import tempfile
 from pathlib import Path
 
-# Before any test imports jax: programs that run for milliseconds are not worth a minute of LLVM.
+# Before any test imports jax. Programs that run for milliseconds are not worth a minute of LLVM;
+# what several tests, workers and commands compile, they compile once.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers find the first process's
+    _cache = tempfile.TemporaryDirectory(prefix="dwijax-tests-")
+    os.environ |= {"JAX_COMPILATION_CACHE_DIR": _cache.name,
+                   "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3"}
 
 import pytest
 from hypothesis import settings

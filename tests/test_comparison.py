@@ -28,11 +28,12 @@ def run(tmp_path, monkeypatch):
                    ("FA RMSE", NOISE_FREE, "all", 0.02), ("FA RMSE", NOISE_FREE, "inputs", 0.05)]
         records = [Record("test", s, q, against, "brain", m, v + d) for q, against, m, v in numbers
                    for s, d in (("a", 0.001), ("b", -0.001))]
-        write_results(folder / "tables", Results(records), sections.compared("sh4"), "")
+        write_results(folder / "tables", Results(records), sections.compared("sh4"),
+                      {"test": "phantom 0123"})
         about = {"config": {"seed": seed, **config}}
         (folder / "config.json").write_text(json.dumps(about))
         (folder / "tables" / "evaluation.json").write_text(json.dumps(
-            {"data": data, "groups": {"test": ["a", "b"]}, "inputs": 30, "targets": 60,
+            {"data": data, "origins": {"test": "phantom 0123"}, "inputs": 30, "targets": 60,
              "sh": "sh4"}))
         return folder
 

@@ -12,7 +12,7 @@ import pytest
 from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
 from dwijax.training import settings
-from dwijax.training.step import init_state, make_gradients
+from dwijax.training.step import init_state, make_update
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -38,14 +38,20 @@ def test_config_builds_and_traces(name, variant):
     network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
     state = jax.eval_shape(partial(init_state, network, optimizer),
                            settings.build_keys(config, task))
-    networks = 60 if config.task == "direction_synthesis" else len(config.targets) * config.seeds
+    if config.task == "direction_synthesis":
+        networks = 1 if config.model.joint else 90 - config.data.inputs
+        channels = 90 + 2 * config.data.neighbours * (1 + config.data.inputs)
+    else:
+        networks, channels = len(config.targets) * config.seeds, 90
     assert all(leaf.shape[0] == networks for leaf in jax.tree.leaves(state.params))
     size = 16 * settings.multiple_of(config)
-    b0, dwi = jnp.zeros((2, size, size, 1)), jnp.zeros((2, size, size, 90))
-    losses, gradients = jax.eval_shape(
-        make_gradients(predict, task), state.params, (b0, dwi, b0))
+    b0, dwi = (jax.ShapeDtypeStruct((2, size, size, c), jnp.float32) for c in (1, channels))
+    augment = settings.build_augmentation(config, gtab, 6, [{"SNR": [20.0]}])
+    after, losses = jax.eval_shape(
+        make_update(predict, task, optimizer, freeze_after=config.freeze_after, augment=augment),
+        state, (b0, dwi, b0))
     assert losses.shape == (networks,)
-    assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, state.params)
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
 
 
 def test_unknown_variant():

@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from configs.he2020 import get_config
 from dwijax import baselines
-from dwijax.data.cohort import Cohort, Member
+from dwijax.data.cohort import Cohort, Member, brain_slices, central_slices, limited
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import simulate
+from dwijax.data.phantom.like import identity
+from dwijax.data.split import subject_split
+from dwijax.data.subject import load_subject
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.evaluation import (
     figures,
-    he2020,
     metrics,
     noise,
     regions,
@@ -58,6 +61,12 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     draws = np.random.default_rng(0).normal(1.0, 0.3, (2000, 6))
     inside = [e.low < 1.0 < e.high for e in map(statistics.estimate, draws)]
     assert abs(np.mean(inside) - 0.95) < 0.015
+
+
+def test_the_bootstrap_of_six_covers_as_often_as_its_docstring_says():
+    draws = np.random.default_rng(1).normal(1.0, 0.3, (400, 6))
+    found = [statistics.bootstrap(values, draws=500) for values in draws]
+    assert abs(np.mean([e.low < 1.0 < e.high for e in found]) - 0.87) < 0.04
 
 
 def test_paired_differences_are_scipys():
@@ -327,11 +336,26 @@ def test_table_1_by_hand(scan, split):
 
 
 def test_the_slices_of_he_et_al():
-    parts = he2020.slices_of_hcp()
-    assert {k: sum(v) for k, v in parts.items()} == {"train": 1710, "validation": 854, "test": 793}
-    assert sum(map(len, parts.values())) == 149
-    np.testing.assert_array_equal(he2020.central_slices(np.arange(10, 110)), np.arange(29, 90))
-    np.testing.assert_array_equal(he2020.central_slices(np.arange(5)), np.arange(5))
+    """149 subjects of HCP's size give the abstract's numbers of slices."""
+    config = get_config()
+    names = [f"{i:03d}" for i in range(149)]
+    parts = subject_split(names, tuple(config.data.split), config.seed)
+    assert [len(part) for part in parts] == [122, 14, 13]
+    cohort = limited(Cohort(*([Member(n, None) for n in part] for part in parts), False),
+                     config.data.slices)
+    brain = np.zeros((4, 4, 145), bool)
+    brain[:, :, 12:128] = True
+    train, validation = ([brain_slices(m, brain, 2) for m in part] for part in cohort[:2])
+    assert sum(map(len, train)) == 1710 and sum(map(len, validation)) == 854
+    assert {len(found) for found in train} == {14, 15}
+    central = central_slices(np.arange(12, 128))
+    np.testing.assert_array_equal(central, np.arange(39, 100))
+    assert len(central) * len(parts[2]) == 793
+    for found in (*train, *validation):  # evenly spaced, none twice
+        assert set(found) <= set(central) and np.ptp(np.diff(found)) <= 1
+        assert abs(found.mean() - central.mean()) < 1
+    np.testing.assert_array_equal(central_slices(np.arange(5)), np.arange(5))
+    np.testing.assert_array_equal(brain_slices(Member("", None, 3), brain[..., :14], 2), [12, 13])
 
 
 def test_errors_are_counted_by_region(scan, split):
@@ -423,8 +447,6 @@ def pretend(monkeypatch, phantom):
 
 
 def _shell(files):
-    from dwijax.data.subject import load_subject
-
     gtab = load_subject(files).gtab
     return gtab[~gtab.b0s_mask]
 
@@ -510,7 +532,7 @@ def test_test_subjects_seen_in_training_are_refused(pretend, tmp_path):
 
 
 def test_what_cannot_be_made_is_told_and_the_rest_is_made(pretend, tmp_path, capsys, monkeypatch):
-    """A test subject without the targets; nothing to tune on."""
+    """A test subject without the targets; nothing to tune on; the scan that was imitated."""
     files, install = pretend
     members = [Member(f, None) for f in files]
     install("hcp", Cohort([], [], members[1:], False))
@@ -521,8 +543,11 @@ def test_what_cannot_be_made_is_told_and_the_rest_is_made(pretend, tmp_path, cap
         return read_scan(member, *args, **kwargs)
 
     monkeypatch.setattr(report, "read_scan", read)
+    report.load_run("").about["subjects"]["made_like"] = [identity(load_subject(files[1]))]
     results = report.evaluate(tmp_path, baseline_set="quick")
     printed = capsys.readouterr().out
+    assert f"SAME SCAN: training subjects were made like {files[1].name};" in printed
+    assert printed.count("(same scan)") == 7  # in every table's title
     missing = printed[printed.index("Not made:"):]
     assert "tuned baselines: there are no validation subjects" in missing
     assert "bvecs: found 16 directions" in missing

@@ -21,7 +21,8 @@ def about(**changes):
         "whitening": {"mean": [0.0] * (1 + Q), "matrix": np.eye(1 + Q).tolist()},
         "whitening_from": {"directions": list(range(Q)), "subjects": ["a", "b"]},
     }
-    return {"normalisation": normalisation | changes, "table": {"inputs": Q},
+    return {"config": {"data": {"b0": True, "neighbours": 0}},
+            "normalisation": normalisation | changes, "table": {"inputs": Q},
             "subjects": {"train": ["a", "b"], "validation": ["c"], "test": ["d"]}}
 
 
@@ -66,6 +67,16 @@ def test_real_tables_pass(shared_data, table):
 def test_statistics_of_inputs_of_training_subjects_pass():
     leakage.check_statistics(about(), "config.json")
     leakage.check_statistics(about(whitening=None), "config.json")
+
+
+@pytest.mark.parametrize("b0, neighbours, channels", [(False, 0, Q), (True, 2, 5 * (1 + Q))])
+def test_channels_follow_from_the_config(b0, neighbours, channels):
+    run = about(whitening={"mean": [0.0] * channels, "matrix": np.eye(channels).tolist()})
+    run["config"]["data"] = {"b0": b0, "neighbours": neighbours}
+    leakage.check_statistics(run, "config.json")
+    run["config"]["data"] = {"b0": True, "neighbours": 0}
+    with pytest.raises(InputError, match=f"{channels} channels"):
+        leakage.check_statistics(run, "config.json")
 
 
 @pytest.mark.parametrize("change, told", [

@@ -48,7 +48,7 @@ class Interpolator(NamedTuple):
       name: for files. short: for figures. label: for tables, with what was tuned.
       predict: ``(Acquired, GradientTable of K directions) -> float32 [V, K]``, in the intensity
         unit of what was acquired.
-      check: the same where the first step of the tensor fit judges (`voxelwise.FIRST_STEP`), for
+      check: the same where the first step of the tensor fit judges (`voxelwise.fit_maps`), for
         predictions that come from b0s and a tensor fit themselves; None: ``predict`` serves.
       denoise: ``Acquired -> Acquired``, what comes before ``predict``; a tensor may be fitted to
         its result too. None: nothing does.

@@ -72,7 +72,9 @@ def run(args):
         volumes = np.setdiff1d(volumes, synthetic)
     maps = _chosen(args.maps, synthetic is not None and len(synthetic) and not args.measured_only)
 
-    _keep_compilations()
+    from dwijax.compilation import keep_compilations
+
+    keep_compilations()
     from dwijax.dti.design import check_design
     from dwijax.fitting import fit_scan
 
@@ -116,18 +118,6 @@ def run(args):
             f"{summary['voxels_with_negative_eigenvalue']} with a negative eigenvalue"
         )
     return {"out": args.out, "maps": maps, **summary}
-
-
-def _keep_compilations():
-    """Compiled fits are kept between runs: compiling takes longer than fitting most scans."""
-    import os
-
-    import jax
-
-    if jax.config.jax_compilation_cache_dir is None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "dwijax"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _chosen(wanted, with_synthetic):

@@ -20,6 +20,8 @@ def add_arguments(parser):
                         metavar=("TRAIN", "VALIDATION", "TEST"),
                         help="shares of the subjects (default 0.6 0.2 0.2)")
     parser.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
+    parser.add_argument("--slices", type=int, nargs=2, default=(), metavar=("TRAIN", "VALIDATION"),
+                        help="of all subjects together, evenly spread (default: all)")
     parser.add_argument("--within-subject", action="store_true",
                         help="cut a single scan into slabs")
     parser.add_argument("--force", action="store_true", help="replace a store that is there")
@@ -30,7 +32,8 @@ def run(args):
 
     from tqdm import tqdm
 
-    from dwijax.data.cohort import split_cohort
+    from dwijax import leakage
+    from dwijax.data.cohort import limited, split_cohort
     from dwijax.data.store import write_store
     from dwijax.output import refuse_to_overwrite
 
@@ -38,6 +41,8 @@ def run(args):
         refuse_to_overwrite([args.store])
     cohort = split_cohort(args.root, args.layout, fractions=tuple(args.split), seed=args.seed,
                           axis=args.axis, shell=args.shell, within_subject=args.within_subject)
+    leakage.check_cohort(cohort, args.root)
+    cohort = limited(cohort, args.slices)
     slices, plain, stored = write_store(
         args.store, cohort, shell=args.shell, axis=args.axis, force=args.force,
         progress=partial(tqdm, desc="preparing", unit="subject", disable=args.quiet or None,

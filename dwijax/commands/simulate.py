@@ -4,6 +4,10 @@ from pathlib import Path
 
 HELP = "simulate subjects in HCP layout, each with its noise-free truth"
 EXAMPLE = "dwijax simulate phantoms --subjects 20 --snr 20 --lesions"
+# What a scan decides where subjects are made like it.
+_FROM_THE_SCAN = {"generator": "default", "shape": (56, 68, 24), "voxel_size": 2.5,
+                  "directions": 90, "b0s": 6, "lesions": False, "varying_noise": False,
+                  "rotate_bvecs": 0.0}
 
 
 def add_arguments(parser):
@@ -11,45 +15,82 @@ def add_arguments(parser):
     parser.add_argument("--subjects", type=int, default=20, help="how many (default 20)")
     parser.add_argument("--first", type=int, default=0, help="index of the first (default 0)")
     parser.add_argument("--seed", type=int, default=0, help="of the whole cohort (default 0)")
-    parser.add_argument("--generator", choices=("default", "shifted"), default="default",
+    parser.add_argument("--generator", choices=("default", "shifted"),
                         help="shifted differs in tissue, anatomy, noise and motion, for judging")
+    parser.add_argument("--like", type=Path, metavar="DWI",
+                        help="make subjects like this scan: its anatomy and fibres from a smooth "
+                        "fit, deformed and perturbed at random, with its table (--bvals, --bvecs) "
+                        "and noise level")
+    parser.add_argument("--mask", type=Path, help="of the scan that --like names")
     parser.add_argument("--snr", type=float, help="mean white-matter S0 over noise SD, before "
-                        "shading (default: 20; shifted: 12 to 30, drawn per subject)")
+                        "shading (default: 20; shifted: 12 to 30, drawn per subject; --like: the "
+                        "scan's)")
     parser.add_argument("--shape", type=int, nargs=3, metavar=("X", "Y", "Z"),
-                        default=(56, 68, 24), help="voxels (default 56 68 24, a slab of axial "
+                        help="voxels (default 56 68 24, a slab of axial "
                         "slices; 56 68 52 is the whole head)")
-    parser.add_argument("--voxel-size", type=float, default=2.5, help="mm (default 2.5)")
-    parser.add_argument("--directions", type=int, default=90, help="per shell (default 90)")
-    parser.add_argument("--shells", type=float, nargs="+", default=(1000.0,), metavar="B",
-                        help="b-values in s/mm² (default 1000)")
-    parser.add_argument("--b0s", type=int, default=6, help="volumes with b = 5 (default 6)")
+    parser.add_argument("--voxel-size", type=float, help="mm (default 2.5)")
+    parser.add_argument("--directions", type=int, help="per shell (default 90)")
+    parser.add_argument("--shells", type=float, nargs="+", metavar="B",
+                        help="b-values in s/mm² (default 1000; --like: the scan's)")
+    parser.add_argument("--b0s", type=int, help="volumes with b = 5 (default 6)")
     parser.add_argument("--bvals", type=Path, help="FSL file: simulate this table instead")
     parser.add_argument("--bvecs", type=Path, help="FSL file, together with --bvals")
-    parser.add_argument("--lesions", action="store_true", help="one to four lesions per subject")
-    parser.add_argument("--varying-noise", action="store_true",
+    parser.add_argument("--lesions", action="store_true", default=None,
+                        help="one to four lesions per subject")
+    parser.add_argument("--varying-noise", action="store_true", default=None,
                         help="noise level varies in space, as with parallel imaging")
-    parser.add_argument("--rotate-bvecs", type=float, default=0.0, metavar="DEGREES",
+    parser.add_argument("--rotate-bvecs", type=float, metavar="DEGREES",
                         help="turn each subject's directions a little, as motion correction does")
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
 
 
 def run(args):
-    from dwijax.data.phantom import simulate
     from dwijax.errors import InputError
-    from dwijax.gradients import read_gradients
 
     if (args.bvals is None) != (args.bvecs is None):
         given, absent = ("--bvals", "--bvecs") if args.bvecs is None else ("--bvecs", "--bvals")
         raise InputError(given, found=f"no {absent}", expected="both or neither",
                          remedy=f"give {absent} too")
-    gtab = None if args.bvals is None else read_gradients(args.bvals, args.bvecs)
-    names = simulate(
-        args.out, subjects=args.subjects, first=args.first, workers=args.workers,
-        progress=not args.quiet, seed=args.seed, generator=args.generator, snr=args.snr,
-        shape=args.shape, voxel_size=args.voxel_size, gtab=gtab, n_directions=args.directions,
-        shells=tuple(args.shells), b0s=args.b0s, lesions=args.lesions,
-        varying_noise=args.varying_noise, rotate_degrees=args.rotate_bvecs,
-    )
+    names = _like(args) if args.like else _drawn(args)
     if not args.quiet:
         print(f"{args.out}: {names[0]} to {names[-1]}" if len(names) > 1 else args.out / names[0])
     return {"out": args.out, "subjects": names}
+
+
+def _drawn(args):
+    from dwijax.data.phantom import simulate
+    from dwijax.errors import InputError
+    from dwijax.gradients import read_gradients
+
+    if args.mask:
+        raise InputError("--mask", found="no --like", expected="a scan that it belongs to",
+                         remedy="give --like too, or leave it out")
+    gtab = None if args.bvals is None else read_gradients(args.bvals, args.bvecs)
+    given = {name: default if getattr(args, name) is None else getattr(args, name)
+             for name, default in _FROM_THE_SCAN.items()}
+    return simulate(
+        args.out, subjects=args.subjects, first=args.first, workers=args.workers,
+        progress=not args.quiet, seed=args.seed, snr=args.snr, gtab=gtab,
+        shells=tuple(args.shells or (1000.0,)), n_directions=given.pop("directions"),
+        rotate_degrees=given.pop("rotate_bvecs"), **given)
+
+
+def _like(args):
+    from dwijax.data.layouts import SubjectFiles
+    from dwijax.data.phantom import simulate_scans_like
+    from dwijax.errors import InputError
+
+    for name in _FROM_THE_SCAN:
+        if getattr(args, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')}", found="--like", remedy="leave it out",
+                             expected="one of the two: the scan decides it")
+    if args.bvals is None:
+        raise InputError("--like", found="no --bvals and --bvecs", expected="the scan's table",
+                         remedy="give both files")
+    if args.shells and len(args.shells) > 1:
+        raise InputError("--shells", found=f"{len(args.shells)} b-values with --like",
+                         expected="one: that of the shell to imitate", remedy="give one")
+    files = SubjectFiles("scan", args.like, args.bvals, args.bvecs, args.mask)
+    return simulate_scans_like(
+        args.out, files, subjects=args.subjects, first=args.first, seed=args.seed, snr=args.snr,
+        shell=args.shells[0] if args.shells else None, progress=not args.quiet)

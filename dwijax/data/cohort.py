@@ -1,22 +1,30 @@
 """Which subjects, or which slices of a single scan, are for training, validation and test."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from dwijax.data.layouts import SubjectFiles, find_subjects
-from dwijax.data.slices import cut, gather, padded_size
+from dwijax.data.slices import cut, gather, padded_size, surroundings
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
+from dwijax.data.volumes import canonical, read_dwi, read_volumes
 from dwijax.errors import InputError
+
+# Of a subject's slices with brain the central ones that are chosen from: He et al.'s histogram is
+# over 61 slices, and 854 = 14 · 61 and 793 = 13 · 61 are their validation and test slices.
+CENTRAL = 61
 
 
 class Member(NamedTuple):
-    """A subject's files and the slices of it that count; None: all."""
+    """A subject's files, the slices of it that count (None: all), and how many of these to use
+    (None: all), see :func:`brain_slices`."""
 
     files: SubjectFiles
     slices: np.ndarray | None
+    count: int | None = None
 
 
 class Cohort(NamedTuple):
@@ -76,8 +84,28 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
     return Cohort(*([Member(by_name[n], None) for n in names] for names in parts), False, str(root))
 
 
+def limited(cohort, slices):
+    """The cohort with so many training and validation slices, shared out evenly over subjects.
+
+    He et al. have 1710 training, 854 validation and 793 test slices of 149 subjects: 14 or 15 of
+    each of 122 subjects, 61 of each of 14 and of 13.
+
+    Args:
+      cohort: :class:`Cohort`. slices: training and validation slices; empty for all there are.
+    """
+    if not slices:
+        return cohort
+
+    def share(members, total):
+        each, more = divmod(total, len(members))
+        return [m._replace(count=each + (i < more)) for i, m in enumerate(members)]
+
+    return cohort._replace(train=share(cohort.train, slices[0]),
+                           validation=share(cohort.validation, slices[1]))
+
+
 def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, inputs=None,
-                look=None, progress=iter):
+                neighbours=0, seen=None, clean=None, look=None, progress=iter):
     """Reads members one by one and joins their slices.
 
     Every member's directions are put in the order of one table (`dwijax.data.tables`).
@@ -89,6 +117,9 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
       like: table of the shell whose order is wanted; default: the first member's.
       inputs: positions of the directions that may be interpolated where a member has not
         measured them; None: none.
+      neighbours: slices on either side that become further channels, of the directions ``seen``
+        (`dwijax.data.slices.surroundings`).
+      clean: positions of directions to be taken from a phantom's truth, noise-free; None: none.
       look: called with every `dwijax.data.subject.Subject` that is read.
       progress: wraps the list (tqdm).
 
@@ -108,6 +139,8 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
         subject = in_order_of(subject, like, where=member.files.bvec, name=name, inputs=inputs)
         if look is not None:
             look(subject)
+        if clean is not None:
+            subject = _noise_free(subject, member.files, clean)
         plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
         at_least = [max(n, patch) for n in plane]
         size = size or padded_size(at_least, multiple)
@@ -116,18 +149,49 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
                 member.files.dwi, found=f"slices of {tuple(plane)}", expected=f"at most {size}",
                 remedy="give --config.data.size as large as the largest subject's slices")
         positions = brain_slices(member, subject.mask, axis)
-        parts.append(cut(subject, positions, axis=axis, size=size))
+        b0, dwi, mask = cut(subject, positions, axis=axis, size=size)
+        if neighbours:
+            dwi = np.concatenate([dwi, surroundings(
+                subject, positions, neighbours, axis=axis, size=size, directions=seen)], axis=-1)
+        parts.append((b0, dwi, mask))
         tables.append(subject.gtab[~subject.gtab.b0s_mask])
         scales[member.files.name] = float(subject.scale)
         b0s = int(subject.gtab.b0s_mask.sum())
     return gather(parts, patch), tables, scales, b0s
 
 
+def _noise_free(subject, files, directions):
+    """The subject with some directions of its shell replaced by their truth."""
+    volumes = np.flatnonzero(~subject.gtab.b0s_mask)[directions]
+    image = read_dwi(files.truth / "dwi.nii.gz")
+    dwi = subject.dwi.copy()
+    dwi[..., volumes] = canonical(read_volumes(image, subject.volumes[volumes]), image.affine)[0]
+    return replace(subject, dwi=dwi)
+
+
 def brain_slices(member, mask, axis):
-    """The member's slices in which there is brain, int64 ``[S]``."""
+    """The member's slices in which there is brain, int64 ``[S]``.
+
+    Where not all of them are to be used: evenly spaced ones among the :data:`CENTRAL` central.
+    """
     filled = _filled_slices(mask, axis)
     positions = np.arange(len(filled)) if member.slices is None else member.slices
-    return positions[filled[positions]]
+    positions = positions[filled[positions]]
+    if member.count is None or member.count >= len(positions):
+        return positions
+    positions = central_slices(positions, max(CENTRAL, member.count))
+    steps = (np.arange(member.count) + 0.5) * len(positions) / member.count
+    return positions[steps.astype(int)]
+
+
+def central_slices(filled, count=CENTRAL):
+    """The central ``count`` of the slices with brain, or all of them.
+
+    Args:
+      filled: sorted slice numbers.
+    """
+    first = max((len(filled) - count) // 2, 0)
+    return filled[first:first + count]
 
 
 def _filled_slices(mask, axis):

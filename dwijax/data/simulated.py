@@ -6,15 +6,18 @@ from pathlib import Path
 from dwijax.data.cohort import Cohort, Member
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import make_settings, settings_hash, simulate
+from dwijax.data.phantom.simulate import RECORD
 
 
-def simulated_cohort(root, *, subjects, progress=True, **options):
+def simulated_cohort(root, *, subjects, lesions=False, progress=True, **options):
     """Training, validation and test subjects of the default generator.
 
     Args:
       root: folder of all phantoms; this one's is named after the hash of its settings.
       subjects: number of training, validation and test subjects: the first so many subjects
         train, the next validate, the last are for the test.
+      lesions: whether test subjects have lesions. Others never do: networks are judged on what
+        they have not seen.
       progress: whether to show a bar.
       **options: see :func:`_members`.
 
@@ -23,10 +26,11 @@ def simulated_cohort(root, *, subjects, progress=True, **options):
     """
     train, validation, test = subjects
     options.pop("shifted_subjects", None)
-    members = _members(root, "default", train + validation + test, progress, **options)
-    return Cohort(members[:train], members[train:train + validation],
-                  members[train + validation:], within_subject=False,
-                  origin=origin(members))
+    healthy = _members(root, "default", train + validation, progress, **options)
+    judged = _members(root, "default", test, progress, first=train + validation, lesions=lesions,
+                      **options)
+    return Cohort(healthy[:train], healthy[train:], judged, within_subject=False,
+                  origin=origin(healthy))
 
 
 def shifted_members(root, *, shifted_subjects, progress=True, **options):
@@ -42,16 +46,30 @@ def origin(members):
     return f"phantom {json.loads(record.read_text())['hash']}"
 
 
+def made_like(members):
+    """Identities (`dwijax.data.phantom.like.identity`) of the scans that members were made like.
+
+    Args:
+      members: list of `Member`, of any layout: the simulation's record is looked for above them.
+    """
+    found = set()
+    for folder in {folder for m in members for folder in m.files.dwi.resolve().parents[:4]}:
+        record = folder / RECORD
+        if record.is_file():
+            found.add(json.loads(record.read_text()).get("like"))
+    return sorted(found - {None})
+
+
 def _members(root, generator, count, progress, *, shape, voxel_size, directions, seed, snr=None,
-             b0s=6, averages=1):
-    """``shape`` in voxels, ``voxel_size`` in mm, ``directions`` in the shell, ``snr``, ``b0s`` and
-    ``averages`` as in :func:`dwijax.data.phantom.simulate`."""
+             b0s=6, averages=1, first=0, lesions=False):
+    """``shape`` in voxels, ``voxel_size`` in mm, ``directions`` in the shell; ``snr``, ``b0s``,
+    ``averages``, ``first``, ``lesions`` as in :func:`dwijax.data.phantom.simulate`."""
     if count == 0:
         return []
     options = {"generator": generator, "seed": seed, "snr": snr, "shape": tuple(shape),
                "voxel_size": voxel_size, "n_directions": directions, "b0s": b0s,
-               "averages": averages}
+               "averages": averages, "lesions": lesions}
     folder = Path(root) / f"phantom-{generator}-{settings_hash(make_settings(**options))[:8]}"
-    names = simulate(folder, subjects=count, progress=progress, **options)
+    names = simulate(folder, subjects=count, first=first, progress=progress, **options)
     files = {f.name: f for f in find_subjects(folder, "phantom")}
     return [Member(files[name], None) for name in names]

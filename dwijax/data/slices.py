@@ -12,7 +12,8 @@ class Slices(NamedTuple):
 
     Attributes:
       b0: mean b0, ``[S, H, W, 1]`` float32.
-      dwi: all directions of the shell in acquired order, ``[S, H, W, n]`` float32.
+      dwi: all directions of the shell in acquired order, then the channels of neighbouring
+        slices (:func:`surroundings`), if any; ``[S, H, W, n]`` float32.
       mask: brain, ``[S, H, W, 1]`` float32, 0 or 1.
       origins: smallest and largest row and column at which a crop may start so that crops
         cover the brain and little else, ``[S, 2, 2]`` int32 (min/max, row/column).
@@ -75,6 +76,26 @@ def cut_unscaled(subject, positions, *, axis=2, size=None, directions=None):
     b0 = take(subject.b0)[..., None].astype(np.float32, copy=False)
     dwi = take(subject.dwi[..., volumes]).astype(np.float32, copy=False)
     return b0, dwi, take(subject.mask)[..., None].astype(np.float32)
+
+
+def surroundings(subject, positions, count, *, axis=2, size=None, directions=None):
+    """b0 and DWIs of the slices beside each slice, as further channels.
+
+    Beyond the first and the last of ``positions`` that slice is repeated: what lies there may
+    belong to another part of a split.
+
+    Args:
+      subject, positions, axis, size, directions: as :func:`cut`. count: slices on either side.
+
+    Returns:
+      float32 ``[S, H, W, 2 · count · (1 + q)]``: b0 and q DWIs of the slice ``count`` below, of
+      those in between, of the slice ``count`` above.
+    """
+    positions, out = np.asarray(positions), []
+    for offset in [*range(-count, 0), *range(1, count + 1)]:
+        beside = np.clip(positions + offset, positions.min(), positions.max())
+        out += cut(subject, beside, axis=axis, size=size, directions=directions)[:2]
+    return np.concatenate(out, axis=-1)
 
 
 def gather(parts, patch):

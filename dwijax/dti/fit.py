@@ -57,7 +57,8 @@ def fit_tensor(
         ``robust``: ``iwls`` without the outliers that REKINDLE finds (`dwijax.dti.robust`).
       start: where the first weights come from, ``ols`` or ``measured``.
       reweightings: number of refits with the squared signal predicted by the fit before; None:
-        as ``method`` says.
+        as ``method`` says. A traced number (``start='measured'`` only) makes one program for all,
+        that has no reverse mode.
       weights: optional, broadcastable to ``[..., M]``, not negative: factors for volumes (``[M]``)
         or single samples.
       floor: samples below this absolute value are raised to it (dipy: 1e-4). Default None: samples
@@ -94,8 +95,13 @@ def fit_tensor(
         fit = project(basis, _filled(log_signal, weights, design))
     else:
         fit, ok = weighted_least_squares(basis, weights, log_signal, refine)
-    for _ in range(reweightings):
-        fit, ok = _reweighted(basis, weights, log_signal, fit, refine)
+    if isinstance(reweightings, int):
+        for _ in range(reweightings):
+            fit, ok = _reweighted(basis, weights, log_signal, fit, refine)
+    else:
+        fit, ok = lax.fori_loop(
+            0, reweightings,
+            lambda _, found: _reweighted(basis, weights, log_signal, found[0], refine), (fit, ok))
 
     beta = _back_substitute(triangle, fit)
     tensor = jnp.where(ok[..., None], jnp.stack(beta[:6], axis=-1), jnp.zeros((), signal.dtype))

@@ -78,7 +78,7 @@ def compare(workdirs, out, *, quiet=False):
                 found=f"test subjects {run.evaluation['data']}",
                 expected=f"those of {workdirs[0]}, {runs[0].evaluation['data']}",
                 remedy="compare runs that were judged on the same subjects")
-    groups = list(runs[0].evaluation["groups"])
+    groups = list(runs[0].evaluation["origins"])
     lines = _lines(runs)
     tables = [_table(lines, group) for group in groups]
     out = Path(out)
@@ -110,7 +110,7 @@ def read(workdir):
         with path.open(encoding="utf-8", newline="") as file:
             means = {tuple(row[k] for k in ("cohort", "quantity", "against", "region", "method")):
                      float(row["mean"] or "nan") for row in csv.DictReader(file)}
-        about["config"], evaluation["data"], evaluation["groups"], evaluation["sh"]
+        about["config"], evaluation["data"], evaluation["origins"], evaluation["sh"]
     except FileNotFoundError:
         found = "no such file"
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -125,7 +125,7 @@ def _lines(runs):
     """Baselines of the first run, then the runs, seeds of a variant together."""
     first, best = runs[0], {}
     sh = first.evaluation["sh"]
-    group = next(iter(first.evaluation["groups"]))
+    group = next(iter(first.evaluation["origins"]))
     others = {m for c, q, _, _, m in first.means
               if c == group and q == "DWI RMSE" and m not in (NETWORKS, sh)}
     for method in others:
@@ -195,8 +195,9 @@ def _table(lines, group):
              + _values(lines[-1], group, COLUMNS[0])[1],
              "baselines: those of the first run, with its inputs",
              "numbers of other targets (directions) are of other DWIs: compare their FA and V1"]
-    return Table(f"{group}: comparison of runs", ["", "directions", "seeds",
-                                                  *(c[0] for c in COLUMNS)], rows, notes)
+    origin = lines[0].runs[0].evaluation["origins"][group]
+    return Table(f"{group}: comparison of runs" + f" ({origin})" * bool(origin),
+                 ["", "directions", "seeds", *(c[0] for c in COLUMNS)], rows, notes)
 
 
 def _draw(path, lines, groups):

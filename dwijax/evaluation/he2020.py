@@ -7,17 +7,15 @@ default fit.
 
 Chosen: an RMSE is over the brain of one slice. DWIs are divided by the 99.9th percentile of the
 subject's input DWIs in the brain, so that they range over about [0, 1]. Of each subject the central
-61 slices with brain count, or all there are: 61 is the number of slices of the abstract's
-histogram, and 854 = 14 × 61 and 793 = 13 × 61 are its validation and test slices. The 1710 training
-slices then come from the other 122 of the 149 subjects, 14 each and two of them 15.
+61 slices with brain count, or all there are (`dwijax.data.cohort.CENTRAL`).
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-SLICES = 61
-SUBJECTS = 149
+from dwijax.data.cohort import central_slices
+
 PUBLISHED = {"prediction vs 64 GTFA": "0.03", "prediction vs 32 GTFA": "0.04",
              "outputs vs measured DWIs": "0.048 ± 0.0034"}
 HISTOGRAM = np.linspace(0, 1, 51)
@@ -30,25 +28,6 @@ class SliceRow(NamedTuple):
     method: str
     slice: int
     value: float
-
-
-def slices_of_hcp():
-    """Slices of each subject by part, a list of numbers each: the choice above, on 149 subjects."""
-    validation, test = [SLICES] * 14, [SLICES] * 13
-    rest = SUBJECTS - len(validation) - len(test)
-    each, more = divmod(1710, rest)
-    return {"train": [each + (i < more) for i in range(rest)], "validation": validation,
-            "test": test}
-
-
-def central_slices(filled, count=SLICES):
-    """The central ``count`` of the slices with brain, or all of them.
-
-    Args:
-      filled: sorted slice numbers.
-    """
-    first = max((len(filled) - count) // 2, 0)
-    return filled[first:first + count]
 
 
 class Paper:

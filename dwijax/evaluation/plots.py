@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from dwijax.data.cohort import central_slices
 from dwijax.evaluation.figures import pyplot, save
-from dwijax.evaluation.he2020 import central_slices
 from dwijax.evaluation.rows import ALL, INPUTS, MORE, NETWORKS, PERFECT
 
 BINS = np.linspace(0, 1, 51)

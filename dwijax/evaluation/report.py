@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax import __version__, baselines, leakage, page
+from dwijax.data.phantom.like import identity
 from dwijax.data.simulated import origin, shifted_members
 from dwijax.errors import InputError
 from dwijax.evaluation import (
@@ -29,7 +32,7 @@ from dwijax.evaluation.regions import LESION
 from dwijax.evaluation.rows import NETWORKS, PERFECT, Row
 from dwijax.evaluation.scan import MissingDirections, read_case, read_scan
 from dwijax.evaluation.sphere import Sphere
-from dwijax.evaluation.summary import Gap
+from dwijax.evaluation.summary import Fact, Gap
 from dwijax.evaluation.tables import Record, Results, write_csv, write_results
 from dwijax.inference import load_run, synthesise
 from dwijax.output import whole
@@ -64,6 +67,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     Raises:
       InputError: there is no run, its data cannot be used, or targets leak into inputs.
     """
+    began = time.perf_counter()
     run = load_run(workdir)
     if run.config.get("task") == "map_regression":
         from dwijax.evaluation import map_report
@@ -80,7 +84,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     training = cohort.train[:TRAINING_SUBJECTS]
     tuning = cohort.validation[:TUNING_SUBJECTS]
     records, slices, facts, first, gaps = [], {}, {}, {}, []
-    views = {}
+    views, imitated = {}, set(run.about["subjects"].get("made_like", ()))
     histograms, gtfa, agreement = Histograms(), GtfaHistogram(axis), Agreement()
     sphere, profiles = Sphere(split, run.gtab), spectra.Profiles()
     total = len(training) + len(tuning) + sum(len(g.members) for g in groups)
@@ -88,17 +92,17 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
               leave=False) as progress:
 
         def cases(members):
-            for member in members:
-                yield read_case(member, split, **how)
+            for case in _ahead(partial(read_case, split=split, **how), members):
+                yield case
                 progress.update()
 
         def synthesised(member):
             try:
                 scan, subject = read_scan(member, **how)
             except MissingDirections as error:
-                return error, None, None
+                return error, None, None, None
             networks, rows = _synthesise(run, scan, subject)
-            return scan, networks, rows
+            return scan, networks, rows, identity(subject) in imitated
 
         if tuning:
             interpolators, sh = baselines.tune(cases(training), cases(tuning), axis=axis,
@@ -106,9 +110,9 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
         else:
             interpolators, sh = baselines.untuned()
             gaps.append(Gap("tuned baselines", "there are no validation subjects"))
-        labels = summary.labels(split, interpolators)
+        labels = summary.labels(split, interpolators, run.config.model.get("joint", False))
         for group in groups:
-            for scan, networks, rows in _ahead(synthesised, group.members):
+            for scan, networks, rows, same in _ahead(synthesised, group.members):
                 progress.update()
                 if networks is None:
                     gaps.append(Gap(f"a subject of the {group.name}", str(scan)))
@@ -126,7 +130,8 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
                         f"{group.name}, {scan.name}", scan, split, networks, judged, labels.maps,
                         axis)
                 facts.setdefault(group.name, []).append(
-                    (scan.name, scan.sigma, scan.sigma_source, scan.regions_source, scan.angle))
+                    Fact(scan.name, scan.sigma, scan.sigma_source, scan.regions_source, scan.angle,
+                         same))
     groups = [g for g in groups if g.name in facts]
     if not groups:
         raise InputError(Path(workdir) / "config.json", found=gaps[-1].reason,
@@ -136,7 +141,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     results = Results(records, between_subjects=not within)
     gaps += _gaps(run, split, first)
     report = summary.Report(str(workdir), run, split, groups, results, labels, slices, facts, gaps,
-                            sh, baseline_set, len(tuning), within)
+                            sh, baseline_set, len(tuning), within, time.perf_counter() - began)
 
     # From here on nothing can be wrong with the data: files appear all or none.
     pictures, note = Path(workdir) / "figures", "within subject" if within else ""
@@ -166,18 +171,18 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
                 "Errors (within subject)" if within
                 else "Errors: mean paired difference and its 95 % confidence interval")
     folder = Path(workdir) / "tables"
-    write_results(folder, results, sections.compared(sh), note)
-    sphere.write(folder / "per_direction.csv")
+    write_results(folder, results, sections.compared(sh), report.notes)
+    sphere.write(folder / "per_direction.csv", report.notes)
     write_csv(folder / "he2020_slices.csv",
-              ["cohort", "subject", "comparison", "method", "slice", "rmse"],
-              [(g, s, *row) for g, found in slices.items() for s, row in found])
+              ["cohort", "subject", "comparison", "method", "slice", "rmse", "note"],
+              [(g, s, *row, report.notes[g]) for g, found in slices.items() for s, row in found])
     with whole(folder / "report.md") as temporary:
         temporary.write_text(report.markdown(), encoding="utf-8")
     page.write(Path(workdir) / "report.html", f"Evaluation of {Path(workdir).name}",
                warnings=report.warnings(), viewers=list(views.values()), text=report.markdown(),
                figures=sorted(pictures.glob("*.png")), provenance=sources(run, [workdir], groups))
     with whole(folder / "evaluation.json") as temporary:
-        temporary.write_text(json.dumps(_about(run, groups, facts, sh, baseline_set, gaps),
+        temporary.write_text(json.dumps(_about(run, report),
                                         indent=1) + "\n")
     if not quiet:
         print(report.text(), flush=True)
@@ -212,11 +217,13 @@ def _synthesise(run, scan, subject):
 def _ahead(function, items):
     """Yields ``function(item)``, the next one in the making while one is looked at."""
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(function, items[0])
-        for following in [*items[1:], None]:
-            result = pending.result()
-            pending = following and pool.submit(function, following)
-            yield result
+        pending = deque()
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > 1:
+                yield pending.popleft().result()
+        for last in pending:
+            yield last.result()
 
 
 def _groups(run, cohort):
@@ -242,23 +249,17 @@ def _check_cohort(run, cohort, workdir):
 
 
 def _check_leakage(run, cohort, groups, workdir):
-    """Refuses what `dwijax.leakage` finds."""
+    """Refuses what `dwijax.leakage` finds; the cohort as it is now was checked in reading it."""
     where, recorded = Path(workdir) / "config.json", run.about["subjects"]
-    leakage.check_statistics(run.about, where, run.inputs, run.task.in_channels)
+    leakage.check_statistics(run.about, where, run.inputs)
     if run.config.task == "direction_synthesis":  # maps are of all directions, inputs too
         leakage.check_directions(run.gtab, run.inputs, run.targets, where)
-    judged = [m.files for m in cohort.test]
-    parts = {"train": [m.files for m in cohort.train],
-             "validation": [m.files for m in cohort.validation], "test": judged}
     if not cohort.within_subject:
         leakage.check_subjects({"train": recorded["train"], "validation": recorded["validation"],
-                                "test": [f.name for f in judged]}, where)
-        leakage.check_scans(parts)
+                                "test": [m.files.name for m in cohort.test]}, where)
     for group in groups:
         for member in group.members:
             leakage.check_sidecar(member.files)
-    for files in (*parts["train"], *parts["validation"]):
-        leakage.check_sidecar(files)
 
 
 def _gaps(run, split, first):
@@ -287,12 +288,13 @@ def _best_baseline(results, group, interpolators):
         group, "DWI RMSE", against, "brain", name).mean)
 
 
-def _about(run, groups, facts, sh, baseline_set, gaps):
+def _about(run, report):
     """What a comparison of runs must know of an evaluation."""
-    judged = {g.name: [f[0] for f in facts[g.name]] for g in groups}
+    judged = {g.name: [f.subject for f in report.facts[g.name]] for g in report.groups}
     data = [(m.files.name, g.origin if run.config.data.layout == "phantom"
-             else m.files.dwi.stat().st_size) for g in groups for m in g.members]
+             else m.files.dwi.stat().st_size) for g in report.groups for m in g.members]
     return {"dwijax": __version__, "data": comparison.data_hash(data, run.config.data.shell),
-            "groups": judged, "inputs": len(run.inputs), "targets": len(run.targets), "sh": sh,
-            "baselines": baseline_set, "seed": run.config.seed, "not_made": gaps}
+            "groups": judged, "origins": report.notes, "inputs": len(run.inputs),
+            "targets": len(run.targets), "sh": report.sh, "baselines": report.baselines,
+            "seed": run.config.seed, "not_made": report.gaps}
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dwijax.data.cohort import CENTRAL
 from dwijax.evaluation import he2020
 from dwijax.evaluation.direction_synthesis import B0S
 from dwijax.evaluation.regions import LESION
@@ -21,11 +22,13 @@ from dwijax.evaluation.tables import DASH, Table, interval, mean, mean_sd
 
 def tables(report, group):
     """All tables of one group of a `dwijax.evaluation.summary.Report`."""
-    yield table1(report, group)
-    for make in (signal_table, image_table, maps_table, diffusivity_table, shared_noise_table):
-        yield make(report, group)
+    made = [table1, signal_table, image_table, maps_table, diffusivity_table, shared_noise_table]
     if not report.within_subject:
-        yield tests_table(report, group)
+        made.append(tests_table)
+    note = report.notes[group]
+    for make in made:
+        table = make(report, group)
+        yield table._replace(title=table.title + f" ({note})" * bool(note))
 
 
 def compared(sh):
@@ -64,7 +67,7 @@ def signal_table(report, group):
              f"to the {best} ones; border: voxels next to another tissue",
              f"SH: {report.labels.signal[report.sh]}, the order that validates best",
              "s/subject: median wall time of one prediction; tuning and training not counted"]
-    return Table(report.title(f"Synthetic DWIs of {len(report.split.targets)} directions, brain"),
+    return Table(f"Synthetic DWIs of {len(report.split.targets)} directions, brain",
                  columns, rows, notes)
 
 
@@ -84,7 +87,7 @@ def image_table(report, group):
              "below 100: smoother",
              "checkerboard: power of patterns of period two over its neighbours in the spectrum; "
              "about 1: there is none"]
-    return Table(report.title("Images: likeness, smoothness, checkerboards"),
+    return Table("Images: likeness, smoothness, checkerboards",
                  ["DWIs by", "PSNR, dB", "SSIM", "fine power, %", "checkerboard"], rows, notes)
 
 
@@ -111,7 +114,7 @@ def maps_table(report, group):
     if not truth:
         notes.append(f"{everything} share the inputs' noise: rows that hold more of the acquired "
                      "volumes are nearer for that reason too")
-    return Table(report.title(f"FA against {name}, brain and tissues"), columns, rows, notes)
+    return Table(f"FA against {name}, brain and tissues", columns, rows, notes)
 
 
 def diffusivity_table(report, group):
@@ -125,7 +128,7 @@ def diffusivity_table(report, group):
                 cell(f"{quantity} RMSE", best), cell(f"{quantity} bias", best, sign="+"))),
             *(cell("V1 angle", best, region, digits=2) for region in ("WM", "border"))])
     return Table(
-        report.title(f"Diffusivities and V1 against {best}, brain"),
+        f"Diffusivities and V1 against {best}, brain",
         ["fit of (and b0s)", *(f"{q} {what}" for q in quantities for what in ("RMSE", "bias")),
          "V1 WM, °", "V1 border, °"], rows,
         ["V1: mean angle where the reference's FA is above 0.2; border: next to another tissue"])
@@ -164,7 +167,7 @@ def shared_noise_table(report, group):
     if report.results.methods(group, "R", WITH_TARGETS) and SIMULATED in report.results.methods(
             group, "R", WITH_TARGETS):
         notes.append("simulated: noise-free DWIs of the fitted tensors, scanned again at this σ")
-    return Table(report.title("FA as He et al. compare it, brain"),
+    return Table("FA as He et al. compare it, brain",
                  ["prediction by", f"to {many}", f"to {few}", "R", "R WM", "R GM", "R CSF",
                   "to independent", "bias"], rows, notes)
 
@@ -192,13 +195,13 @@ def table1(report, group):
                          str(len(values)), published])
     order = {c: i for i, c in enumerate(he2020.PUBLISHED)}
     rows.sort(key=lambda r: order.get(r[0].split(",")[0], len(order)))
-    notes = [f"RMSE over the brain of each slice; the central {he2020.SLICES} slices of each "
+    notes = [f"RMSE over the brain of each slice; the central {CENTRAL} slices of each "
              "subject, or all there are (with 13, 14 and 122 of 149 HCP subjects: 793, 854 and "
              "1710 slices)",
              "DWIs divided by the 99.9th percentile of the subject's inputs in the brain; FA by "
              "MRtrix3's default fit",
              "published: HCP, b = 1000, 11 subjects (FA), 600 slices (DWIs)"]
-    return Table(report.title("Table 1 of He et al.: RMSE"),
+    return Table("Table 1 of He et al.: RMSE",
                  ["", "mean", "SD of slices", "SD of subjects", "slices", "published"], rows, notes)
 
 

@@ -29,8 +29,8 @@ class Sphere:
             relative = errors / scan.sigma if scan.sigma > 0 else np.full_like(errors, np.nan)
             self._errors.setdefault((group, method), []).append(relative)
 
-    def write(self, path):
-        """CSV: one row for each group, method and direction."""
+    def write(self, path, notes):
+        """CSV: one row for each group, method and direction; ``notes``: group to its note."""
         rows = []
         for (group, method), errors in self._errors.items():
             ratio = np.mean(errors, axis=0)
@@ -38,8 +38,10 @@ class Sphere:
             rows += [(group, method, int(k), *map(float, (*bvec, angle, r, x)))
                      for k, bvec, angle, r, x in zip(self._numbers, self._bvecs, self._nearest,
                                                      ratio, excess, strict=True)]
+        rows = [(*row, notes[row[0]]) for row in rows]
         write_csv(path, ["cohort", "method", "direction", "x", "y", "z",
-                         "degrees_to_nearest_input", "rmse_over_sigma", "excess_over_sigma"], rows)
+                         "degrees_to_nearest_input", "rmse_over_sigma", "excess_over_sigma",
+                         "note"], rows)
 
     def draw(self, path, other, labels, title):
         """Hemisphere in Lambert's equal-area projection: networks and one baseline.

@@ -19,6 +19,19 @@ class Labels(NamedTuple):
     maps: dict
 
 
+class Fact(NamedTuple):
+    """Of a test subject: σ and where it is known from, where its regions are from, the largest
+    angle of its directions to the run's, and whether training subjects were made like this very
+    scan (`dwijax simulate --like`)."""
+
+    subject: str
+    sigma: float
+    sigma_source: str
+    regions_source: str
+    angle: float
+    same_scan: bool
+
+
 class Gap(NamedTuple):
     """A part of the report that cannot be made, and why."""
 
@@ -26,16 +39,18 @@ class Gap(NamedTuple):
     reason: str
 
 
-def labels(split, interpolators):
-    """`Labels` of a `Split` and a list of `Interpolator`."""
+def labels(split, interpolators, joint=False):
+    """`Labels` of a `Split` and a list of `Interpolator`; ``joint``: one network is all of them."""
     q, k, last = len(split.inputs), len(split.targets), len(split.last)
-    signal = {NETWORKS: f"{k} networks"} | {i.name: i.label for i in interpolators}
+    networks = "one network" if joint else "networks"
+    signal = {NETWORKS: networks if joint else f"{k} networks"}
+    signal |= {i.name: i.label for i in interpolators}
     signal |= {PERFECT: "noise-free DWIs (limit)", TRUE_MAP: "the noise-free FA map itself",
                SIMULATED: "perfect synthesis, simulated on these tensors",
                "measured": "measured DWIs", MORE: f"{q + last} acquired"}
     short = signal | {i.name: i.short for i in interpolators}
     maps = {INPUTS: f"{q} acquired", MORE: f"{q + last} acquired", ALL: f"{q + k} acquired",
-            NETWORKS: f"{q} + {k} by networks"}
+            NETWORKS: f"{q} + {k} by {networks}"}
     maps |= {i.name: f"{q} + {k} by {i.short}" for i in interpolators}
     maps |= {alone(i.name): f"{q} acquired, {i.short.split(',')[0]}" for i in interpolators}
     maps[PERFECT] = f"{q} + {k} noise-free (limit)"
@@ -49,11 +64,12 @@ class Report(NamedTuple):
       workdir: of the run. run: `dwijax.inference.Run`. split: `Split`.
       groups: list of ``(name, origin, members)``. results: `Results`. labels: `Labels`.
       slices: group name to a list of ``(subject, SliceRow)``.
-      facts: group name to a list of ``(subject, σ, its source, source of the regions, angle)``.
+      facts: group name to a list of `Fact`.
       gaps: list of `Gap`.
       sh: name of the spherical harmonics that others are compared with.
       baselines: which set. tuned_on: number of validation subjects.
       within_subject: all numbers come from one subject.
+      seconds: that reading, tuning and judging took together.
     """
 
     workdir: str
@@ -69,6 +85,7 @@ class Report(NamedTuple):
     baselines: str
     tuned_on: int
     within_subject: bool
+    seconds: float
 
     def text(self):
         """For a terminal."""
@@ -115,15 +132,22 @@ class Report(NamedTuple):
         return "noise-free" if self.results.methods(group, "FA RMSE", "noise-free") \
             else "all acquired"
 
-    def title(self, text):
-        """Of a table."""
-        return text + (" (within subject)" if self.within_subject else "")
+    @property
+    def notes(self):
+        """Group name to what stands with each of its tables: which phantom, whether within subject,
+        whether training subjects were made like the scan that judges."""
+        simulated = self.run.config.data.layout == "phantom"
+        return {g.name: ", ".join(filter(None, [
+            g.origin * simulated, "within subject" * self.within_subject,
+            "same scan" * any(f.same_scan for f in self.facts[g.name])])) for g in self.groups}
 
     def _head(self):
         q, k = len(self.split.inputs), len(self.split.targets)
         config, about = self.run.config, self.run.about
-        yield (f"{self.workdir}: {k} networks, {q} acquired directions in, {k} synthesised, "
-               f"b = {config.data.shell} s/mm², dwijax {__version__}")
+        yield (f"{self.workdir}: {self.labels.signal[NETWORKS]}, {q} acquired directions in, {k} "
+               f"synthesised, b = {config.data.shell} s/mm², dwijax {__version__}")
+        if config.data.get("clean_targets"):
+            yield "TRAINED ON NOISE-FREE TARGETS, which no scanner delivers"
         tuned = f"tuned on the measured DWIs of {self.tuned_on} validation subjects"
         if self.within_subject:
             yield ("networks trained on one slab, baselines tuned on the measured DWIs of another, "
@@ -134,6 +158,9 @@ class Report(NamedTuple):
         more = "" if self.baselines == "all" else \
             "; eval.py adds denoisers that take minutes (--baselines=all)"
         yield f"baselines: {self.baselines}{more}"
+        judged = sum(map(len, self.facts.values()))
+        yield (f"tuned, synthesised and judged in {self.seconds:.0f} s, "
+               f"{self.seconds / judged:.1f} s/subject")
         yield ("DWIs in units of the subject's median b0, MD, AD, RD in µm²/ms; RMSE over the "
                "voxels of a region; tensors by the fit that is MRtrix3's default")
         yield from self._faults()
@@ -148,11 +175,16 @@ class Report(NamedTuple):
         facts = self.facts[group.name]
         n = len(facts)
         yield f"{group.name} ({n} {'subject' if n == 1 else 'subjects'}), {group.origin}"
-        sigmas = [f[1] for f in facts]
+        sigmas = [f.sigma for f in facts]
         level = f"{min(sigmas):.4f}" + (f" to {max(sigmas):.4f}" if n > 1 else "")
-        yield f"σ = {level} of the median b0, from {facts[0][2]}; tissue from {facts[0][3]}"
-        if max(f[4] for f in facts) > 0.01:
-            yield f"directions within {max(f[4] for f in facts):.1f}° of the run's"
+        yield (f"σ = {level} of the median b0, from {facts[0].sigma_source}; tissue from "
+               f"{facts[0].regions_source}")
+        if max(f.angle for f in facts) > 0.01:
+            yield f"directions within {max(f.angle for f in facts):.1f}° of the run's"
+        same = [f.subject for f in facts if f.same_scan]
+        if same:
+            yield (f"SAME SCAN: training subjects were made like {', '.join(same)}; what follows "
+                   "holds for that scan only")
         dots = [self.results.estimate(group.name, "dots outside the brain, %", "4 σ", "background",
                                       method) for method in (NETWORKS, "measured")]
         if all(d and d.n for d in dots):

@@ -146,22 +146,22 @@ def write_csv(path, header, rows):
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
-def write_results(folder, results, comparisons, note, tested="networks"):
+def write_results(folder, results, comparisons, notes, tested="networks"):
     """``per_subject.csv``, ``summary.csv`` and ``comparisons.csv``.
 
     Args:
       folder: to write to. results: `Results`.
       comparisons: quantity to the methods that others are compared with.
       tested: the method whose differences are tested.
-      note: written into every row, such as "within subject".
+      notes: cohort to what is written into each of its rows, such as "within subject".
     """
     write_csv(folder / "per_subject.csv", [*Record._fields, "note"],
-              [(*record, note) for record in results.records])
+              [(*record, notes[record.cohort]) for record in results.records])
     key_names = ["cohort", "quantity", "against", "region", "method"]
     write_csv(folder / "summary.csv",
               [*key_names, "n", "mean", "sd", "ci95_low", "ci95_high", "interval", "note"],
               [(*key, *(results.bootstrap if key[1] == "R" else results.estimate)(*key),
-                "bootstrap" if key[1] == "R" else "t", note) for key in results.keys])
+                "bootstrap" if key[1] == "R" else "t", notes[key[0]]) for key in results.keys])
     rows = []
     for key in results.keys:
         for other in comparisons.get(key[1], ()):
@@ -171,7 +171,7 @@ def write_results(folder, results, comparisons, note, tested="networks"):
                 rows.append((*key, other, difference.n, difference.mean, difference.low,
                              difference.high, percent.mean, percent.low, percent.high,
                              *(results.tests(key, (*key[:4], other)) if key[4] == tested
-                               else (np.nan, np.nan)), note))
+                               else (np.nan, np.nan)), notes[key[0]]))
     write_csv(folder / "comparisons.csv",
               [*key_names, "compared_to", "n", "difference", "ci95_low", "ci95_high",
                "percent", "percent_ci95_low", "percent_ci95_high", "p_paired_t", "p_wilcoxon",

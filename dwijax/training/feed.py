@@ -22,13 +22,14 @@ class Resident:
     """All slices lie on the device; the host looks in only between calls."""
 
     def __init__(self, predict, task, optimizer, train, validation, placement, pieces, *, seed,
-                 batch, patch, freeze_after, stride=1):
+                 batch, patch, freeze_after, stride=1, augment=None):
         """Puts ``train`` and ``validation``, `dwijax.data.slices.Slices`, on the devices."""
         axes = placement.axes
         self._train, self._validation = (
             placing.spread(placement, slices, "same") for slices in (train, validation))
         step = make_step(predict, task, optimizer, seed=seed, batch=batch, patch=patch,
-                         stride=stride, axes=axes, pieces=pieces, freeze_after=freeze_after)
+                         stride=stride, axes=axes, pieces=pieces, freeze_after=freeze_after,
+                         augment=augment)
         self._dispatch = placing.lift(
             placement, make_dispatch(step), ("state", "same", "number", ("state", "stack")),
             donate=0)
@@ -61,11 +62,11 @@ class Streamed:
     """
 
     def __init__(self, predict, task, optimizer, train, validation, placement, pieces, *, seed,
-                 batch, patch, freeze_after, steps, stride=1, ahead=4):
+                 batch, patch, freeze_after, steps, stride=1, augment=None, ahead=4):
         """``train`` and ``validation`` are `dwijax.data.store.StoredSlices`."""
         axes = placement.axes
         update = make_update(predict, task, optimizer, axes=axes, pieces=pieces,
-                             freeze_after=freeze_after)
+                             freeze_after=freeze_after, augment=augment)
         judge = make_judge(predict, task, axes=axes, pieces=pieces)
         self._placement, self._ahead, self._reader, self._next = placement, ahead, None, None
         validation_batch = _at_once(pieces, batch, axes)

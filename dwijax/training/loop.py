@@ -11,11 +11,12 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax.data import domain
+from dwijax.data.simulated import made_like
 from dwijax.data.store import StoredSlices
 from dwijax.data.tables import spread, spread_in_words
 from dwijax.data.whitening import whitening, whitening_slices
 from dwijax.errors import warn
-from dwijax.training import checkpoint, feed, insight, placement, plan, run, settings
+from dwijax.training import averaging, checkpoint, feed, insight, placement, plan, run, settings
 from dwijax.training.best import init_best, update_best
 from dwijax.training.preemption import deferred_sigterm
 from dwijax.training.reading import read_cohort, read_slices
@@ -65,7 +66,8 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
         statistics, domain.join(subjects) if subjects else {},
         {name: [m.files.name for m in getattr(members, name)]
          for name in ("train", "validation", "test")}
-        | {"within_subject": members.within_subject, "origin": members.origin})
+        | {"within_subject": members.within_subject, "origin": members.origin,
+           "made_like": made_like(members.train + members.validation)})
     if main:
         run.write(workdir, about)
 
@@ -74,7 +76,8 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     pieces = settings.build_plan(
         config, task, network, optimizer, place, size, budget,
         0 if isinstance(train, StoredSlices) else train.nbytes + validation.nbytes)
-    source = _feed(config, predict, task, optimizer, train, validation, place, pieces.pieces)
+    source = _feed(config, predict, task, optimizer, train, validation, place, pieces.pieces,
+                   settings.build_augmentation(config, gtab, b0s, subjects))
     slices = (f"{len(train.origins)} training slices of {train.size[0]}×{train.size[1]}"
               f"{', read ahead,' if isinstance(source, feed.Streamed) else ''}")
     del train, validation  # they are on the device, where they are to be
@@ -128,8 +131,9 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
             progress.update(n)
             progress.set_postfix(loss=f"{_mean(losses):.3e}", refresh=False)
             if step % config.validate_every == 0 or step == config.steps:
-                found = source.validate(state.params)
-                best = update_best(best, state.params, found, step)
+                params = averaging.predicting(state)
+                found = source.validate(params)
+                best = update_best(best, params, found, step)
                 losses = placement.fetch(place, found)
                 if main:
                     log.write(step, {"validation_loss": _mean(losses)},
@@ -162,7 +166,7 @@ def _start(workdir, network, optimizer, place, keys):
     like = placement.abstract(place, jax.eval_shape(new, keys))
     stored = checkpoint.restore(workdir, _trees(*like))
     if stored:
-        state = stored["training"]._replace(params=stored["params"])
+        state = averaging.together(stored["params"], stored["training"])
         best = stored["best"]
     else:
         # Drawing random numbers takes the compiler longer to optimise than it will ever run.
@@ -191,14 +195,16 @@ def _trace(workdir, wanted):
 
 
 def _trees(state, best):
-    """What a checkpoint holds; parameters by themselves, so that prediction reads nothing else."""
-    return {"params": state.params, "training": state._replace(params=None), "best": best}
+    """What a checkpoint holds; the parameters that predict by themselves, so that prediction reads
+    nothing else."""
+    params, rest = averaging.apart(state)
+    return {"params": params, "training": rest, "best": best}
 
 
-def _feed(config, predict, task, optimizer, train, validation, place, pieces):
+def _feed(config, predict, task, optimizer, train, validation, place, pieces, augment):
     parts = predict, task, optimizer, train, validation, place, pieces
     options = {"seed": config.seed, "batch": config.batch, "patch": config.patch,
-               "stride": config.stride, "freeze_after": config.freeze_after}
+               "stride": config.stride, "freeze_after": config.freeze_after, "augment": augment}
     if isinstance(train, StoredSlices):
         return feed.Streamed(*parts, steps=config.steps, **options)
     return feed.Resident(*parts, **options)

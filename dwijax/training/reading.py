@@ -4,28 +4,34 @@ from functools import partial
 
 import numpy as np
 
+from dwijax import leakage
 from dwijax.data import cohort as cohorts
 from dwijax.data import domain
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import open_store
 from dwijax.errors import InputError
-from dwijax.training import feed, settings
+from dwijax.training import feed, processes, settings
 
 
 def read_cohort(config):
     """The run's subjects, simulated first where the layout is the phantom's.
 
     Raises:
-      InputError: they cannot be found, or the store is of another shell or axis.
+      InputError: they cannot be found, or the store is of another shell or axis; a subject stands
+        in two parts, or was denoised in a way that mixes volumes.
     """
     if config.data.layout == "store":
-        return _open_store(config).cohort
+        return _open_store(config).cohort  # checked by dwijax prepare, which had the files
     if config.data.layout == "phantom":
-        return simulated_cohort(config.data.root, **settings.to_dict(config.phantom))
-    return cohorts.split_cohort(
-        config.data.root, config.data.layout, fractions=tuple(config.data.split),
-        seed=config.seed, axis=config.data.axis, shell=config.data.shell,
-        within_subject=config.data.within_subject)
+        found = processes.first_makes(partial(
+            simulated_cohort, config.data.root, **settings.to_dict(config.phantom)))
+    else:
+        found = cohorts.split_cohort(
+            config.data.root, config.data.layout, fractions=tuple(config.data.split),
+            seed=config.seed, axis=config.data.axis, shell=config.data.shell,
+            within_subject=config.data.within_subject)
+    leakage.check_cohort(found, config.data.root)
+    return cohorts.limited(found, config.data.get("slices", ()))
 
 
 def _open_store(config):
@@ -51,7 +57,20 @@ def read_slices(config, members, budget, bar):
       ``(training, validation, subjects)``: twice slices, tables, scales by name and number of b0s
       (:func:`dwijax.data.cohort.load_slices`), and :func:`dwijax.data.domain.of_subject` of the
       training subjects (none for a store).
+
+    Raises:
+      InputError: files that cannot be used, or an input with the axis of a target.
     """
+    train, validation, subjects = _read(config, members, budget, bar)
+    if config.task == "direction_synthesis":
+        gtab = train[1][0]
+        leakage.check_directions(gtab, settings.input_positions(config, gtab),
+                                 settings.output_positions(config, gtab),
+                                 members.train[0].files.bvec)
+    return train, validation, subjects
+
+
+def _read(config, members, budget, bar):
     options, subjects = {"multiple": settings.multiple_of(config)}, []
     if config.data.layout == "store":
         store = _open_store(config)
@@ -61,7 +80,9 @@ def read_slices(config, members, budget, bar):
                                  budget, partial(bar, desc="reading"))
         return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects
     options |= {"shell": config.data.shell, "axis": config.data.axis,
-                "inputs": np.arange(config.data.inputs) if config.data.get("resample") else None}
+                "inputs": np.arange(config.data.inputs) if config.data.get("resample") else None,
+                "neighbours": config.data.get("neighbours", 0),
+                "seen": np.arange(config.data.inputs)}
     positions = []  # by the first subject's table, which is the run's
 
     def look(subject):
@@ -70,8 +91,10 @@ def read_slices(config, members, budget, bar):
             positions.extend(settings.input_positions(config, table))
         subjects.append(domain.of_subject(subject, positions))
 
+    # Validation is always by measured targets, so that runs can be compared.
+    clean = slice(config.data.inputs, None) if config.data.get("clean_targets") else None
     train = cohorts.load_slices(
-        members.train, patch=config.patch, **options, look=look,
+        members.train, patch=config.patch, clean=clean, **options, look=look,
         progress=partial(bar, desc="reading", unit="subject"))
     validation = cohorts.load_slices(members.validation, patch=0, like=train[1][0], **options)
     return train, validation, subjects

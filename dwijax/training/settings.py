@@ -1,17 +1,20 @@
 """From a config to the objects it describes. Below this file there is no configuration."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from dwijax.data.layouts import LAYOUTS
+from dwijax.data.sampling import fresh_noise
 from dwijax.directions import best_conditioned
 from dwijax.errors import InputError
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.superdti import SuperDTI
 from dwijax.models.unet import ACTIVATIONS, UNet
-from dwijax.training import map_regression, optimizers, placement, plan, tasks
+from dwijax.training import averaging, map_regression, optimizers, placement, plan, tasks
 
 
 def check(config):
@@ -41,6 +44,7 @@ def check(config):
     expect("model.dtype", *one_of("float32", "bfloat16"))
     for field in ("memory_gb", "mesh_directions", "freeze_after"):
         expect(field, lambda v: v >= 0, "0 or more")
+    expect("optimizer.ema", lambda v: 0 <= v < 1, "0 (no averages), or a decay below 1")
     for field in ("data.inputs", "model.width", "batch", "stride", "steps", "log_every",
                   "validate_every", "checkpoint_every", "checkpoint_keep",
                   "optimizer.learning_rate"):
@@ -59,10 +63,26 @@ def check(config):
     expect("patch", lambda v: v >= 0 and v % multiple == 0,
            f"0 or a multiple of {multiple} (2^(levels - 1))" if multiple > 1 else "0 or more")
     if config.task == "direction_synthesis":
-        expect("model.residual", *one_of("none", "mean", "sh", "tensor"))
-        expect("loss.fa_weight", lambda v: v >= 0, "0 or more")
+        _check_direction_synthesis(config, expect, one_of)
     else:
         _check_map_regression(config, expect, one_of, positive)
+
+
+def _check_direction_synthesis(config, expect, one_of):
+    expect("model.residual", *one_of("none", "mean", "sh", "tensor"))
+    for field in ("loss.fa_weight", "augment.noise", "data.neighbours"):
+        expect(field, lambda v: v >= 0, "0 or more")
+    expect("data.slices", lambda v: len(v) in (0, 2) and all(n > 0 for n in v),
+           "(), or the numbers of training and of validation slices")
+    tensor, stored = config.model.residual == "tensor", config.data.layout == "store"
+    expect("data.b0", lambda v: v or not (tensor or config.data.neighbours),
+           "True with residual tensor or with neighbours")
+    expect("data.neighbours", lambda v: not (v and stored),
+           "0 with a store, which is read slice by slice")
+    expect("augment.noise", lambda v: not (v and stored),
+           "0 with a store, which does not tell its subjects' noise level")
+    expect("data.clean_targets", lambda v: not v or config.data.layout == "phantom",
+           "False: only a phantom has noise-free targets")
 
 
 def _check_map_regression(config, expect, one_of, positive):
@@ -116,14 +136,49 @@ def build_task(config, gtab, b0s, networks=None):
             gtab, b0s, inputs, targets=tuple(config.targets), seeds=config.seeds,
             networks=networks, residual="fit" if config.model.residual == "fit" else "none",
             b0_input=config.data.b0, added_noise=config.data.added_noise)
-    outputs = np.arange(len(inputs), len(gtab))
-    if networks is not None:
+    outputs = output_positions(config, gtab)
+    if networks is not None and not config.model.joint:
         outputs = outputs[networks]
-    return tasks.direction_synthesis(
+    task = tasks.direction_synthesis(
         gtab, b0s, inputs, outputs, residual=config.model.residual,
         sh_order=config.model.sh_order, sh_weight=config.model.sh_weight,
-        sh_log=config.model.sh_log,
-        fa_weight=config.loss.fa_weight)
+        sh_log=config.model.sh_log, fa_weight=config.loss.fa_weight, b0_input=config.data.b0,
+        neighbours=config.data.neighbours)
+    return tasks.joined(task) if config.model.joint else task
+
+
+def output_positions(config, gtab):
+    """Positions among the shell's directions of those that are synthesised: all but the inputs."""
+    return np.arange(config.data.inputs, len(gtab))
+
+
+def build_augmentation(config, gtab, b0s, subjects):
+    """What is done to a batch before each step (`dwijax.training.step.make_update`), or None.
+
+    Args:
+      gtab: table of the shell. b0s: number of b0 volumes behind the mean.
+      subjects: `dwijax.data.domain.of_subject` of the training subjects: of their σ the median.
+
+    Raises:
+      InputError: nothing tells the training subjects' noise level.
+    """
+    share = config.augment.noise if "augment" in config else 0
+    if not share:
+        return None
+    levels = [1 / snr for subject in subjects for snr in subject["SNR"]]  # b0s are 1 in the median
+    if not levels:
+        raise InputError("--config.augment.noise", found=f"{share:g}", remedy="give 0",
+                         expected="0, as neither b0 repeats nor directions tell σ")
+    q = config.data.inputs
+    beside = 2 * config.data.neighbours
+    channels = np.r_[:q, len(gtab) + np.arange(beside * (1 + q))]
+    of_slice = np.r_[1 / np.sqrt(b0s), np.ones(q)]
+    sigma = share * np.median(levels) * np.tile(of_slice, 1 + beside)
+    return partial(_augmented, config.seed, channels, sigma)
+
+
+def _augmented(seed, channels, sigma, batch, step, first):
+    return fresh_noise(batch, seed, step, first, channels=channels, sigma=sigma)
 
 
 def build_network(config, task):
@@ -144,9 +199,10 @@ def build_network(config, task):
 def build_optimizer(config):
     """One network's optimiser."""
     o = config.optimizer
-    return optimizers.build(
+    optimizer = optimizers.build(
         o.name, learning_rate=o.learning_rate, steps=config.steps, decay=o.decay,
         momentum=o.momentum, weight_decay=o.weight_decay, clip=o.clip)
+    return averaging.averaged(optimizer, o.ema) if o.ema else optimizer
 
 
 def build_predictor(config, task, whitening):

@@ -220,7 +220,8 @@ def _coupled_derivative(task, axes, stack, predictions, batch):
     return back[:, :voxels].reshape(predictions.shape)
 
 
-def make_update(predict, task, optimizer, *, axes=ALONE, pieces=WHOLE, freeze_after=0):
+def make_update(predict, task, optimizer, *, axes=ALONE, pieces=WHOLE, freeze_after=0,
+                augment=None):
     """``update(state, batch) -> (state, losses [K])`` on ``(b0, dwi, mask)``; pure.
 
     A network whose loss or gradient is no number is left as it is in that step, and for good
@@ -229,10 +230,13 @@ def make_update(predict, task, optimizer, *, axes=ALONE, pieces=WHOLE, freeze_af
     Args:
       predict, task, axes, pieces: see :func:`make_gradients`.
       optimizer: of one network; vmapped, so that every network has its own state and norm.
+      augment: ``(batch, step, position of its first slice in the whole batch) -> batch``, or None.
     """
     gradients = make_gradients(predict, task, axes=axes, pieces=pieces)
 
     def update(state, batch):
+        if augment is not None:
+            batch = augment(batch, state.step, axes.part() * batch[0].shape[0])
         losses, found = gradients(state.params, batch)
         updates, opt_state = jax.vmap(optimizer.update)(found, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -17,7 +17,9 @@ class Task(NamedTuple):
     Attributes:
       numbers: what each network is called, int ``[K]``; its initialisation depends on it alone.
       in_channels, out_channels: of one network.
-      see: ``(b0 [N, H, W, 1], dwi [N, H, W, n]) -> x [N, H, W, C]``, what all networks see.
+      see: ``(b0 [N, H, W, 1], dwi [N, H, W, n + m]) -> x [N, H, W, C]``, what all networks see;
+        behind the n directions come the m channels of neighbouring slices
+        (`dwijax.data.slices.surroundings`), if any.
       targets: ``(b0, dwi) -> [K, N, H, W, D]``, measured, noise and all.
       reference: ``(weights_k, x) -> [N, H, W, D]``, see :mod:`dwijax.training.references`.
       reference_weights: ``[K, ...]``.
@@ -41,7 +43,7 @@ class Task(NamedTuple):
 
 
 def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2, sh_weight=0.001,
-                        sh_log=True, fa_weight=0.0):
+                        sh_log=True, fa_weight=0.0, b0_input=True, neighbours=0):
     """He et al. 2020: each network synthesises one more DWI from b0 and the input DWIs.
 
     Args:
@@ -51,18 +53,32 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
       targets: positions of the targets, ``[K]``.
       residual: name of the reference. sh_order, sh_weight, sh_log: of its spherical harmonics.
       fa_weight: weight of the FA loss relative to the squared error of the DWIs; 0 without.
+      b0_input: whether the networks see the mean b0 too.
+      neighbours: slices on either side of which the networks see b0 and inputs too.
 
     Raises:
-      ValueError: an input is among the targets.
+      ValueError: an input is among the targets, or something needs the b0 that is not seen.
     """
     inputs, targets = np.asarray(inputs), np.asarray(targets)
+    q = len(inputs)
     if np.intersect1d(inputs, targets).size:
         raise ValueError("a direction cannot be both input and target")
-    reference, weights = references.build(
+    if not b0_input and (neighbours or residual == "tensor"):
+        raise ValueError("neighbouring slices and the tensor need the b0")
+    of_slice, weights = references.build(
         residual, gtab, inputs, targets, order=sh_order, weight=sh_weight, log=sh_log)
 
-    def see(b0, dwi):
+    def acquired(b0, dwi):
         return jnp.concatenate([b0, dwi[..., inputs]], axis=-1)
+
+    def see(b0, dwi):
+        seen = acquired(b0, dwi) if b0_input else dwi[..., inputs]
+        return jnp.concatenate([seen, dwi[..., len(gtab):]], axis=-1) if neighbours else seen
+
+    def reference(weights, x):
+        # References expect a b0 in front; those that can do without give it no weight.
+        return of_slice(weights, x[..., :1 + q] if b0_input else
+                        jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(1, 0)]))
 
     def measured(b0, dwi):
         return jnp.moveaxis(dwi[..., targets], -1, 0)[..., None]
@@ -72,21 +88,50 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
         order = np.concatenate([inputs, targets])
         design = dti.design_matrix(np.concatenate([[0.0], gtab.bvals[order]]),
                                    np.concatenate([np.zeros((1, 3)), gtab.bvecs[order]]))
-        acquired = jnp.asarray([b0s] + [1] * len(inputs), jnp.float32)
+        volumes = jnp.asarray([b0s] + [1] * q, jnp.float32)
 
         def coupled(predictions, usable, b0, dwi, weight):
-            seen, there = see(b0, dwi), dwi[..., targets]
+            seen, there = acquired(b0, dwi), dwi[..., targets]
             # Replaced before the fit: 0 times what is no number is no number.
             synthetic = jnp.where(usable, jnp.moveaxis(predictions[..., 0], 0, -1), there)
             fa = losses.fa_loss(
                 jnp.concatenate([seen, synthetic], axis=-1),
                 jnp.concatenate([seen, there], axis=-1),
-                design, jnp.concatenate([acquired, usable.astype(jnp.float32)]), weight)
+                design, jnp.concatenate([volumes, usable.astype(jnp.float32)]), weight)
             # One network moves FA by about 1/K: K restores the scale of its own squared error.
             return fa_weight * len(targets) * fa
 
-    return Task(targets, 1 + len(inputs), 1, see, measured, reference, weights, coupled)
+    channels = (1 + 2 * neighbours) * (int(b0_input) + q)
+    return Task(targets, channels, 1, see, measured, reference, weights, coupled)
 
+
+def joined(task):
+    """The same by one network with K outputs, instead of K networks with one: the larger network
+    that He et al. mention.
+
+    Args:
+      task: :class:`Task` of K networks with one channel each, predictions being sums.
+
+    Returns:
+      :class:`Task` of a single network, number 0. Its loss is the mean over the K outputs, and the
+      loss that couples them keeps its weight relative to that of one output.
+    """
+    k = len(task.numbers)
+
+    def together(outputs):  # [K, ..., 1] -> [..., K]
+        return jnp.moveaxis(outputs[..., 0], 0, -1)
+
+    def reference(weights, x):
+        return together(jax.vmap(task.reference, in_axes=(0, None))(weights, x))
+
+    def coupled(predictions, usable, b0, dwi, weight):
+        apart = jnp.moveaxis(predictions[0], -1, 0)[..., None]
+        return task.coupled(apart, jnp.broadcast_to(usable, k), b0, dwi, weight) / k
+
+    return Task(np.zeros(1, int), task.in_channels, k, task.see,
+                lambda b0, dwi: together(task.targets(b0, dwi))[None], reference,
+                jax.tree.map(lambda a: a[None], task.reference_weights),
+                task.coupled and coupled)
 
 def predictor(task, network, output_scale, whitening=None):
     """``(params, x [N, H, W, C], rows=None) -> [K, N, H, W, D]``: reference and network combined.

@@ -1,10 +1,11 @@
 """Trains the same little stack on one device and on a placement, and prints how far they differ.
 
     XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.training.placements \\
-        KIND DIRECTIONS DEVICES FA_WEIGHT ... [--process I N ADDRESS]
+        KIND DIRECTIONS DEVICES FA_WEIGHT ... [--process I N ADDRESS FOLDER]
 
-For every four arguments one line: largest difference of gradients, and of parameters after 20 SGD
-steps, relative to the largest entry of their leaf; and of the validation losses.
+For every four arguments one line: largest difference of gradients, and of averaged parameters
+after 20 SGD steps on inputs with fresh noise, relative to the largest entry of their leaf; and of
+the validation losses.
 """
 
 import sys
@@ -13,12 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dwijax.data.sampling import fresh_noise
 from dwijax.data.slices import Slices
 from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.unet import UNet
-from dwijax.training import feed, optimizers, placement, tasks
+from dwijax.training import averaging, checkpoint, feed, optimizers, placement, tasks
 from dwijax.training.step import ALONE, WHOLE, init_state, make_gradients
 
 Q, K, BATCH = 7, 6, 4
@@ -40,7 +42,7 @@ def setup(fa_weight):
     # Smooth: at the kink of a ReLU or of a maximum, rounding may become a difference of 1e-4.
     network = functional(lambda rngs: UNet(task.in_channels, 1, width=4, levels=1, convolutions=2,
                                            activation="silu", rngs=rngs))
-    optimizer = optimizers.build("sgd", learning_rate=0.05, steps=20)
+    optimizer = averaging.averaged(optimizers.build("sgd", learning_rate=0.05, steps=20), 0.9)
     return slices, task, tasks.predictor(task, network, 0.1), network, optimizer
 
 
@@ -58,11 +60,22 @@ def run(place, slices, task, predict, network, optimizer):
     _, found = gradients(state.params, placement.spread(place, batch, "parts", BATCH))
     found = placement.collect(place, found)
     source = feed.Resident(predict, task, optimizer, slices, slices, place, WHOLE, seed=3,
-                           batch=BATCH, patch=0, freeze_after=0)
+                           batch=BATCH, patch=0, freeze_after=0, augment=augment)
     source.compile(state)
     state, _ = source.advance(state, 20)
     validation = placement.fetch(place, source.validate(state.params))
-    return found, placement.collect(place, state.params), validation
+    return found, placement.collect(place, averaging.predicting(state)), validation
+
+
+def augment(batch, step, first):
+    return fresh_noise(batch, 3, step, first, channels=np.arange(Q), sigma=np.full(1 + Q, 0.02))
+
+
+def stored(place, params, folder):
+    """Written by all processes together and read again."""
+    with checkpoint.saving(folder, {}, keep=1) as save:
+        save(20, {"params": params})
+    return checkpoint.restore(folder, {"params": placement.abstract(place, params)})["params"]
 
 
 def largest(place, found, expected):
@@ -82,9 +95,10 @@ def _whole(a):
 
 
 def main(argv):
+    folder = None
     if "--process" in argv:
         at = argv.index("--process")
-        index, count, address = argv[at + 1: at + 4]
+        index, count, address, folder = argv[at + 1: at + 5]
         argv = argv[:at]
         jax.distributed.initialize(address, int(count), int(index))
     alone = {}
@@ -98,6 +112,8 @@ def main(argv):
         place = placement.place(kind, K, BATCH, directions=int(directions),
                                 devices=jax.devices()[: int(devices)])
         found, params, validation = run(place, *parts)
+        if folder:
+            params = stored(place, params, folder)
         expected = alone[fa_weight]
         print(f"{kind} {'×'.join(map(str, place.mesh.devices.shape))} fa {fa_weight}: "
               f"{largest(place, found, expected[0]):.1e} {largest(place, params, expected[1]):.1e} "

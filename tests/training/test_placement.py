@@ -41,11 +41,12 @@ def test_meshes_equal_one_device():
         assert max(values) < 1e-5, (name, values)
 
 
-def test_two_processes_equal_one_device():
+def test_two_processes_equal_one_device(tmp_path):
+    """Parameters by way of a checkpoint that both write and read."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{s.getsockname()[1]}"
-    processes = [launch(2, "mesh", 2, 4, 2, "--process", i, 2, address) for i in (0, 1)]
+    processes = [launch(2, "mesh", 2, 4, 2, "--process", i, 2, address, tmp_path) for i in (0, 1)]
     for process in processes:
         for name, values in differences(process).items():
             assert name == "mesh 2×2 fa 2"

@@ -5,6 +5,7 @@ from dwijax.data.phantom.simulate import (
     make_settings,
     settings_hash,
     simulate,
+    simulate_scans_like,
 )
 from dwijax.data.phantom.subject import Settings, SimulatedSubject, simulate_subject
 
@@ -15,5 +16,6 @@ __all__ = [
     "make_settings",
     "settings_hash",
     "simulate",
+    "simulate_scans_like",
     "simulate_subject",
 ]

@@ -17,7 +17,7 @@ from dwijax.data.phantom.recipe import RECIPES
 from dwijax.data.phantom.store import write_subject
 from dwijax.data.phantom.subject import Settings, simulate_subject
 from dwijax.errors import InputError
-from dwijax.gradients import GradientTable, direction_set
+from dwijax.gradients import GradientTable, direction_set, read_gradients, shells
 from dwijax.output import whole
 
 B0 = 5.0  # s/mm^2, as HCP's b0 volumes have it
@@ -110,14 +110,63 @@ def simulate(out, *, subjects, first=0, prefix="sub-", workers=2, progress=True,
     """
     _check("subjects", int(subjects) >= 1, subjects, "at least 1")
     out, settings = Path(out), make_settings(**options)
+    return _simulate(out, subjects, first, prefix, progress, settings.generator,
+                     {"hash": settings_hash(settings), "settings": settings.as_dict()},
+                     lambda missing: _write_all(out, settings, missing, workers))
+
+
+def simulate_scans_like(out, files, *, subjects, shell=None, seed=0, snr=None, first=0,
+                        prefix="like-", progress=True, **changes):
+    """Writes subjects made like a scan (`dwijax.data.phantom.like`), in the same layout.
+
+    Args:
+      out, subjects, first, prefix, progress: as :func:`simulate`.
+      files: `dwijax.data.layouts.SubjectFiles` of the scan.
+      shell: its b-value, s/mm²; may be left out where there is one.
+      seed, snr, changes: of `dwijax.data.phantom.like.LikeSettings`.
+
+    Returns:
+      List of names.
+
+    Raises:
+      InputError: as :func:`simulate`, or the scan cannot be used.
+    """
+    from dwijax.data.phantom import like
+    from dwijax.data.subject import load_subject
+
+    _check("subjects", int(subjects) >= 1, subjects, "at least 1")
+    _check("seed", int(seed) >= 0, seed, "a whole number from 0 up")
+    _check("snr", snr is None or snr > 0, snr, "a number above 0")
+    if shell is None:
+        there = [b for b, _ in shells(read_gradients(files.bval, files.bvec).bvals) if b]
+        _check(files.bval, len(there) == 1, f"shells at b = {', '.join(f'{b:g}' for b in there)}",
+               "one shell, or --shells", "say which one: --shells B")
+        shell = there[0]
+    subject = load_subject(files, shell=shell, min_directions=6)
+    out, identity = Path(out), like.identity(subject)
+    settings = like.LikeSettings(int(seed), identity, float(shell), snr, **changes)
+
+    def write(missing):
+        fit = like.fit_scan(subject) if missing else None
+        for name, index in missing.items():
+            write_subject(out / name, like.simulate_like(fit, settings, index))
+            yield name
+
+    return _simulate(out, subjects, first, prefix, progress, "like a scan",
+                     {"hash": settings.hash(), "settings": settings.as_dict(), "like": identity},
+                     write)
+
+
+def _simulate(out, subjects, first, prefix, progress, told, record, write):
+    """Names of the subjects; ``write(missing)`` writes those that are not there, one a turn."""
     names = {f"{prefix}{index:03d}": index for index in range(first, first + int(subjects))}
-    _claim(out, settings)
+    _claim(out, record)
     missing = {n: i for n, i in names.items() if not (out / n).is_dir()}
-    bar = tqdm(total=len(missing), desc=f"simulate {settings.generator}", unit="subject",
+    bar = tqdm(total=len(missing), desc=f"simulate {told}", unit="subject",
                disable=(not progress or not missing) or None)
     try:
         with bar:
-            for _ in _write_all(out, settings, missing, workers):
+            for _ in write(missing):
                 bar.update()
     except OSError as error:
         raise InputError(
@@ -159,9 +208,9 @@ def _on_cpu():
     jax.config.update("jax_platforms", "cpu")
 
 
-def _claim(out, settings):
+def _claim(out, content):
     """Writes the record of a new folder, or checks that an old one has the same settings."""
-    record, code = out / RECORD, settings_hash(settings)
+    record, code = out / RECORD, content["hash"]
     if record.is_file():
         try:
             found = json.loads(record.read_text())["hash"]
@@ -176,9 +225,8 @@ def _claim(out, settings):
                "choose another folder")
     versions = {"dwijax": dwijax.__version__, "simulation": VERSION, "numpy": np.__version__,
                 "scipy": scipy.__version__, "nibabel": nibabel.__version__}
-    content = {"hash": code, "settings": settings.as_dict(), "versions": versions}
     with whole(record) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+        temporary.write_text(json.dumps(content | {"versions": versions}, indent=1) + "\n")
 
 
 def _check(where, holds, found, expected, remedy="choose another value"):

@@ -1,0 +1,269 @@
+"""Subjects like a given scan: its anatomy and its fibres from a smooth fit, deformed at random.
+
+A phantom that is drawn is smoother than a brain at 2 mm. Here a scan is denoised (MP-PCA, dipy),
+the mean that its noise adds to magnitudes is taken off, and the logarithm of its attenuation is
+expanded in spherical harmonics, which hold crossing fibres. A subject is that fit, warped by a pose
+and a smooth displacement, its directions turned with it, its tissue and shading perturbed, scanned
+with new noise by the scan's own table. What the fit has missed, no subject has.
+"""
+
+import hashlib
+import itertools
+import json
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from dwijax.data import domain
+from dwijax.data.phantom import noise
+from dwijax.data.phantom.fields import band_noise, texture
+from dwijax.data.phantom.store import truth_maps
+from dwijax.data.phantom.subject import SimulatedSubject
+from dwijax.gradients import GradientTable
+from dwijax.interpolation import FLOOR, log_sh_coefficients, log_sh_system, sh_basis
+
+VERSION = 1  # raised when the same scan and settings give other bits
+WEIGHT = 0.001  # Laplace-Beltrami
+AROUND = 3  # voxels around the brain that are fitted too
+_CSF, _GREY, _WHITE = 1, 2, 4  # of the phantom's tissue map
+
+
+@dataclass(frozen=True)
+class LikeSettings:
+    """What decides a subject's bits besides the scan and the subject's index.
+
+    Attributes:
+      seed: of the cohort.
+      identity: of the scan, :func:`identity`. shell: its b-value, s/mm².
+      snr: mean white-matter S0 over noise SD; None: the scan's noise level.
+      deformation, wavelength: SD and wavelength of the smooth displacement, mm.
+      pose_degrees, pose_shift: SD of angles, and of shifts in mm.
+      s0, diffusivity, anisotropy: relative SD of the textures that each is perturbed by.
+      shading: SD of the logarithm of what is added to the scan's shading.
+    """
+
+    seed: int
+    identity: str
+    shell: float
+    snr: float | None = None
+    deformation: float = 2.0
+    wavelength: float = 45.0
+    pose_degrees: float = 4.0
+    pose_shift: float = 2.0
+    s0: float = 0.03
+    diffusivity: float = 0.05
+    anisotropy: float = 0.10
+    shading: float = 0.10
+
+    def as_dict(self):
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    def hash(self):
+        """Sixteen hexadecimal digits of everything that decides a subject's bits."""
+        text = json.dumps([self.as_dict(), VERSION], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Fit(NamedTuple):
+    """A scan without noise.
+
+    ``b0`` float32 ``[X, Y, Z]``, in units of the scan's scale; ``attenuation`` float32
+    ``[X, Y, Z, c]``, spherical harmonics of ln S/S0 up to ``order``; ``mask`` bool ``[X, Y, Z]``;
+    ``gtab`` b0s, then directions, along the array's axes; ``affine`` ``[4, 4]``; ``sigma`` of the
+    scan's noise, in units of ``scale``, the intensity that is 1.
+    """
+
+    b0: np.ndarray
+    attenuation: np.ndarray
+    order: int
+    mask: np.ndarray
+    gtab: GradientTable
+    affine: np.ndarray
+    sigma: float
+    scale: float
+
+
+def identity(subject):
+    """Which scan it is: the checksum of its mean b0, which no renaming, recompression or
+    reorientation of the file changes.
+
+    Args:
+      subject: `dwijax.data.subject.Subject`.
+    """
+    return hashlib.sha256(np.ascontiguousarray(subject.b0).tobytes()).hexdigest()
+
+
+def fit_scan(subject):
+    """`Fit` of a `dwijax.data.subject.Subject`."""
+    from scipy.ndimage import binary_dilation
+
+    b0s_mask, scale = subject.gtab.b0s_mask, np.float32(subject.scale)
+    brain = subject.dwi[subject.mask] / scale
+    sigma = domain.noise_level(brain[:, b0s_mask], brain[:, ~b0s_mask],
+                               subject.gtab.bvecs[~b0s_mask]) or 0.0
+    head = binary_dilation(subject.mask, iterations=AROUND)
+    signal = noise_free(_denoised(subject.dwi / scale, head)[head], sigma)
+
+    bvecs = subject.gtab.bvecs[~b0s_mask]
+    order = 4 if len(bvecs) >= 20 else 2
+    b0 = signal[:, b0s_mask].mean(axis=1)
+    coefficients = np.asarray(log_sh_coefficients(
+        *log_sh_system(bvecs, order, WEIGHT), signal[:, ~b0s_mask])).T.copy()
+    isotropic = sh_basis(bvecs[:1], order)[0][0, 0]
+    coefficients[:, 0] -= np.log(np.maximum(b0, FLOOR)) / isotropic
+
+    def volume(values):
+        out = np.zeros((*head.shape, *values.shape[1:]), np.float32)
+        out[head] = values
+        return out
+
+    return Fit(volume(b0), volume(coefficients), order, subject.mask, subject.gtab,
+               subject.affine, float(sigma), float(scale))
+
+
+def _denoised(dwi, head):
+    """MP-PCA in patches of 5 × 5 × 5 voxels (Veraart et al. 2016), dipy's."""
+    from dipy.denoise.localpca import mppca
+
+    rim = [(2, 2)] * 3  # dipy leaves out what whole patches do not fit around
+    padded = np.pad(dwi, [*rim, (0, 0)], mode="symmetric")
+    with np.errstate(invalid="ignore"):
+        found = mppca(padded, mask=np.pad(head, rim), patch_radius=2, suppress_warning=True)
+    return found[2:-2, 2:-2, 2:-2].astype(np.float32)
+
+
+def noise_free(mean, sigma):
+    """The signal ν whose magnitude, with noise of SD σ, has this mean (Rice).
+
+    E[M] = σ sqrt(π/2) L½(−ν²/2σ²); below its least value, σ sqrt(π/2), ν is 0.
+
+    Args:
+      mean: float32 array. sigma: σ.
+    """
+    from scipy.special import ive
+
+    if not sigma:
+        return mean
+    nu = np.linspace(0, 20, 4001)
+    x = nu**2 / 4
+    means = np.sqrt(np.pi / 2) * ((1 + 2 * x) * ive(0, x) + 2 * x * ive(1, x))
+    high = np.sqrt(np.maximum(mean**2 - sigma**2, 0))
+    return np.where(mean < 19 * sigma, sigma * np.interp(mean / sigma, means, nu),
+                    high).astype(np.float32)
+
+
+def simulate_like(fit, settings, index):
+    """Draws subject ``index``; it depends on nothing but the arguments.
+
+    Args:
+      fit: `Fit`. settings: `LikeSettings`.
+
+    Returns:
+      `dwijax.data.phantom.subject.SimulatedSubject`, in the scan's intensities.
+    """
+    def stream(number):
+        return np.random.default_rng([settings.seed, index, number])
+
+    shape, size = fit.mask.shape, np.linalg.norm(fit.affine[:3, :3], axis=0)
+    place = displaced(stream(0), shape, size, settings)
+    warped, turns = warp(fit, place, size)
+    b0, attenuation = warped.b0, warped.attenuation
+
+    def grain(number, relative):
+        return np.exp(np.float32(relative) * texture(stream(number), shape, size, 1.6))
+
+    b0 = b0 * grain(1, settings.s0) * noise.shading(stream(2), shape, settings.shading)
+    attenuation = attenuation * grain(3, settings.diffusivity)[..., None]
+    attenuation[..., 1:] *= grain(4, settings.anisotropy)[..., None]
+
+    weighted = ~fit.gtab.b0s_mask
+    clean = np.empty((len(fit.gtab), *shape), np.float32)
+    clean[~weighted] = b0
+    clean[weighted] = b0 * np.exp(np.minimum(
+        evaluate(attenuation, fit.order, turns, fit.gtab.bvecs[weighted]), 0))
+    clean *= np.float32(fit.scale)
+
+    moved = SimulatedSubject(
+        dwi=None, clean=np.moveaxis(clean, 0, -1), gtab=fit.gtab, affine=fit.affine,
+        mask=warped.mask, tissue=None, labels=np.zeros(shape, np.int16),
+        lesion=np.zeros(shape, bool), populations=None, fractions=None, sigma=None, snr=None)
+    maps = truth_maps(moved)
+    tissue = np.where(maps["md"] > 1.5e-3, _CSF, np.where(maps["fa"] > 0.25, _WHITE, _GREY))
+    tissue = np.where(warped.mask, tissue, 0).astype(np.uint8)
+    bright = clean[~weighted].mean(axis=0)
+    white = float(bright[tissue == _WHITE].mean()) if (tissue == _WHITE).any() else fit.scale
+    sigma = fit.sigma * fit.scale if settings.snr is None else white / settings.snr
+    level = np.full(shape, sigma, np.float32)
+    return moved._replace(
+        dwi=np.moveaxis(noise.rician(clean, level, stream(5)), 0, -1), tissue=tissue, sigma=level,
+        snr=white / sigma if sigma else np.inf)
+
+
+def displaced(rng, shape, size, settings):
+    """Where each voxel of a subject lies in the scan, mm ``[X, Y, Z, 3]`` along its axes."""
+    from scipy.spatial.transform import Rotation
+
+    points = np.stack(np.meshgrid(*((np.arange(n) - (n - 1) / 2) * s for n, s in
+                                    zip(shape, size, strict=True)), indexing="ij"), axis=-1)
+    pose = Rotation.from_euler("xyz", settings.pose_degrees * rng.standard_normal(3), degrees=True)
+    shift = settings.pose_shift * rng.standard_normal(3)
+    wander = np.stack([band_noise(rng, shape, size, settings.wavelength, 0.4)
+                       for _ in range(3)], axis=-1)
+    return points @ pose.as_matrix().T + shift + settings.deformation * wander
+
+
+def warp(fit, place, size):
+    """The fit as it looks from elsewhere.
+
+    Args:
+      fit: `Fit`. place: for each voxel its place in the scan, mm ``[X, Y, Z, 3]`` from the centre.
+      size: of a voxel, mm, three values.
+
+    Returns:
+      ``(Fit, turns [X, Y, Z, 3, 3])``: the harmonics are still those of the scan's directions,
+      ``turns @ g`` of the direction g here (finite strain: the rotation of the Jacobian's polar
+      decomposition, Alexander et al. 2001).
+    """
+    from scipy.ndimage import map_coordinates
+
+    shape = fit.mask.shape
+    where = np.moveaxis(place / size + (np.asarray(shape) - 1) / 2, -1, 0)
+
+    def sampled(volume, mode="constant"):
+        return map_coordinates(volume.astype(np.float32), where, order=1, mode=mode)
+
+    jacobian = np.stack([np.stack(np.gradient(place[..., i], *size), axis=-1) for i in range(3)],
+                        axis=-2)
+    u, _, v = np.linalg.svd(jacobian)
+    attenuation = np.stack([sampled(fit.attenuation[..., i], "nearest")
+                            for i in range(fit.attenuation.shape[-1])], axis=-1)
+    found = fit._replace(b0=sampled(fit.b0), attenuation=attenuation,
+                         mask=sampled(fit.mask) > 0.5)
+    return found, u @ v
+
+
+def evaluate(coefficients, order, turns, bvecs):
+    """Spherical harmonics of each voxel at its own turned directions, float32 ``[M, X, Y, Z]``.
+
+    On the sphere even harmonics up to an order are the homogeneous polynomials of that degree,
+    which are cheap to evaluate anywhere.
+
+    Args:
+      coefficients: ``[X, Y, Z, c]``. order: 2 or 4. turns: ``[X, Y, Z, 3, 3]``.
+      bvecs: ``[M, 3]``.
+    """
+    powers = [p for p in itertools.product(range(order + 1), repeat=3) if sum(p) == order]
+
+    def monomials(points):
+        x, y, z = np.moveaxis(points, -1, 0)
+        return np.stack([x**i * y**j * z**k for i, j, k in powers], axis=-1)
+
+    points = np.random.default_rng(0).standard_normal((200, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    change = np.linalg.lstsq(monomials(points), sh_basis(points, order)[0], rcond=None)[0]
+    polynomials = (coefficients @ change.T).astype(np.float32)
+    turns = turns.astype(np.float32)
+    return np.stack([np.einsum("...p,...p->...", monomials(turns @ g.astype(np.float32)),
+                               polynomials) for g in bvecs])

@@ -1,0 +1,133 @@
+"""Subjects made like a scan: what the fit keeps, how it turns, what is written and told."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from scipy.stats import rice
+
+from dwijax.cli import main
+from dwijax.data.cohort import Member
+from dwijax.data.layouts import find_subjects
+from dwijax.data.phantom import acquisition, like, simulate
+from dwijax.data.simulated import made_like
+from dwijax.data.subject import load_subject
+from dwijax.interpolation import sh_basis
+
+SETTINGS = like.LikeSettings(seed=0, identity="", shell=1000)
+STILL = dict.fromkeys(("deformation", "pose_degrees", "pose_shift", "s0", "diffusivity",
+                       "anisotropy", "shading"), 0.0)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    """A phantom with crossing fibres, as a scan of its own."""
+    folder = tmp_path_factory.mktemp("scan")
+    simulate(folder, subjects=1, seed=2, workers=1, progress=False, shape=(24, 28, 10),
+             voxel_size=5.0, n_directions=24, b0s=3)
+    return find_subjects(folder, "phantom")[0]
+
+
+@pytest.fixture(scope="module")
+def fit(scan):
+    return like.fit_scan(load_subject(scan))
+
+
+@pytest.mark.parametrize("snr", [0.5, 3.0, 15.0, 30.0])
+def test_the_mean_of_a_magnitude_is_inverted(snr):
+    """Against scipy's Rice distribution."""
+    mean = np.float32(0.1 * rice(snr).mean())
+    assert like.noise_free(mean, 0.1) == pytest.approx(0.1 * snr, rel=2e-3)
+    assert like.noise_free(np.float32(0.1), 0.1) == 0
+
+
+@pytest.mark.parametrize("order", [2, 4])
+def test_harmonics_at_turned_directions_are_dipys(order):
+    rng = np.random.default_rng(0)
+    bvecs = rng.normal(size=(5, 3))
+    bvecs /= np.linalg.norm(bvecs, axis=1, keepdims=True)
+    turns = Rotation.random(6, random_state=1).as_matrix().reshape(1, 2, 3, 3, 3)
+    count = (order + 1) * (order + 2) // 2
+    coefficients = rng.normal(size=(1, 2, 3, count))
+    found = like.evaluate(coefficients, order, turns, bvecs)
+    for voxel in np.ndindex(1, 2, 3):
+        expected = sh_basis(bvecs @ turns[voxel].T, order)[0] @ coefficients[voxel]
+        np.testing.assert_allclose(found[:, *voxel], expected, atol=1e-5)
+
+
+def test_a_turned_head_takes_its_fibres_along(fit):
+    """A pose alone: the tensor's first direction turns by the same rotation."""
+    affine_place = like.LikeSettings(**SETTINGS.as_dict() | STILL | {"pose_degrees": 10.0})
+    size = np.full(3, 5.0)
+    place = like.displaced(np.random.default_rng(3), fit.mask.shape, size, affine_place)
+    _, turns = like.warp(fit, place, size)
+    angles = np.random.default_rng(3).standard_normal(3) * 10
+    np.testing.assert_allclose(
+        turns, np.broadcast_to(Rotation.from_euler("xyz", angles, degrees=True).as_matrix(),
+                               turns.shape), atol=1e-6)
+
+
+def test_unmoved_it_is_the_scan_without_its_noise(scan, fit):
+    """Nearer to the truth than the scan; its noise, table and place are the scan's."""
+    subject = load_subject(scan)
+    settings = like.LikeSettings(**SETTINGS.as_dict() | STILL)
+    made = like.simulate_like(fit, settings, 0)
+    np.testing.assert_array_equal(made.mask, subject.mask)
+    np.testing.assert_array_equal(made.gtab.bvecs, subject.gtab.bvecs)
+    truth = np.asarray(nib.load(scan.truth / "dwi.nii.gz").dataobj)[..., subject.volumes]
+    inside = subject.mask
+    noise = (subject.dwi - truth)[inside].std()
+    assert (made.clean - truth)[inside].std() < 0.75 * noise
+    assert abs((made.clean - truth)[inside].mean()) < 0.2 * noise
+    assert made.sigma[0, 0, 0] == pytest.approx(noise, rel=0.15)
+    assert (made.dwi - made.clean)[inside].std() == pytest.approx(made.sigma[0, 0, 0], rel=0.05)
+    assert set(np.unique(made.tissue)) == {0, 1, 2, 4} and not made.tissue[~inside].any()
+
+
+def test_subjects_differ_and_are_reproducible(fit):
+    one, again, two = (like.simulate_like(fit, SETTINGS, i) for i in (0, 0, 1))
+    np.testing.assert_array_equal(one.dwi, again.dwi)
+    inside = one.mask & two.mask
+    assert inside.sum() > 0.6 * fit.mask.sum()
+    change = np.abs(one.clean - two.clean)[inside].mean() / one.clean[inside].mean()
+    assert change > 0.05
+
+
+def test_the_command_and_its_record(scan, tmp_path, capsys):
+    out = tmp_path / "made"
+    table = ["--bvals", str(scan.bval), "--bvecs", str(scan.bvec)]
+    command = ["simulate", str(out), "--like", str(scan.dwi), "--mask", str(scan.mask), *table,
+               "--subjects", "1", "--quiet"]
+    assert main(command) == 0
+    found = find_subjects(out, "phantom")
+    subject = load_subject(found[0])
+    identity = like.identity(load_subject(scan))
+    assert json.loads((out / "phantom.json").read_text())["like"] == identity
+    assert made_like([Member(found[0], None)]) == [identity]
+    assert made_like([Member(scan, None)]) == []
+    assert like.identity(subject) != identity
+    truth = nib.load(found[0].truth / "fa.nii.gz").get_fdata()
+    assert 0.1 < truth[subject.mask].mean() < 0.6
+    # Again: it is there already. Like another level of noise: not into this folder.
+    written = (out / "like-000" / "truth" / "dwi.nii.gz").stat().st_mtime_ns
+    assert main(command) == 0
+    assert (out / "like-000" / "truth" / "dwi.nii.gz").stat().st_mtime_ns == written
+    assert main([*command, "--snr", "5"]) == 2
+    for wrong in (["--lesions"], ["--shells", "1000", "2000"], ["--voxel-size", "3"]):
+        assert main([*command, *wrong]) == 2
+    without = [word for word in command if word not in table]
+    assert main(without) == 2
+    assert "one of the two: the scan decides it" in capsys.readouterr().err
+
+
+def test_a_scan_with_two_shells_is_asked_which(tmp_path):
+    gtab = acquisition(8, (1000.0, 2000.0), 1)
+    simulate(tmp_path / "two", subjects=1, workers=1, progress=False, shape=(16, 20, 6),
+             voxel_size=6.0, gtab=gtab)
+    scan = find_subjects(tmp_path / "two", "phantom")[0]
+    command = ["simulate", str(tmp_path / "made"), "--like", str(scan.dwi), "--bvals",
+               str(scan.bval), "--bvecs", str(scan.bvec), "--subjects", "1", "--quiet"]
+    assert main(command) == 2
+    assert not (tmp_path / "made").exists()

@@ -1,0 +1,241 @@
+"""What can be changed about a direction stack: each does what it says, in numbers."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+
+from configs.phantom import get_config
+from dwijax.data.cohort import Member, load_slices
+from dwijax.data.layouts import find_subjects
+from dwijax.data.phantom import simulate
+from dwijax.data.sampling import fresh_noise
+from dwijax.data.slices import surroundings
+from dwijax.data.subject import load_subject
+from dwijax.directions import direction_set
+from dwijax.errors import InputError
+from dwijax.gradients import GradientTable
+from dwijax.inference import Run, outputs, synthesise
+from dwijax.training import averaging, losses, settings, tasks
+from dwijax.training.step import Health, TrainState
+
+Q, N = 7, 12
+GTAB = GradientTable(np.full(N, 1000.0), direction_set(N))
+build = partial(tasks.direction_synthesis, GTAB, 2, np.arange(Q), np.arange(Q, N))
+
+
+def images(channels=N, seed=0):
+    """Signals of random tensors, then noise for what neighbouring slices there are."""
+    rng = np.random.default_rng(seed)
+    root = rng.normal(0, 0.7, (2, 4, 6, 3, 3))
+    tensor = root @ np.swapaxes(root, -1, -2) + 0.3 * np.eye(3)
+    dwi = np.exp(-np.einsum("mi,...ij,mj->...m", GTAB.bvecs, tensor, GTAB.bvecs))
+    more = rng.uniform(0.2, 0.5, (2, 4, 6, channels - N))
+    return (jnp.ones((2, 4, 6, 1)),
+            jnp.asarray(np.concatenate([dwi, more], axis=-1), jnp.float32))
+
+
+def test_joint_is_the_stack_in_one():
+    """Targets, references and both losses of one network with K outputs, against K networks."""
+    stack = build(fa_weight=2.0)
+    joint = tasks.joined(stack)
+    b0, dwi = images()
+    x, weight = stack.see(b0, dwi), jnp.full((2, 4, 6, 1), 1 / 48)
+    np.testing.assert_array_equal(joint.targets(b0, dwi)[0], dwi[..., Q:])
+    one = jax.vmap(joint.reference, (0, None))(joint.reference_weights, x)
+    many = jax.vmap(stack.reference, (0, None))(stack.reference_weights, x)
+    assert one.shape == (1, 2, 4, 6, N - Q)
+    np.testing.assert_allclose(one[0], jnp.moveaxis(many[..., 0], 0, -1), atol=1e-6)
+
+    error = jax.vmap(losses.squared_error, (0, 0, None))
+    own = error(many, stack.targets(b0, dwi), weight)
+    np.testing.assert_allclose(error(one, joint.targets(b0, dwi), weight)[0], own.mean(), rtol=1e-5)
+    coupled = jax.jit(joint.coupled)
+    together = coupled(one, jnp.ones(1, bool), b0, dwi, weight)
+    apart = jax.jit(stack.coupled)(many, jnp.ones(N - Q, bool), b0, dwi, weight)
+    np.testing.assert_allclose(together, apart / (N - Q), rtol=1e-4)
+    assert np.isfinite(coupled(one * jnp.nan, jnp.zeros(1, bool), b0, dwi, weight))
+
+
+def test_joint_has_as_many_parameters_as_the_stack():
+    counts = []
+    for variant, networks, channels in (("", 60, 1), ("joint", 1, 60)):
+        task = SimpleNamespace(in_channels=31, out_channels=channels)
+        network = settings.build_network(get_config(variant), task)
+        shapes = jax.eval_shape(network.init, jax.random.key(0))
+        counts.append(networks * sum(int(np.prod(a.shape)) for a in jax.tree.leaves(shapes)))
+    assert counts[1] == pytest.approx(counts[0], rel=0.05)
+
+
+def test_the_average_is_written_down():
+    """Against the recursion in numpy; a state taken apart for a checkpoint goes on to its bits."""
+    optimizer = averaging.averaged(optax.adam(0.1), 0.6)
+    start = {"w": jnp.asarray([[1.0, 2.0], [3.0, -1.0]])}
+    state = TrainState(jnp.int32(0), start, jax.vmap(optimizer.init)(start),
+                       Health(*jnp.zeros((2, 2), jnp.int32)))
+
+    @jax.jit
+    def advance(state):
+        gradients = jax.tree.map(lambda w: jnp.cos(w), state.params)
+        updates, found = jax.vmap(optimizer.update)(gradients, state.opt_state, state.params)
+        return state._replace(params=optax.apply_updates(state.params, updates), opt_state=found)
+
+    expected = np.asarray(start["w"])
+    for t in range(1, 8):
+        state = advance(state)
+        decay = min(0.6, (1 + t) / (10 + t))
+        expected = decay * expected + (1 - decay) * np.asarray(state.params["w"])
+        np.testing.assert_allclose(averaging.predicting(state)["w"], expected, rtol=1e-5)
+    assert np.abs(expected - state.params["w"]).max() > 0.01
+    params, rest = averaging.apart(state)
+    assert params["w"] is averaging.predicting(state)["w"] and rest.opt_state.average is None
+    for a, b in zip(*(jax.tree.leaves(advance(s))
+                      for s in (state, averaging.together(params, rest))), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_fresh_noise_is_rician_and_leaves_targets_alone():
+    rng = np.random.default_rng(0)
+    shape = (4, 32, 32)
+    batch = (jnp.full((*shape, 1), 2.0), jnp.asarray(rng.uniform(0, 0.2, (*shape, 5)), jnp.float32),
+             jnp.ones((*shape, 1)))
+    noisy = partial(fresh_noise, channels=[0, 1, 4], sigma=[0.02, 0.1, 0.1, 0.3])
+    b0, dwi, mask = noisy(batch, 3, jnp.int32(7), 0)
+    np.testing.assert_array_equal(dwi[..., 2:4], batch[1][..., 2:4])
+    np.testing.assert_array_equal(mask, batch[2])
+    assert float((b0 - 2).std()) == pytest.approx(0.02, rel=0.05)
+    # E[M²] of a Rician magnitude is ν² + 2 σ².
+    added = np.asarray(dwi**2 - batch[1] ** 2).mean((0, 1, 2))
+    np.testing.assert_allclose(added[[0, 1, 4]], [0.02, 0.02, 0.18], rtol=0.1)
+    # Parts of a batch, wherever they are computed, get what they get in the whole.
+    halves = [noisy(tuple(a[i:i + 2] for a in batch), 3, jnp.int32(7), i)[1] for i in (0, 2)]
+    np.testing.assert_allclose(jnp.concatenate(halves), dwi, rtol=1e-6)
+    others = [noisy(batch, seed, jnp.int32(step), 0)[1] for seed, step in ((3, 8), (4, 7))]
+    for other in others:
+        correlation = np.corrcoef(*(np.ravel((a**2 - batch[1] ** 2)[..., 0])
+                                    for a in (dwi, other)))
+        assert abs(correlation[0, 1]) < 0.06
+
+
+def test_noise_is_in_units_of_the_training_subjects():
+    config = get_config("fresh_noise")
+    config.data.inputs, config.data.neighbours = Q, 1
+    augment = settings.build_augmentation(
+        config, GTAB, 4, [{"SNR": [snr]} for snr in (10.0, 20.0, 40.0)])
+    batch = (jnp.full((1, 64, 64, 1), 9.0), jnp.full((1, 64, 64, N + 2 * (1 + Q)), 9.0),
+             jnp.ones((1, 64, 64, 1)))
+    b0, dwi, _ = augment(batch, jnp.int32(0), 0)
+    sigma = 0.5 / 20
+    beside = [sigma / 2] + [sigma] * Q
+    np.testing.assert_allclose(
+        np.r_[b0.std(), dwi.std((0, 1, 2))],
+        np.r_[sigma / 2, [sigma] * Q, [0] * (N - Q), beside, beside], rtol=0.1)
+    with pytest.raises(InputError, match="neither b0"):
+        settings.build_augmentation(config, GTAB, 1, [{"SNR": []}])
+
+
+def test_without_b0():
+    """The same reference, one channel less; what needs the b0 is refused."""
+    b0, dwi = images()
+    blind, seeing = build(b0_input=False), build()
+    x = blind.see(b0, dwi)
+    np.testing.assert_array_equal(x, dwi[..., :Q])
+    assert blind.in_channels == Q
+    found = [jax.vmap(task.reference, (0, None))(task.reference_weights, seen)
+             for task, seen in ((blind, x), (seeing, seeing.see(b0, dwi)))]
+    np.testing.assert_allclose(*found, rtol=1e-5)
+    assert np.corrcoef(np.ravel(found[0]), np.ravel(jnp.moveaxis(dwi[..., Q:], -1, 0)))[0, 1] > 0.9
+    for options in ({"residual": "tensor"}, {"neighbours": 1}):
+        with pytest.raises(ValueError, match="b0"):
+            build(b0_input=False, **options)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    """Two tiny phantoms."""
+    folder = tmp_path_factory.mktemp("cohort")
+    simulate(folder, subjects=2, seed=5, workers=1, progress=False, shape=(16, 20, 6),
+             voxel_size=6.0, n_directions=N, b0s=2)
+    return [Member(files, None) for files in find_subjects(folder, "phantom")]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_neighbouring_slices_in_training_and_prediction(cohort, count):
+    """Channel by channel against the volume; networks see the same in both."""
+    options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0}
+    slices, tables, _, _ = load_slices(cohort, neighbours=count, seen=np.arange(Q), **options)
+    alone = load_slices(cohort, **options)[0]
+    task = tasks.direction_synthesis(tables[0], 2, np.arange(Q), np.arange(Q, N), neighbours=count)
+    assert slices.dwi.shape[-1] == N + 2 * count * (1 + Q)
+    np.testing.assert_array_equal(slices.dwi[..., :N], alone.dwi)
+
+    subject = load_subject(cohort[0].files)
+    first, last = np.flatnonzero(subject.mask.any((0, 1)))[[0, -1]]
+    volume = np.concatenate([subject.b0[..., None], subject.dwi[..., 2:2 + Q]], -1) / subject.scale
+    for position in range(first, last + 1):
+        beside = [volume[:, :, np.clip(position + d, first, last)]
+                  for d in range(-count, count + 1) if d]
+        np.testing.assert_allclose(slices.dwi[position - first][..., N:],
+                                   np.concatenate(beside, -1), rtol=1e-6)
+
+    seen = []
+    config = ConfigDict({"data": {"axis": 2, "neighbours": count}, "model": {"levels": 2}})
+    run = Run(config, tables[0], np.arange(Q), np.arange(Q, N), task, None,
+              lambda params, x: seen.append(x) or np.zeros((N - Q, *x.shape[:3], 1)), {})
+    outputs(run, subject)
+    x = np.concatenate(seen)[:last - first + 1]
+    assert x.shape[-1] == task.in_channels
+    np.testing.assert_allclose(
+        x, task.see(slices.b0, slices.dwi)[:len(x)], rtol=1e-6)
+
+
+def test_beyond_the_slices_that_count_nothing_is_seen():
+    """A slab's neighbours are of the slab: what lies beyond may be for the test."""
+    b0 = np.arange(1.0, 7)[None, None] * np.ones((2, 2, 1))
+    subject = SimpleNamespace(b0=b0, dwi=b0[..., None], mask=np.ones(b0.shape, bool), scale=1.0,
+                              gtab=GradientTable(np.array([1000.0]), np.eye(3)[:1]))
+    found = surroundings(subject, [2, 3, 4], 2)[:, 0, 0, ::2]
+    np.testing.assert_array_equal(found, [[3, 3, 4, 5], [3, 3, 5, 5], [3, 4, 5, 5]])
+
+
+def test_clean_targets(cohort):
+    options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0}
+    noisy = load_slices(cohort, **options)[0]
+    clean = load_slices(cohort, clean=slice(Q, None), **options)[0]
+    np.testing.assert_array_equal(clean.dwi[..., :Q], noisy.dwi[..., :Q])
+    np.testing.assert_array_equal(clean.b0, noisy.b0)
+    difference = (noisy.dwi - clean.dwi)[..., Q:][clean.mask[..., 0] > 0]
+    assert 0.02 < difference.std() < 0.08 and abs(difference.mean()) < 0.01  # SNR 20
+    config = get_config("clean_targets")
+    config.data.layout = "hcp"
+    with pytest.raises(InputError, match="clean_targets"):
+        settings.check(config)
+
+
+def test_a_joint_network_synthesises_every_direction(cohort):
+    subject = load_subject(cohort[0].files)
+    gtab = subject.gtab[~subject.gtab.b0s_mask]
+    stack = tasks.direction_synthesis(gtab, 2, np.arange(Q), np.arange(Q, N))
+    config = ConfigDict({"data": {"axis": 2}, "model": {"levels": 2}})
+    found = []
+    for task in (stack, tasks.joined(stack)):
+        predict = jax.jit(lambda _, x, task=task: jax.vmap(task.reference, (0, None))(
+            task.reference_weights, x))
+        found.append(synthesise(
+            Run(config, gtab, np.arange(Q), np.arange(Q, N), task, None, predict, {}), subject))
+    assert found[0].shape == (*subject.mask.shape, N - Q)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("field, value", [
+    ("data.neighbours", 1), ("augment.noise", 0.5)])
+def test_a_store_cannot_tell(field, value):
+    config = get_config()
+    config.update_from_flattened_dict({"data.layout": "store", field: value})
+    with pytest.raises(InputError, match=field.partition(".")[2]):
+        settings.check(config)
