@@ -145,7 +145,7 @@ def write(path, title, *, warnings=(), viewers=(), text="", figures=(), provenan
     Raises:
       InputError: the file cannot be written.
     """
-    body = [_warnings(warnings)]
+    body = [_warnings(list(warnings))]
     pixels = sum(layer.pixels.shape[0] * layer.pixels.shape[1] * layer.pixels.shape[2]
                  for viewer in viewers for layer in viewer.layers)
     every = -(-pixels // _MOST_PIXELS) or 1

@@ -434,7 +434,8 @@ def pretend(monkeypatch, phantom):
         subjects = {"train": ["other"], "validation": [], "test": [],
                     "within_subject": cohort.within_subject}
         run = Run(config, gtab, np.arange(16), np.arange(16, 24), None, None, None,
-                  {"table": {"b0s": 2, "inputs": 16}, "subjects": subjects | {"origin": ""},
+                  {"config": {}, "versions": {}, "table": {"b0s": 2, "inputs": 16},
+                   "subjects": subjects | {"origin": ""},
                    "normalisation": {"training_scales": {}, "whitening": None}})
         monkeypatch.setattr(report, "load_run", lambda _: run)
         monkeypatch.setattr(report, "read_cohort", lambda _: cohort)
@@ -465,7 +466,7 @@ def test_evaluation_of_both_generators(pretend, tmp_path, capsys):
     assert re.search(r"Not made:\n- FA against an independent reference: with 8 targets", printed)
     written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert written == {
-        "tables/per_subject.csv", "tables/summary.csv", "tables/comparisons.csv",
+        "report.html", "tables/per_subject.csv", "tables/summary.csv", "tables/comparisons.csv",
         "tables/report.md", "tables/evaluation.json", "tables/per_direction.csv",
         "tables/he2020_slices.csv", "figures/errors.png", "figures/fa_histograms.png",
         "figures/he2020_figure4c.png", "figures/bland_altman.png", "figures/sphere.png",

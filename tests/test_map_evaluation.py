@@ -366,8 +366,8 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
     # Two seeds of each: the run is an ensemble.
     written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert written == {
-        *(f"tables/{n}" for n in ("per_subject.csv", "summary.csv", "rois.csv", "agreement.csv",
-                                  "report.md")),
+        "report.html", *(f"tables/{n}" for n in (
+            "per_subject.csv", "summary.csv", "rois.csv", "agreement.csv", "report.md")),
         *(f"figures/{n}_default_generator.png" for n in (
             "fa", "md", "colour", "rois", "boxes", "tracts", "noise", "lesions")),
         "figures/fa_std.png", "report.html"}

@@ -40,6 +40,7 @@ def add_arguments(parser):
 def run(args):
     import numpy as np
 
+    from dwijax.compilation import keep_compilations
     from dwijax.data.volumes import make_mask, read_dwi, read_image, read_mask, read_volumes
     from dwijax.errors import InputError
     from dwijax.gradients import read_gradients
@@ -71,8 +72,6 @@ def run(args):
     if args.measured_only:
         volumes = np.setdiff1d(volumes, synthetic)
     maps = _chosen(args.maps, synthetic is not None and len(synthetic) and not args.measured_only)
-
-    from dwijax.compilation import keep_compilations
 
     keep_compilations()
     from dwijax.dti.design import check_design

@@ -31,9 +31,11 @@ def add_arguments(parser):
 
 
 def run(args):
+    from dwijax.compilation import keep_compilations
     from dwijax.prediction import predict_scan
     from dwijax.training.run import read
 
+    keep_compilations()
     files = (args.dwi, args.bvals, args.bvecs, args.mask)
     options = {"resample": args.resample, "scale_b": args.scale_b, "naming": args.naming,
                "force": args.force, "quiet": args.quiet}

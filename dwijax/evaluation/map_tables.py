@@ -70,10 +70,10 @@ class Report(NamedTuple):
         if self.within_subject:
             yield "Within subject: one person's slabs; there is no interval over subjects."
         for group in self.groups:
-            if len(group.members) == 1 and not self.within_subject:
-                yield f"{group.name}: one subject; there is no interval over subjects."
             if group.origin.startswith("phantom"):
                 yield f"{group.name}: simulated subjects ({group.origin})."
+            if len(group.members) == 1 and not self.within_subject:
+                yield f"{group.name}: one subject; there is no interval over subjects."
 
     def labels(self, group):
         """``method -> str`` for tables: a method and its q, with what was tuned."""

@@ -117,12 +117,14 @@ class Report(NamedTuple):
         if self.within_subject:
             yield "Within subject: one person's slabs; there is no interval over subjects."
         for group in self.groups:
-            if len(self.facts[group.name]) == 1 and not self.within_subject:
-                yield f"{group.name}: one subject; there is no interval over subjects."
             if group.origin.startswith("phantom"):
                 yield f"{group.name}: simulated subjects ({group.origin})."
-            for sentence, percent in self._compared(group.name):
-                if percent.mean > 0:
+            if len(self.facts[group.name]) == 1 and not self.within_subject:
+                yield f"{group.name}: one subject; there is no interval over subjects."
+            if any(fact.same_scan for fact in self.facts[group.name]):
+                yield f"{group.name}: training subjects were made like the scan that judges them."
+            for sentence, percent, other in self._compared(group.name):
+                if percent.mean > 0 and other not in (MORE, ALL):
                     yield f"**The networks are worse**, {group.name}: {sentence}"
         for gap in self.gaps:
             yield f"Not made: {gap.part}: {gap.reason}"
@@ -219,10 +221,10 @@ class Report(NamedTuple):
 
     def _headlines(self, group):
         """The networks against what they must beat, in sentences."""
-        return [sentence for sentence, _ in self._compared(group)]
+        return [sentence for sentence, *_ in self._compared(group)]
 
     def _compared(self, group):
-        """``(sentence, relative difference of the networks' error in %)``."""
+        """``(sentence, relative difference of the networks' error in %, what to)``."""
         best = self.reference(group)
         truth = best == "noise-free"
         comparisons = [("DWI RMSE", "noise-free" if truth else "measured", self.sh,
@@ -249,4 +251,4 @@ class Report(NamedTuple):
                 verdict = "" if certain else "; the interval includes 0"
                 verdict = verdict if pair[1].n > 1 else "; one subject, no interval"
             yield (f"{quantity} to the {reference}: {what[NETWORKS]} against {label}: "
-                   f"{interval(pair[1], 1, '+').replace(DASH, 'n/a')} %{verdict}"), pair[1]
+                   f"{interval(pair[1], 1, '+').replace(DASH, 'n/a')} %{verdict}"), pair[1], other

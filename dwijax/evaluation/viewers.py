@@ -3,10 +3,11 @@
 import numpy as np
 
 from dwijax import page
+from dwijax.evaluation.map_regression import from_fit
+from dwijax.evaluation.map_studies import TRUTH
 from dwijax.evaluation.rows import ALL, INPUTS, NETWORKS
 from dwijax.gradients import fsl_to_world
-
-NOISE_FREE = "noise-free"
+from dwijax.network_maps import DIRECT, TENSOR
 
 
 def of_directions(title, scan, split, networks, judged, labels, axis):
@@ -35,35 +36,36 @@ def of_directions(title, scan, split, networks, judged, labels, axis):
                    slices.signed("difference", y - x, wide, "synthetic − measured, / median b0: "
                                  "the noise of the measured one is in it", *how)]
     maps = {labels[m]: judged.maps[m] for m in (NETWORKS, INPUTS, ALL)}
-    if NOISE_FREE in judged.references:
-        maps[NOISE_FREE] = judged.references[NOISE_FREE]
+    if TRUTH in judged.references:
+        maps[TRUTH] = judged.references[TRUTH]
     for name, found in maps.items():
         layers += _fa(slices, scan, name, found.maps.fa, found.v1 @ world.T, "fit of")
     return slices.viewer(title, layers)
 
 
 def of_maps(title, scan, maps, label, axis):
-    """FA, colour FA, MD and the error of FA by every method.
+    """FA, colour FA, MD and the error of FA by every method, the networks first.
 
     Args:
       title: str. scan: `Scan`. axis: of the slices.
-      maps: method to `dwijax.network_maps.NetworkMaps`; the last is the reference.
-      label: method to str, a function.
+      maps: method to `dwijax.network_maps.NetworkMaps`. label: method to str, a function.
 
     Returns:
       `dwijax.page.Viewer`.
     """
     slices = page.Slices(scan.acquired.mask, scan.acquired.voxel_size, axis)
-    world, layers = fsl_to_world(scan.affine), []
-    reference = list(maps.values())[-1]
+    world, layers, against = fsl_to_world(scan.affine), [], ALL
+    maps = {m: maps[m] for m in sorted(maps, key=lambda m: not m.startswith((DIRECT, TENSOR)))}
+    if TRUTH in scan.references:
+        maps[TRUTH], against = from_fit(scan.references[TRUTH]), TRUTH
     for method, found in maps.items():
         name = label(method)
         if found.fa is not None and found.v1 is not None:
             layers += _fa(slices, scan, name, found.fa, found.v1 @ world.T, "method")
-        if found.fa is not None and found is not reference:
+        if found.fa is not None and method != against:
             layers.append(slices.signed(
-                "error of FA", scan.volume(found.fa - reference.fa), 0.3,
-                f"FA of {name} − {label(list(maps)[-1])}", "method", name))
+                "error of FA", scan.volume(found.fa - maps[against].fa), 0.3,
+                f"FA of {name} − {label(against)}", "method", name))
         if found.md is not None:
             layers.append(slices.gray("MD", scan.volume(found.md), 0, 3, f"MD, µm²/ms: {name}",
                                       "method", name))

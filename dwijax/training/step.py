@@ -97,7 +97,7 @@ def make_gradients(predict, task, *, axes=ALONE, pieces=WHOLE):
 
     def own(rows, targets, weight, predictions):
         targets = targets if rows is None else targets[rows]
-        losses = jax.vmap(squared_error, in_axes=(0, 0, None))(predictions, targets, weight)
+        losses = jax.vmap(task.loss, in_axes=(0, 0, None))(predictions, targets, weight)
         return jnp.sum(losses), losses
 
     def backward(params, rows, batch, coupling):

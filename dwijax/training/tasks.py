@@ -29,6 +29,8 @@ class Task(NamedTuple):
         ``usable`` predicts must not matter.
       combine: ``(weights_k, reference, output) -> [N, H, W, D]``, the prediction: their sum, or
         what is made of it.
+      loss: ``(prediction, target, weight) -> scalar`` of one network, as
+        :func:`dwijax.training.losses.squared_error`, which validates in any case.
     """
 
     numbers: np.ndarray
@@ -40,6 +42,7 @@ class Task(NamedTuple):
     reference_weights: Any
     coupled: Callable | None
     combine: Callable = lambda weights, reference, output: reference + output
+    loss: Callable = losses.squared_error
 
 
 def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2, sh_weight=0.001,

@@ -203,19 +203,23 @@ SMALL = b'{"config": {"a": [1, 2.5, null]}, "card": "x"}\n' + save(
     {"a/b": np.arange(6, dtype=np.float32).reshape(2, 3), "c": np.ones(2, np.int8)})
 
 
-@settings(max_examples=10_000, phases=[Phase.generate])
-@given(st.integers(0, len(SMALL)), st.integers(0, 30), st.binary(max_size=12), st.booleans())
-def test_any_bytes_are_read_or_refused(tmp_path_factory, start, length, new, sign):
+# Ten files an example: drawing them is what takes the time.
+@settings(max_examples=1_000, phases=[Phase.generate])
+@given(st.binary(min_size=160, max_size=160))
+def test_any_bytes_are_read_or_refused(tmp_path_factory, noise):
     """Edited files, half of them with a checksum that is right: whatever they claim, read in
     memory no larger than they are."""
-    body = SMALL[:start] + new + SMALL[start + length:]
     file = tmp_path_factory.getbasetemp() / "fuzzed"
-    file.write_bytes(signed(body) if sign else signed(SMALL)[:84 + 1] + body)
-    try:
-        about, arrays = export.read(file)
-    except InputError as error:
-        assert "\n" not in str(error)
-        return
-    assert isinstance(about, dict)
-    assert sum(array.nbytes for array in arrays.values()) <= len(body)
-    assert body == SMALL or sign
+    for start in range(0, 160, 16):
+        high, low, length, sign, *new = noise[start:start + 16]
+        at = (256 * high + low) % (len(SMALL) + 1)
+        body = SMALL[:at] + bytes(new[:sign // 2 % 13]) + SMALL[at + length % 31:]
+        file.write_bytes(signed(body) if sign % 2 else signed(SMALL)[:84 + 1] + body)
+        try:
+            about, arrays = export.read(file)
+        except InputError as error:
+            assert "\n" not in str(error)
+            continue
+        assert isinstance(about, dict)
+        assert sum(array.nbytes for array in arrays.values()) <= len(body)
+        assert body == SMALL or sign % 2
