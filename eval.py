@@ -1,7 +1,11 @@
-"""Evaluates a trained run on its test subjects, or puts evaluated runs side by side.
+"""Evaluates a trained run on its test subjects, or puts runs side by side.
 
     python eval.py --workdir=runs/phantom
     python eval.py --compare runs/phantom runs/phantom-fa_loss --out=runs/comparison
+    python eval.py --compare runs/superdti-q3 runs/superdti-q6 --out=runs/superdti
+
+Runs that synthesise directions have been evaluated before they are compared; runs that map
+(configs/superdti.py) are evaluated together, in one report.
 """
 
 from pathlib import Path
@@ -16,15 +20,18 @@ BASELINES = flags.DEFINE_enum(
     "baselines", "all", ["quick", "all"],
     "Which baselines: quick, as after training, or all, with denoisers that take minutes.")
 COMPARE = flags.DEFINE_bool("compare", False, "Compare the evaluated runs that are named.")
+ATLAS = flags.DEFINE_list(
+    "atlas", None, "FA,LABELS,TABLE of an atlas, registered to each subject of a SuperDTI run that "
+    "has no labels of its own.")
 OUT = flags.DEFINE_string("out", "runs/comparison", "Folder for the comparison.")
 
 
 def main(*runs):
+    if ATLAS.value and len(ATLAS.value) != 3:
+        raise InputError("--atlas", found=",".join(ATLAS.value), expected="FA,LABELS,TABLE",
+                         remedy="give three files")
     if COMPARE.value:
-        from dwijax.evaluation.comparison import compare
-
-        compare(runs, OUT.value)
-        return
+        return compare(runs)
     if not WORKDIR.value or runs:
         raise InputError(
             "eval.py", found=f"stray argument {runs[0]!r}" if runs else "no --workdir",
@@ -36,7 +43,19 @@ def main(*runs):
     if Path(WORKDIR.value).is_file():
         raise InputError(WORKDIR.value, found="a file", expected="the folder of a run",
                          remedy="evaluate before exporting: a file knows no test subjects")
-    evaluate(WORKDIR.value, quiet=QUIET.value, baseline_set=BASELINES.value)
+    evaluate(WORKDIR.value, quiet=QUIET.value, baseline_set=BASELINES.value, atlas=ATLAS.value)
+
+
+def compare(runs):
+    from dwijax.evaluation import comparison, map_report
+    from dwijax.inference import load_run
+    from dwijax.training.run import read
+
+    if runs and all(read(folder)[0].task == "map_regression" for folder in runs):
+        map_report.evaluate([(folder, load_run(folder)) for folder in runs], OUT.value,
+                            atlas=ATLAS.value, quiet=QUIET.value)
+    else:
+        comparison.compare(runs, OUT.value)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,15 @@ class Adapted(NamedTuple):
 
     Attributes:
       subject: b0s and the run's q inputs in the run's order, at the run's b.
+      rotation: ``[3, 3]``, from the run's axes to those of ``subject``, where its directions are
+        the run's turned as a whole; otherwise identity.
       gtab: table of the K synthetic volumes, along the axes of ``subject``.
       back: ``synthetic [X, Y, Z, K] -> [X, Y, Z, K]`` at the scan's b.
       facts: for ``dwi.json``. notes: the same in lines to be printed.
     """
 
     subject: Subject
+    rotation: np.ndarray
     gtab: GradientTable
     back: Any
     facts: dict
@@ -64,7 +67,8 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, where="bvec
 
     Args:
       subject: `Subject` of one shell.
-      run_gtab: the run's shell, without b0s. inputs: positions ``[q]``. targets: ``[K]``.
+      run_gtab: the run's shell, without b0s. inputs: positions ``[q]``.
+      targets: ``[K]``, of what the networks synthesise; none where they map.
       may_resample: interpolate where the directions are not the run's.
       where: bvec file.
 
@@ -100,8 +104,8 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, where="bvec
                          f"{len(own)} in another order: volumes put in the run's order")
         if found.angles.max() > TOLERANCE:
             notes.append(f"the scan's directions are the run's turned by {found.turned:.1f}° as a "
-                         f"whole, and then within {found.rest.max():.1f}°: the synthetic ones are "
-                         "turned likewise")
+                         f"whole, and then within {found.rest.max():.1f}°: what the networks say "
+                         "is turned likewise")
     elif may_resample:
         rotation, volumes = np.eye(3), weighted
         plan = plan_resampling(own.bvecs, wanted.bvecs)
@@ -144,8 +148,9 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, where="bvec
     # Networks carry the contrast of their inputs: what they make of b=1050 is a b=1050 image.
     gtab = GradientTable(added.bvals * (b_own / b_run), added.bvecs @ rotation.T)
     nearest = compare(*np.broadcast_arrays(gtab.bvecs[:, None], own.bvecs[None])).min(axis=1)
-    facts["nearest_measured_degrees"] = _rounded(nearest)
     near = int((nearest <= TOLERANCE).sum())
+    if len(targets):
+        facts["nearest_measured_degrees"] = _rounded(nearest)
     if near:
         notes.append(f"{near} of the {len(gtab)} synthetic directions are within {TOLERANCE:.0f}° "
                      "of a measured one (dwi.json: nearest_measured_degrees)")
@@ -156,11 +161,11 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, where="bvec
     if scaled:
         facts["b"]["assumption"] = "S(b') = S0 (S(b) / S0)^(b' / b) in every voxel and direction"
         notes.append(f"assumed: the signal decays mono-exponentially, by which the scan's "
-                     f"b={b_own:g} was scaled to the run's b={b_run:g} and the synthetic volumes "
-                     "back")
+                     f"b={b_own:g} was scaled to the run's b={b_run:g}"
+                     + (" and the synthetic volumes back" if len(targets) else ""))
     elif round(b_own) != round(b_run):
         notes.append(f"the scan's b={b_own:g} is used as the run's b={b_run:g}")
-    return Adapted(given, gtab, back, facts, notes)
+    return Adapted(given, rotation, gtab, back, facts, notes)
 
 
 def scale_b(dwi, b0, exponents):

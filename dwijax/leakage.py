@@ -108,11 +108,12 @@ def check_directions(gtab, inputs, targets, where):
             remedy="leave one of the two volumes out")
 
 
-def check_statistics(about, where):
+def check_statistics(about, where, inputs=None):
     """Normalisation is from training subjects' b0s, whitening from their inputs.
 
     Args:
       about: a run's description, its ``config.json``. where: what an error names.
+      inputs: positions of the inputs in its table, the first ones by default.
 
     Raises:
       InputError: telling what else they were computed from, or that nothing is told.
@@ -132,7 +133,7 @@ def check_statistics(about, where):
     if not isinstance(source, dict) or not {"directions", "subjects"} <= set(source):
         wrong("whitening without a record of what it was computed from",
               "whitening_from: directions and subjects")
-    targets = sorted(set(source["directions"]) - set(range(q)))
+    targets = sorted(set(source["directions"]) - set(range(q) if inputs is None else inputs))
     if targets:
         wrong(f"whitening computed from targets (directions {', '.join(map(str, targets[:8]))})",
               f"the {q} inputs only")
@@ -140,7 +141,7 @@ def check_statistics(about, where):
     if others:
         wrong(f"whitening computed from {', '.join(others[:8])}", "training subjects only")
     data = about["config"]["data"]
-    b0, slices = int(data["b0"]), 1 + 2 * data["neighbours"]
+    b0, slices = int(data["b0"]), 1 + 2 * data.get("neighbours", 0)
     if np.shape(whitening["matrix"])[0] != slices * (b0 + q):
         wrong(f"whitening of {np.shape(whitening['matrix'])[0]} channels",
               f"{slices * (b0 + q)}: {'b0 and ' * b0}{q} inputs"

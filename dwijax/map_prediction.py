@@ -6,20 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from dwijax import page, prediction_page
+from dwijax.adaptation import adapt, choose_shell
 from dwijax.data.layouts import SubjectFiles
-from dwijax.data.subject import load_subject
-from dwijax.data.tables import TOLERANCE
-from dwijax.data.volumes import save_like
-from dwijax.directions import match
+from dwijax.data.subject import load_subject, read_scan_gradients
+from dwijax.data.volumes import read_dwi, save_like
 from dwijax.dti.elements import FSL_ORDER, MM2_PER_S, congruence, to_order
-from dwijax.errors import InputError
 from dwijax.fitting import bids
 from dwijax.gradients import fsl_to_world
 from dwijax.network_maps import DIRECT, TENSOR, network_maps
 from dwijax.output import delivered, refuse_to_overwrite
 
 
-def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, naming="dwijax", force=False,
+def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale_b=False,
+                 naming="dwijax", force=False,
                  quiet=False):
     """Writes ``fa``, ``md`` (mm²/s), ``v1`` (RAS+), ``color_fa``, with a tensor network ``tensor``
     (mm²/s, RAS+), with several seeds ``fa_std``, as ``.nii.gz``, ``maps.json`` and a page.
@@ -28,17 +27,18 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, naming="dwijax", forc
 
     Args:
       trained: `dwijax.inference.Run`.
-      dwi, bvals, bvecs: files of the scan, which has the run's input directions in any order.
-      mask: file, or None to make one from the b0s.
+      dwi, bvals, bvecs: files of the scan. mask: file, or None to make one from the b0s.
       out: folder; nothing appears in it before everything is done.
+      resample, scale_b: as `dwijax.prediction.predict_scan`.
       naming: of the files, ``dwijax`` or ``bids``. force: replace files that are there.
       quiet: no progress bars.
 
     Returns:
-      dict: ``maps``, their names, and ``largest_angle`` in degrees.
+      dict: ``maps``, their names, ``page``, ``suspect`` and ``notes``, lines that the user has to
+      know.
 
     Raises:
-      InputError: files that do not fit, or a table without the run's inputs.
+      InputError: files that do not fit, or a table or b-value that is not the run's.
     """
     out, sidecar, html = Path(out), "maps.json", "report.html"
     if naming == "bids":
@@ -46,30 +46,30 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, naming="dwijax", forc
         html = bids.page_name(dwi, bids.NETWORKS)
     if not force:
         refuse_to_overwrite([out / sidecar, out / html])
+    image = read_dwi(dwi)
+    table = read_scan_gradients(bvals, bvecs, image)
+    b = float(np.median(trained.gtab.bvals))
+    shell = choose_shell(table, b, scale=scale_b, where=bvals)
     files = SubjectFiles("scan", Path(dwi), Path(bvals), Path(bvecs), mask and Path(mask))
-    q = len(trained.inputs)
-    subject = load_subject(files, shell=trained.config.data.shell, min_directions=q)
-    own = subject.gtab.bvecs[~subject.gtab.b0s_mask]
-    chosen, angles = match(trained.gtab.bvecs[trained.inputs], own)
-    if angles.max() > TOLERANCE:
-        raise InputError(
-            bvecs, found=f"no direction within {TOLERANCE:.0f}° of {(angles > TOLERANCE).sum()} of "
-                         f"the run's {q} inputs (the nearest of one is {angles.max():.0f}° away)",
-            expected="the run's input directions, in any order",
-            remedy="train networks for this table, or give a scan with the run's directions")
-    methods = network_maps(trained, subject, chosen, quiet=quiet)
+    subject = load_subject(files, shell=shell)
+    adapted = adapt(subject, trained.gtab, trained.inputs, np.array([], int),
+                    may_resample=resample, where=bvecs)
+    q = np.arange(len(trained.inputs))  # where adapt has put them
+    methods = network_maps(trained, adapted.subject, q, quiet=quiet)
+    # Networks take their inputs for the run's b: what decays as at b' looks like b' / b times D.
+    stretch = b / adapted.facts["b"]["scan"] if not adapted.facts["b"]["scaled"] else 1.0
     # The last one wins.
     found, sources = {}, {}
     for method in (DIRECT, TENSOR):
         for name, values in (methods[method]._asdict() if method in methods else {}).items():
             if values is not None:
                 found[name], sources[name] = values, method
-    image, world = subject.image, fsl_to_world(subject.affine)
+    world = fsl_to_world(subject.affine) @ adapted.rotation
     ready = {name: found[name] for name in ("fa", "fa_std") if name in found}
     if "md" in found:
-        ready["md"] = found["md"] * MM2_PER_S
+        ready["md"] = found["md"] * (stretch * MM2_PER_S)
     if "tensor" in found:
-        ready["tensor"] = np.asarray(congruence(found["tensor"] * np.float32(MM2_PER_S),
+        ready["tensor"] = np.asarray(congruence(found["tensor"] * np.float32(stretch * MM2_PER_S),
                                                 world.astype(np.float32)))
     if "v1" in found:
         ready["v1"] = found["v1"] @ world.T
@@ -80,9 +80,8 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, naming="dwijax", forc
     about = {
         "maps": {name: sources.get(name, sources.get("v1", sources.get("colour")))
                  for name in ready},
-        "input_volumes": [int(v) for v in
-                          subject.volumes[~subject.gtab.b0s_mask][chosen]],
-        "input_angles_degrees": [round(float(a), 3) for a in angles],
+        **adapted.facts,
+        "notes": adapted.notes,
         "versions": trained.about["versions"],
     }
     suspect = prediction_page.suspect(subject, trained.about)
@@ -102,7 +101,6 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, naming="dwijax", forc
         (folder / sidecar).write_text(json.dumps(about, indent=1) + "\n")
         prediction_page.write_maps(
             folder / html, prediction_page.title_of(dwi), subject, ready, suspect,
-            axis=trained.config.data.axis,
+            axis=trained.config.data.axis, notes=adapted.notes,
             provenance=page.provenance(trained.about, [dwi, bvals, bvecs, mask]))
-    return {"maps": sorted(ready), "page": html, "suspect": suspect,
-            "largest_angle": float(angles.max())}
+    return {"maps": sorted(ready), "page": html, "suspect": suspect, "notes": adapted.notes}

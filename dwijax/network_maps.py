@@ -8,7 +8,7 @@ from dwijax.inference import outputs
 from dwijax.training.map_regression import from_orientation, target_of
 from dwijax.voxelwise import principal_directions
 
-DIRECT, TENSOR = "networks", "tensor network"
+DIRECT, DYADIC, TENSOR = "networks", "dyadic network", "tensor network"
 
 
 class NetworkMaps(NamedTuple):
@@ -33,7 +33,8 @@ class NetworkMaps(NamedTuple):
 
 
 def network_maps(run, subject, directions=None, *, quiet=True):
-    """``{method: NetworkMaps}`` of a subject: networks of one map each, and of all by a tensor.
+    """``{method: NetworkMaps}`` of a subject: by networks of one map each (``DIRECT``; V1 is that
+    of FA v vᵀ, whose FA is ``DYADIC``), and all by a tensor (``TENSOR``).
 
     Networks that differ by their seed are averaged.
 
@@ -58,7 +59,10 @@ def from_outputs(by_target):
     if "md" in mean:
         direct["md"] = mean["md"][:, 0]
     if "dyadic" in mean:
-        direct["v1"] = principal_directions(mean["dyadic"][:, :6])
+        dyadic = mean["dyadic"][:, :6]
+        direct["v1"] = principal_directions(dyadic)
+        # The trace of v vᵀ is 1.
+        methods[DYADIC] = NetworkMaps(fa=np.clip(dyadic[:, [0, 2, 5]].sum(axis=1), 0, 1))
     if "signed" in mean:
         direct["signed"] = _unit(mean["signed"][:, :3])
         direct.setdefault("v1", direct["signed"])

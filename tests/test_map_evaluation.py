@@ -3,8 +3,10 @@
 import csv
 import importlib.util
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import nibabel as nib
@@ -19,7 +21,8 @@ from dwijax.data.phantom import simulate
 from dwijax.data.subject import load_subject
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
-from dwijax.evaluation import figures, map_regression, regions, report
+from dwijax.evaluation import figures, map_regression, map_studies, regions, report
+from dwijax.evaluation.atlas import Atlas, register
 from dwijax.evaluation.equivalence import (
     agreement,
     anova,
@@ -27,8 +30,10 @@ from dwijax.evaluation.equivalence import (
     intraclass_correlation,
 )
 from dwijax.evaluation.map_regression import FIT, SMOOTHED, named
+from dwijax.evaluation.map_targets import target_table
 from dwijax.evaluation.rois import Roi, read_rois, read_table
-from dwijax.evaluation.scan import Scan
+from dwijax.evaluation.scan import Scan, read_scan
+from dwijax.evaluation.tables import Record, Results
 from dwijax.gradients import GradientTable
 from dwijax.inference import Run
 from dwijax.network_maps import (
@@ -136,8 +141,8 @@ def scan():
                 np.diag([-2.0, 2, 2, 1]), 0.0)
 
 
-def rows_of(judged):
-    return {row[:4]: row.value for row in judged.rows}
+def rows_of(rows):
+    return {row[:4]: row.value for row in rows}
 
 
 def test_perfect_networks_have_no_error(scan):
@@ -146,8 +151,11 @@ def test_perfect_networks_have_no_error(scan):
     perfect = NetworkMaps(fa=truth.fa, md=truth.md, v1=-v1, signed=v1)
     everywhere = np.ones(len(v1), bool)
     rois = [Roi("all of it", "WM", everywhere)]
-    judged = map_regression.judge(scan, np.arange(6), {DIRECT: perfect}, 3.0, rois)
-    rows = rows_of(judged)
+    maps = {named(FIT, 6): map_regression.fit_of(scan.acquired, np.arange(6), 2),
+            named(SMOOTHED, 6): map_regression.fit_of(scan.acquired, np.arange(6), 2, 3.0),
+            named(DIRECT, 6): perfect,
+            "all": map_regression.from_fit(scan.references["all acquired"])}
+    rows = rows_of(map_regression.judge(scan, maps, rois))
     brain = "noise-free", "brain", named(DIRECT, 6)
     assert rows["FA NMSE", *brain] == rows["MD RMSE", *brain] == 0
     assert rows["FA r", *brain] == pytest.approx(1)
@@ -161,16 +169,52 @@ def test_perfect_networks_have_no_error(scan):
 
 
 def test_three_directions_have_no_fit_of_fa(scan):
-    judged = map_regression.judge(scan, np.arange(3), {DIRECT: NetworkMaps(
-        md=scan.references["noise-free"].md)}, 2.0, [])
-    quantities = {row.quantity for row in judged.rows if row.method != "all"}
+    rows = map_regression.judge(scan, {
+        named(FIT, 3): map_regression.fit_of(scan.acquired, np.arange(3), 2),
+        named(DIRECT, 3): NetworkMaps(md=scan.references["noise-free"].md)}, [])
+    quantities = {row.quantity for row in rows}
     assert quantities and all(q.startswith("MD") for q in quantities)
 
 
 def test_smoothing_is_tuned_where_it_helps(scan):
     """Of 12 × 14 slowly changing voxels a wide Gaussian is best; a fit of six needs it more."""
-    few = map_regression.tune_smoothing([scan], np.arange(6), widths=(0.5, 2.0, 4.0))
-    assert few > 0.5
+    errors = map_regression.smoothing_errors(scan, np.arange(6), widths=(0.5, 2.0, 4.0))
+    assert errors.argmin() > 0
+
+
+def test_runs_of_one_number_of_directions_are_told_apart():
+    def runs(*kinds):
+        return [SimpleNamespace(inputs=np.arange(q), config=SimpleNamespace(
+            seeds=seeds, data=SimpleNamespace(added_noise=noise))) for q, seeds, noise in kinds]
+
+    found = map_regression.contend(runs((6, 1, 0.0), (6, 1, 0.3), (6, 5, 0.0), (18, 5, 0.0)))
+    assert [c.named(DIRECT) for c in found] == [
+        "networks 6", "noise-trained networks 6", "ensemble networks 6", "networks 18"]
+    assert map_regression.split_name(found[1].named(TENSOR)) == ("noise-trained tensor network", 6)
+    assert map_studies.of_counts(found, (6, 8)) == found[:1]
+    assert map_studies.of_counts(found, (8,)) == [found[0], found[3]]
+
+
+def test_targets_are_held_against_what_was_found():
+    rows = [("FA r", "brain", 0.99), ("FA NMSE", "brain", 4.0), ("ROI FA error %", "a", 2.0),
+            ("ROI FA error %", "b", 6.0)]
+    results = Results([Record("g", s, quantity, "all acquired", region, named(TENSOR, 6), value)
+                       for s in "xy" for quantity, region, value in rows])
+    table = target_table(results, "g", {"a": "GM", "b": "CSF"})
+    assert [row[1:] for row in table.rows] == [
+        ["≥ 0.9850", "0.9900", "yes"], ["≤ 3.00", "4.00", "no"], ["≤ 5.00", "2.00", "yes"]]
+    assert not target_table(results, "another", {})
+
+
+def test_coverage_of_a_known_spread(scan):
+    """Errors are half a standard deviation everywhere: all within one, none within a quarter."""
+    truth = scan.references["noise-free"]
+    maps = {"some 6": NetworkMaps(fa=truth.fa + np.float32(0.01),
+                                  fa_std=np.full(len(truth.fa), 0.02, np.float32))}
+    rows = rows_of(map_regression.judge(scan, maps, []))
+    key = "fa_std coverage", "noise-free"
+    assert rows[*key, "1", "some 6"] == 1 and rows[*key, "0.25", "some 6"] == 0
+    assert rows["fa_std factor", "noise-free", "brain", "some 6"] == pytest.approx(0.5, rel=1e-4)
 
 
 def test_networks_of_several_seeds_are_one_map_with_a_spread():
@@ -228,6 +272,47 @@ def test_labels_that_do_not_fit_are_refused(phantom, tmp_path):
         read_rois(moved, table, subject, tissue)
 
 
+def test_an_atlas_is_carried_to_a_subject():
+    """An ellipsoid of two labels, moved and stretched."""
+    def head(centre, radii):
+        i, j, k = ((g - c) / r for g, c, r in zip(np.indices((22, 26, 16)), centre, radii,
+                                                  strict=True))
+        inside = i**2 + j**2 + k**2
+        return np.clip(1.5 - inside, 0, 1), np.where(inside < 1, np.where(j > 0, 2, 1), 0)
+
+    affine = np.diag([-2.0, 2, 2, 1])
+    fa, labels = head((10, 12, 7), (7, 9, 5))
+    subject_fa, expected = head((11, 13.5, 8), (8, 9, 5.5))
+    found = register(Atlas(fa, labels, affine, "", ""), subject_fa, affine)
+    for number in (1, 2):
+        a, b = found == number, expected == number
+        assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.85
+    with pytest.raises(InputError, match="at least 9"):
+        register(Atlas(fa, labels, affine, "", "labels"), subject_fa[..., :6], affine)
+
+
+def test_a_lesion_mask_beside_a_scan(phantom, tmp_path):
+    files = find_subjects(phantom, "phantom")[0]
+    dwi = tmp_path / "dwi.nii.gz"
+    dwi.symlink_to(files.dwi)
+    member = Member(replace(files, dwi=dwi, truth=None), None)
+    subject = load_subject(files)
+    how = {"gtab": subject.gtab[~subject.gtab.b0s_mask], "shell": 1000, "axis": 2}
+    white = subject.mask & (np.indices(subject.mask.shape)[0] < 12)
+    for lesion, fault in ((white, None), (np.zeros_like(white), "empty"), (white[1:], "shape")):
+        nib.save(nib.Nifti1Image(lesion.astype(np.uint8), subject.image.affine),
+                 tmp_path / "lesion.nii.gz")
+        if fault:
+            with pytest.raises(InputError, match=f"lesion.nii.gz: .*{fault}"):
+                read_scan(member, **how)
+            continue
+        scan, _ = read_scan(member, **how)
+        assert scan.regions["lesion"].sum() == white.sum()
+        rows = list(map_studies.judge_measured_lesion([], scan, {
+            "all": map_regression.from_fit(scan.references["all acquired"])}))
+        assert {r.quantity for r in rows} >= {"lesion FA contrast", "lesion MD contrast"}
+
+
 # The whole road
 
 
@@ -245,8 +330,9 @@ def run(phantom):
     task = settings.build_task(config, gtab, 2)
     network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
     state = jax.jit(partial(init_state, network, optimizer))(settings.build_keys(config, task))
-    about = {"config": {}, "versions": {}, "table": {"b0s": 2}, "subjects": {
-        "train": ["other"], "validation": [], "test": [], "within_subject": False, "origin": ""}}
+    about = {"config": {}, "versions": {}, "table": {"b0s": 2, "inputs": 6}, "subjects": {
+        "train": ["other"], "validation": [], "test": [], "within_subject": False, "origin": ""},
+        "normalisation": {"training_scales": {}, "whitening": None}}
     return Run(config, gtab, settings.input_positions(config, gtab), task.numbers, task,
                state.params,
                jax.jit(settings.build_predictor(config, task, None)), about)
@@ -269,19 +355,22 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
     results = report.evaluate(tmp_path)
     printed = capsys.readouterr().out
     assert "default generator (2)" in printed
-    for title in ("Regions of interest", "Tracts against", "Lesions in FA", "FA with noise added"):
+    for title in ("Regions of interest", "Tracts against", "Lesions in FA", "FA with noise added",
+                  "Targets", "Networks of one map each", "so many fa_std"):
         assert title in printed
     key = "default generator", "FA RMSE", "noise-free", "brain"
     # Seven volumes determine seven unknowns: any fit is the fit. A tensor network's is positive.
     for kind, tolerance in ((DIRECT, 0.02), (TENSOR, 0.15)):
         assert results.estimate(*key, named(kind, 6)).mean == pytest.approx(
             results.estimate(*key, named(FIT, 6)).mean, rel=tolerance)
+    # Two seeds of each: the run is an ensemble.
     written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert written == {
         "report.html", *(f"tables/{n}" for n in (
             "per_subject.csv", "summary.csv", "rois.csv", "agreement.csv", "report.md")),
         *(f"figures/{n}_default_generator.png" for n in (
-            "fa", "md", "colour", "rois", "boxes", "tracts", "noise"))}
+            "fa", "md", "colour", "rois", "boxes", "tracts", "noise", "lesions")),
+        "figures/fa_std.png"}
     with (tmp_path / "tables" / "rois.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["group"] for row in rows} <= {"GM", "WM", "subcortical", "CSF"}
@@ -324,6 +413,14 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
     np.testing.assert_allclose(trace, found["md"][mask], rtol=1e-4)
     sources = json.loads((tmp_path / "out" / "maps.json").read_text())["maps"]
     assert sources["fa"] == TENSOR
+    # A b-value that is only nearly the run's: D = -ln(S / S0) / b.
+    np.savetxt(tmp_path / "dwi.bval", np.where(bvals < 50, bvals, 1050)[positions][None])
+    assert cli.main([*command, str(tmp_path / "near"), "--quiet"]) == 0
+    near = np.asarray(nib.load(tmp_path / "near" / "md.nii.gz").dataobj)
+    np.testing.assert_allclose(near[mask], found["md"][mask] / 1.05, rtol=1e-4)
     np.savetxt(tmp_path / "dwi.bvec", np.roll(bvecs, 1, axis=0)[:, positions])
     assert cli.main([*command, str(tmp_path / "no"), "--quiet"]) == 2
     assert not (tmp_path / "no").exists()
+    assert cli.main([*command, str(tmp_path / "other"), "--resample", "--quiet"]) == 0
+    told = json.loads((tmp_path / "other" / "maps.json").read_text())
+    assert told["directions"] == "resampled" and any("interpolated" in n for n in told["notes"])

@@ -23,7 +23,8 @@ def write_tiny_run(workdir):
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), like)
     about = run.describe(
-        settings.to_dict(config), GTAB, 2, {"worst_subject": "Ann"}, {"Ann": 900.0}, None, {},
+        settings.to_dict(config), GTAB, np.arange(6), 2, {"worst_subject": "Ann"}, {"Ann": 900.0},
+        None, {},
         {"train": ["Ann"], "validation": ["Bob"], "test": ["Eve"], "within_subject": False,
          "origin": "/secret/place"})
     about["normalisation"]["whitening"] = {

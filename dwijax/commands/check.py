@@ -24,8 +24,6 @@ def add_arguments(parser):
 
 def run(args):
     """Returns what was found; ``status`` 0 where nothing is suspect, otherwise 1."""
-    import numpy as np
-
     from dwijax.checking import page
     from dwijax.checking.scan import check_scan
     from dwijax.gradients import GradientTable, write_bvecs
@@ -40,9 +38,10 @@ def run(args):
     trained = None
     if args.trained is not None:
         from dwijax.training.run import read
+        from dwijax.training.settings import input_positions
 
         config, gtab, _, about = read(args.trained)
-        trained = args.trained, gtab, np.arange(config.data.inputs), about
+        trained = args.trained, gtab, input_positions(config, gtab), about
     report = check_scan(args.dwi, args.bvals, args.bvecs, args.mask, trained)
     found = page.warnings(report)
     if not args.quiet:

@@ -22,7 +22,7 @@ def add_arguments(parser):
                         "a SuperDTI run for fa, md, v1, color_fa ... .nii.gz and maps.json")
     parser.add_argument("--resample", action="store_true",
                         help="interpolate the run's input directions where the scan has others; "
-                        "what that costs is printed and in dwi.json")
+                        "what that costs is printed and in dwi.json or maps.json")
     parser.add_argument("--scale-b", action="store_true",
                         help="scale a shell more than 10 %% away from the run's b-value to it, as "
                         "if the signal decayed mono-exponentially")
@@ -37,25 +37,24 @@ def run(args):
 
     keep_compilations()
     files = (args.dwi, args.bvals, args.bvecs, args.mask)
-    options = {"naming": args.naming, "force": args.force, "quiet": args.quiet}
-    if read(args.trained)[0].task == "map_regression":
+    options = {"resample": args.resample, "scale_b": args.scale_b, "naming": args.naming,
+               "force": args.force, "quiet": args.quiet}
+    maps = read(args.trained)[0].task == "map_regression"
+    if maps:
         from dwijax.inference import load_run
         from dwijax.map_prediction import predict_maps
 
         summary = predict_maps(load_run(args.trained), *files, args.out, **options)
-        if not args.quiet:
-            for line in summary["suspect"]:
-                print(f"suspect: {line}")
-            print(f"{args.out}: {' '.join(summary['maps'])}, input directions within "
-                  f"{summary['largest_angle']:.1f}° of the run's. To look at: {summary['page']}")
-        return {"out": args.out, **summary}
-    summary = predict_scan(*files, args.trained, args.out, resample=args.resample,
-                           scale_b=args.scale_b, **options)
+    else:
+        summary = predict_scan(*files, args.trained, args.out, **options)
     if not args.quiet:
         for line in summary["suspect"]:
             print(f"suspect: {line}")
         for note in summary["notes"]:
             print(note)
+    if maps and not args.quiet:
+        print(f"{args.out}: {' '.join(summary['maps'])}. To look at: {summary['page']}")
+    elif not args.quiet:
         print(f"{args.out}: {summary['measured']} measured and {summary['synthetic']} synthetic "
               f"volumes. Leave the synthetic ones (listed in {summary['files']['json']}) out of "
               "eddy correction, denoising, kurtosis and deconvolution: they bring no information "

@@ -8,11 +8,11 @@ MARGIN = {"b": 0.1, "voxel size": 0.2, "SNR": 0.3, "b0": 0.15, "mean DWI": 0.15}
 
 
 def of_subject(subject, inputs):
-    """:func:`describe` of a `dwijax.data.subject.Subject`, of whose directions the first so many
-    are inputs."""
+    """:func:`describe` of a `dwijax.data.subject.Subject`; ``inputs [q]`` are positions in its
+    shell."""
     brain = subject.dwi[subject.mask] / np.float32(subject.scale)
     b0s_mask = subject.gtab.b0s_mask
-    seen = np.flatnonzero(~b0s_mask)[:inputs]
+    seen = np.flatnonzero(~b0s_mask)[inputs]
     return describe(brain[:, b0s_mask], brain[:, seen], subject.gtab.bvals[seen],
                     subject.gtab.bvecs[seen], np.linalg.norm(subject.affine[:3, :3], axis=0))
 

@@ -61,13 +61,14 @@ def made_like(members):
 
 
 def _members(root, generator, count, progress, *, shape, voxel_size, directions, seed, snr=None,
-             first=0, lesions=False):
-    """``shape`` in voxels, ``voxel_size`` in mm, ``directions`` in the shell; ``snr``, ``first``,
-    ``lesions`` as in :func:`dwijax.data.phantom.simulate`."""
+             b0s=6, averages=1, first=0, lesions=False):
+    """``shape`` in voxels, ``voxel_size`` in mm, ``directions`` in the shell; ``snr``, ``b0s``,
+    ``averages``, ``first``, ``lesions`` as in :func:`dwijax.data.phantom.simulate`."""
     if count == 0:
         return []
     options = {"generator": generator, "seed": seed, "snr": snr, "shape": tuple(shape),
-               "voxel_size": voxel_size, "n_directions": directions, "lesions": lesions}
+               "voxel_size": voxel_size, "n_directions": directions, "b0s": b0s,
+               "averages": averages, "lesions": lesions}
     folder = Path(root) / f"phantom-{generator}-{settings_hash(make_settings(**options))[:8]}"
     names = simulate(folder, subjects=count, first=first, progress=progress, **options)
     files = {f.name: f for f in find_subjects(folder, "phantom")}

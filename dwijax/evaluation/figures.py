@@ -198,12 +198,13 @@ def _fa_pictures(view, scan, columns):
     return grey, colour
 
 
-def _sheet(path, view, pictures, row_names, columns, scales, title, by_rows=False):
+def _sheet(path, view, pictures, row_names, columns, scales, title, by_rows=False, notes=()):
     """Pictures in rows and columns with shared scales.
 
     Args:
       scales: list of `Scale`; what none of them covers is in colours already.
       by_rows: scales are of rows, their bars on the right; else of columns, bars below.
+      notes: ``{(row, column): str}``, written at the bottom of a picture.
     """
     plt = pyplot()
     width, gap, left, top, right, bottom = 1.75, 0.05, 0.95, 0.75, 0.2, 0.2
@@ -237,6 +238,10 @@ def _sheet(path, view, pictures, row_names, columns, scales, title, by_rows=Fals
                 scale = scales[kind]
                 images[kind] = axes.imshow(picture, cmap=scale.colors, vmin=scale.low,
                                            vmax=scale.high, **how)
+            if (i, j) in notes:
+                axes.text(0.5, 0.02, notes[i, j], fontsize=7.5, ha="center", va="bottom",
+                          transform=axes.transAxes,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})
             if i == 0:
                 axes.set_title(columns[j], fontsize=9, pad=5)
             if j == 0:

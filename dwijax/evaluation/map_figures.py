@@ -7,6 +7,7 @@ from dwijax.evaluation.figures import Scale, _sheet, pyplot, save
 from dwijax.evaluation.map_regression import (
     ANISOTROPIC,
     FIT,
+    NOISY,
     PEAKS,
     SMOOTHED,
     angle,
@@ -14,7 +15,9 @@ from dwijax.evaluation.map_regression import (
     named,
     nmse,
     psnr,
+    split_name,
 )
+from dwijax.evaluation.map_studies import MAPS_Q, TRUTH
 from dwijax.evaluation.rois import GROUPS
 from dwijax.gradients import fsl_to_world
 from dwijax.network_maps import DIRECT, TENSOR
@@ -22,7 +25,7 @@ from dwijax.network_maps import DIRECT, TENSOR
 _COLUMNS = {FIT: "fit", SMOOTHED: "smoothed, fit", DIRECT: "networks", TENSOR: "tensor network"}
 # Okabe and Ito's palette: told apart by the colour-blind too.
 COLOURS = {FIT: "#E69F00", SMOOTHED: "#56B4E9", DIRECT: "#D55E00", TENSOR: "#009E73",
-           ALL: "#0072B2"}
+           NOISY + DIRECT: "#CC79A7", NOISY + TENSOR: "#000000", ALL: "#0072B2", TRUTH: "#999999"}
 _MAPS = {"fa": ("FA", Scale("gray", 0, 1, "FA", range(0))),
          "md": ("MD", Scale("gray", 0, 3, "MD, µm²/ms", range(0))),
          "colour": ("colour FA", None)}
@@ -37,7 +40,7 @@ def draw_maps(path, view, scan, maps, quantity, title):
       title: str.
     """
     name, scale = _MAPS[quantity]
-    counts = sorted({int(m.rsplit(" ", 1)[1]) for m in maps if m != ALL})
+    counts = sorted({split_name(m)[1] for m in maps if m != ALL})
     truth = scan.references.get("noise-free")
     expected = maps[ALL] if truth is None else from_fit(truth)
     against = f"{len(scan.acquired.gtab) - scan.b0s}" if truth is None else "truth"
@@ -46,39 +49,44 @@ def draw_maps(path, view, scan, maps, quantity, title):
         last["noise-free"] = expected
     drawn = [q for q in counts if any(
         _there(maps.get(named(m, q)), quantity) for m in (DIRECT, TENSOR))]
+    if len(drawn) > 1 + len(MAPS_Q):
+        drawn = [q for q in drawn if q in (3, *MAPS_Q)]
     kinds = [m for m in _COLUMNS if any(_there(maps.get(named(m, q)), quantity) for q in drawn)]
     if not kinds:
         return
     brain = scan.regions["brain"]
-
-    def column(label, found):
-        if len(drawn) > 1 or quantity == "colour" or found is expected:
-            return label
-        x, y = (getattr(m, quantity)[brain].astype(np.float64) for m in (found, expected))
-        return f"{label}\n{psnr(x, y, PEAKS[name]):.1f} dB, NMSE {nmse(x, y):.1f} %"
-
-    columns = [column(_COLUMNS[k], maps[named(k, drawn[0])]) for k in kinds]
-    columns += [column(label, found) for label, found in last.items()]
-    rows, errors = [], []
-    for q in drawn:
-        row = [maps[named(k, q)] for k in kinds] + list(last.values())
-        rows.append([view.picture(_shown(m, quantity, scan)[view.voxels]) for m in row])
-        errors.append([view.picture(_error(m, expected, quantity)[view.voxels]) for m in row])
+    rows = [[maps.get(named(k, q)) for k in kinds] + list(last.values()) for q in drawn]
     count = len(drawn)
-    finite = np.concatenate([e[np.isfinite(e)] for row in errors for e in row[:len(kinds)]])
+
+    def pictures(of):
+        return [[view.picture((of(found) if _there(found, quantity) else nothing)[view.voxels])
+                 for found in row] for row in rows]
+
+    nothing = np.full((len(brain), 3) if quantity == "colour" else len(brain), np.nan)
+    shown = pictures(lambda found: _shown(found, quantity, scan))
+    nothing = np.full(len(brain), np.nan)
+    errors = pictures(lambda found: _error(found, expected, quantity))
+    notes = {}
+    for i, row in enumerate(rows):
+        for j, found in enumerate(row):
+            if quantity != "colour" and _there(found, quantity) and found is not expected:
+                x, y = (getattr(m, quantity)[brain].astype(np.float64) for m in (found, expected))
+                notes[count + i, j] = f"{psnr(x, y, PEAKS[name]):.1f} dB, {nmse(x, y):.1f} %"
     below = range(count, 2 * count)
     if quantity == "colour":
         scales = [Scale("magma", 0, 45, f"angle to {against}, degrees", below)]
         words = "angle where\nFA > 0.2"
     else:
-        wide = float(np.percentile(np.abs(finite), 99))
+        finite = np.concatenate([e[np.isfinite(e)] for row in errors for e in row[:len(kinds)]])
+        wide, unit = float(np.percentile(np.abs(finite), 99)), ", µm²/ms" * (quantity == "md")
         scales = [scale._replace(where=range(count)),
-                  Scale("RdBu_r", -wide, wide, f"{name} − {against}", below)]
-        words = "error"
-    names = [f"{q} DWIs" for q in drawn] + [f"{words}, {q}" if "\n" not in words else words
+                  Scale("RdBu_r", -wide, wide, f"{name} − {against}{unit}", below)]
+        words = "error\nPSNR, NMSE"
+    names = [f"{q} DWIs" for q in drawn] + [words if count == 1 else f"{words}\n{q} DWIs"
                                             for q in drawn]
-    _sheet(path, view, rows + errors, names, columns, scales,
-           f"{name} from {', '.join(map(str, drawn))} directions: {title}", by_rows=True)
+    _sheet(path, view, shown + errors, names, [_COLUMNS[k] for k in kinds] + list(last), scales,
+           f"{name} from {', '.join(map(str, drawn))} directions: {title}", by_rows=True,
+           notes=notes)
 
 
 def _there(found, quantity):
@@ -111,17 +119,21 @@ def draw_rois(path, results, cohort, rois):
       path: PNG to write. results: `Results`. cohort: its name.
       rois: ``{name: one of GROUPS}``.
     """
-    methods = [k[4] for k in results.keys if k[:2] == (cohort, "FA mean") and k[3] == "brain"]
+    methods = _paper_methods(results, cohort, "FA mean", (FIT, DIRECT, TENSOR))
+    fewest = min((q for _, q in map(split_name, methods) if q), default=0)
+    methods = [m for m in methods if split_name(m)[1] in (fewest, None)]
     names = [n for kind in GROUPS[:3] for n in rois if rois[n] == kind]
     if not names or ALL not in methods:
         return
     plt = pyplot()
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     against = "noise-free" if results.values(
         cohort, "ROI FA MSE", "noise-free", names[0], ALL) else "all acquired"
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(max(6.0, 1.5 + 0.19 * len(names)), 6.8), sharex=True, layout="constrained")
-    for method in dict.fromkeys(methods):
-        kind, q = (ALL, "") if method == ALL else method.rsplit(" ", 1)
+    for method in methods:
+        kind, q = split_name(method)
         label = "reference" if kind == ALL else f"{_COLUMNS[kind]}, {q}"
         style = {"color": COLOURS[kind], "label": label, "linestyle": "none", "markersize": 4,
                  "marker": "_" if kind == ALL else "o", "alpha": 0.9}
@@ -133,6 +145,9 @@ def draw_rois(path, results, cohort, rois):
     top.set_ylabel("mean FA")
     bottom.set_ylabel(f"MSE to the {'truth' if against == 'noise-free' else 'reference'}, × 100")
     bottom.set_yscale("log")
+    bottom.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    bottom.yaxis.set_major_formatter("{x:g}")
+    bottom.yaxis.set_minor_formatter(NullFormatter())
     start = 0
     for kind in GROUPS[:3]:
         count = sum(rois[n] == kind for n in names)
@@ -163,22 +178,22 @@ def draw_boxes(path, results, cohort):
       path: PNG to write. results: `Results`. cohort: its name.
     """
     plt = pyplot()
-    figure, grid = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+    figure, grid = plt.subplots(1, 2, figsize=(12, 3.6), layout="constrained")
     for axes, (quantity, unit) in zip(grid, (("FA", ""), ("MD", ", µm²/ms")), strict=True):
-        methods = list(dict.fromkeys(
-            k[4] for k in results.keys if k[:2] == (cohort, f"{quantity} mean")))
-        kinds = [m if m == ALL else m.rsplit(" ", 1)[0] for m in methods]
+        methods = _paper_methods(results, cohort, f"{quantity} mean", (FIT, DIRECT, TENSOR))
+        kinds = [split_name(m)[0] for m in methods]
         values = [list(results.values(cohort, f"{quantity} mean", "", "brain", m).values())
                   for m in methods]
-        boxes = axes.boxplot(values, patch_artist=True, widths=0.5, medianprops={"color": "black"})
+        boxes = axes.boxplot(values, patch_artist=True, widths=0.5, showfliers=False,
+                             medianprops={"color": "black"})
         for box, kind in zip(boxes["boxes"], kinds, strict=True):
             box.set(facecolor=COLOURS[kind], alpha=0.55)
         for x, v in enumerate(values, start=1):
             axes.plot(np.full(len(v), x), v, "k.", markersize=4, alpha=0.6)
         axes.set_xticks(range(1, len(methods) + 1),
-                        ["reference" if m == ALL else f"{_COLUMNS[k].replace(' ', chr(10))}\n"
-                         f"{m.rsplit(' ', 1)[1]}" for m, k in zip(methods, kinds, strict=True)],
-                        fontsize=8)
+                        ["reference" if m == ALL else f"{_COLUMNS[k]}, {split_name(m)[1]}"
+                         for m, k in zip(methods, kinds, strict=True)],
+                        fontsize=8, rotation=0 if len(methods) < 6 else 90)
         axes.set_ylabel(f"mean {quantity} of the brain{unit}")
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -186,36 +201,11 @@ def draw_boxes(path, results, cohort):
     save(figure, path)
 
 
-def draw_noise(path, results, cohort, label):
-    """Error of FA over the level of added noise (Li et al., Fig. 9).
-
-    Args:
-      path: PNG to write. results: `Results`. cohort: its name. label: method to str.
-    """
-    keys = [k for k in results.keys if k[:2] == (cohort, "noise FA RMSE")]
-    if not keys:
-        return
-    plt = pyplot()
-    ways = list(dict.fromkeys(k[2] for k in keys))
-    figure, grid = plt.subplots(1, len(ways), figsize=(1.5 + 4.2 * len(ways), 3.6), squeeze=False,
-                                sharey=True, layout="constrained")
-    dashes = {}  # one style a number of directions
-    for axes, way in zip(grid[0], ways, strict=True):
-        for method in dict.fromkeys(k[4] for k in keys):
-            kind, q = (ALL, "") if method == ALL else method.rsplit(" ", 1)
-            style = dashes.setdefault(q, ("-", "--", ":", "-.")[len(dashes) % 4])
-            levels = [k[3] for k in keys if k[2] == way and k[4] == method]
-            values = [results.estimate(cohort, "noise FA RMSE", way, level, method).mean
-                      for level in levels]
-            axes.plot([float(level.split()[0]) for level in levels], values, marker="o",
-                      markersize=3.5, color=COLOURS[kind], linestyle=style, label=label(method))
-        axes.set_title(f"added {way}", fontsize=10)
-        axes.set_xlabel("DWIs above the added noise, dB")
-        axes.invert_xaxis()
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    grid[0, 0].set_ylabel("RMSE of FA")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
-    figure.suptitle(f"Added noise: {cohort}", fontsize=11, weight="bold")
-    save(figure, path)
+def _paper_methods(results, cohort, quantity, kinds):
+    """Methods of these kinds and the reference, of the numbers of directions that the paper has
+    where there are more."""
+    found = dict.fromkeys(k[4] for k in results.keys if k[:2] == (cohort, quantity))
+    shown = [m for m in found if split_name(m)[0] in (*kinds, ALL)]
+    if len({split_name(m)[1] for m in shown}) > 1 + len(MAPS_Q):
+        shown = [m for m in shown if split_name(m)[1] in (None, 3, *MAPS_Q)]
+    return shown

@@ -7,7 +7,7 @@ the noise of the q directions and is itself biased, and against the noise-free t
 one.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from dwijax.baselines import smooth
 from dwijax.evaluation import metrics
 from dwijax.evaluation.direction_synthesis import ALL, Row
 from dwijax.evaluation.rois import GROUPS
-from dwijax.network_maps import DIRECT, TENSOR, NetworkMaps
+from dwijax.network_maps import NetworkMaps, network_maps
 from dwijax.training.map_regression import LEAST, SEAM
 from dwijax.voxelwise import fit_maps, principal_directions
 
@@ -23,23 +23,84 @@ FIT, SMOOTHED = "fit", "smoothed fit"
 PEAKS = {"FA": 1.0, "MD": 3.0}  # of PSNR; MD in µm²/ms
 WIDTHS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # full widths at half maximum, mm, to tune smoothing on
 
+ONE_SD = 0.6827  # share of a normal distribution
+DEVIATIONS = (0.25, 0.5, 1, 1.5, 2, 3)  # within which coverage by fa_std is told
+
 # Eigenvectors are judged where there is a direction to be found.
 ANISOTROPIC = 0.2
 # Within this angle of the seam (`dwijax.training.map_regression.SEAM`) the sign of v jumps.
 NEAR_SEAM = 10.0  # degrees
 
 
-class Judged(NamedTuple):
-    """A subject's numbers, its maps by method and the regions they were taken in."""
+NOISY, ENSEMBLE = "noise-trained ", "ensemble "
 
-    rows: list[Row]
-    maps: dict[str, NetworkMaps]
-    rois: list
+
+class Contender(NamedTuple):
+    """A run that stands in a report.
+
+    Attributes:
+      run: `dwijax.inference.Run`.
+      kind: ``NOISY``, ``ENSEMBLE`` or nothing: runs of one q are told apart by it.
+      fwhm: of the smoothed fit beside it, mm.
+      factor: on its ``fa_std``, so that it is the SD of FA's error.
+    """
+
+    run: Any
+    kind: str
+    fwhm: float = WIDTHS[2]
+    factor: float = 1.0
+
+    @property
+    def q(self):
+        """Number of its directions."""
+        return len(self.run.inputs)
+
+    def named(self, method):
+        """Name of its ``DIRECT`` or ``TENSOR`` networks among all methods."""
+        return named(self.kind + method, self.q)
+
+
+def contend(runs):
+    """Every run's `Contender`; an ensemble is called so beside single networks of its q."""
+    def plain(run):
+        return run.config.seeds == 1 and not run.config.data.added_noise
+
+    single = {len(run.inputs) for run in runs if plain(run)}
+    return [Contender(run, NOISY if run.config.data.added_noise else ENSEMBLE if not plain(run)
+                      and len(run.inputs) in single else "") for run in runs]
 
 
 def named(method, q):
     """Name of a method that sees q directions: ``networks 6``."""
     return f"{method} {q}"
+
+
+def split_name(method):
+    """``(method, q)`` of a name; ``(ALL, None)`` of the fit of all directions."""
+    kind, _, q = method.rpartition(" ")
+    return (kind, int(q)) if q.isdigit() else (method, None)
+
+
+def all_maps(contenders, acquired, subject, b0s):
+    """``{method: NetworkMaps}`` of a scan: fits, smoothed fits and networks of every q, and the
+    fit of all directions, ``ALL``.
+
+    Args:
+      contenders: list of `Contender` of one table. acquired: `dwijax.baselines.Acquired`.
+      subject: `dwijax.data.subject.Subject`, the same scan. b0s: n, that come first.
+    """
+    maps = {}
+    for contender in contenders:
+        inputs, q = contender.run.inputs, contender.q
+        if named(FIT, q) not in maps:
+            maps[named(FIT, q)] = fit_of(acquired, inputs, b0s)
+            maps[named(SMOOTHED, q)] = fit_of(acquired, inputs, b0s, contender.fwhm)
+        for method, found in network_maps(contender.run, subject).items():
+            if found.fa_std is not None:
+                found = found._replace(fa_std=contender.factor * found.fa_std)
+            maps[contender.named(method)] = found
+    everything = np.arange(len(acquired.gtab) - b0s)
+    return maps | {ALL: fit_of(acquired, everything, b0s)}
 
 
 def fit_of(acquired, inputs, b0s, fwhm=0.0):
@@ -66,42 +127,54 @@ def from_fit(maps):
                        tensor=maps.tensor)
 
 
-def tune_smoothing(scans, inputs, widths=WIDTHS):
-    """The width, mm, with the least squared error of FA (MD below six directions) against the fit
-    of all directions of validation subjects.
+def tune(contenders, scans, widths=WIDTHS):
+    """The same on validation subjects: the width with the least squared error of FA (MD below six
+    directions) against the fit of all, and what brings ``fa_std`` to one SD of FA's error.
 
     Args:
-      scans: iterable of `dwijax.evaluation.scan.Scan`, gone through once.
-      inputs: positions of the q directions. widths: mm.
+      contenders: list of `Contender`. widths: mm.
+      scans: iterable of ``(Scan, Subject)``, gone through once; without any nothing changes.
     """
-    errors = np.zeros(len(widths))
+    errors, factors = np.zeros((len(contenders), len(widths))), [[] for _ in contenders]
+    for scan, subject in scans:
+        found = {}  # by the inputs: runs share them
+        for i, run in enumerate(c.run for c in contenders):
+            key = tuple(run.inputs)
+            if key not in found:
+                found[key] = smoothing_errors(scan, run.inputs, widths)
+            errors[i] += found[key]
+            if run.config.seeds > 1:
+                factors[i].append(_spread_factor(scan, network_maps(run, subject)))
+    if not errors.any():
+        return contenders
+    return [c._replace(fwhm=widths[i], factor=float(np.mean(f)) if f else 1.0)
+            for c, i, f in zip(contenders, errors.argmin(axis=1), factors, strict=True)]
+
+
+def smoothing_errors(scan, inputs, widths=WIDTHS):
+    """Squared errors of the smoothed fits of some directions against the fit of all, ``[widths]``.
+    """
     quantity = "fa" if len(inputs) >= LEAST else "md"
-    for scan in scans:
-        expected = getattr(scan.references["all acquired"], quantity)
-        for i, width in enumerate(widths):
-            found = getattr(fit_of(scan.acquired, inputs, scan.b0s, width), quantity)
-            errors[i] += metrics.rmse(found, expected, scan.regions["brain"]) ** 2
-    return widths[int(errors.argmin())]
+    expected = getattr(scan.references["all acquired"], quantity)
+    return np.array([metrics.rmse(
+        getattr(fit_of(scan.acquired, inputs, scan.b0s, width), quantity), expected,
+        scan.regions["brain"]) ** 2 for width in widths])
 
 
-def judge(scan, inputs, networks, fwhm, rois):
-    """All numbers of one subject and one q.
+def _spread_factor(scan, networks):
+    expected = from_fit(scan.references.get("noise-free", scan.references["all acquired"]))
+    return np.mean([row.value for found in networks.values()
+                    for row in _coverage(scan, "", found, "", expected)
+                    if row.quantity == "fa_std factor"])
+
+
+def judge(scan, maps, rois):
+    """Rows of all numbers of one subject.
 
     Args:
-      scan: `dwijax.evaluation.scan.Scan`. inputs: positions in the shell, ``[q]``.
-      networks: ``{DIRECT, TENSOR: NetworkMaps}`` of ``network_maps``.
-      fwhm: of the smoothed fit, mm. rois: list of `dwijax.evaluation.rois.Roi`.
-
-    Returns:
-      `Judged`; methods are called as `named` does, the fit of all directions ``ALL``.
+      scan: `dwijax.evaluation.scan.Scan`. maps: of `all_maps`.
+      rois: list of `dwijax.evaluation.rois.Roi`.
     """
-    q = len(inputs)
-    maps = {
-        named(FIT, q): fit_of(scan.acquired, inputs, scan.b0s),
-        named(SMOOTHED, q): fit_of(scan.acquired, inputs, scan.b0s, fwhm),
-        **{named(m, q): networks[m] for m in (DIRECT, TENSOR) if m in networks},
-        ALL: from_fit(scan.references["all acquired"]),
-    }
     rows = []
     for against, reference in scan.references.items():
         expected = from_fit(reference)
@@ -109,9 +182,22 @@ def judge(scan, inputs, networks, fwhm, rois):
             if not (method == ALL and against == "all acquired"):
                 rows += _errors(scan, method, found, against, expected)
                 rows += _angles(scan, method, found, against, expected)
+                rows += _coverage(scan, method, found, against, expected)
             rows += _means(scan, rois, method, found, against, expected)
     rows += [Row("ROI group", "", roi.name, ALL, float(GROUPS.index(roi.group))) for roi in rois]
-    return Judged(rows, maps, rois)
+    return rows
+
+
+def _coverage(scan, method, found, against, expected):
+    """Share of the brain's voxels whose error is below so many ``fa_std``, and the number below
+    which 68 % are."""
+    if found.fa_std is None:
+        return
+    brain = scan.regions["brain"]
+    ratio = np.abs(found.fa - expected.fa)[brain] / np.maximum(found.fa_std[brain], 1e-6)
+    yield Row("fa_std factor", against, "brain", method, float(np.quantile(ratio, ONE_SD)))
+    for count in DEVIATIONS:
+        yield Row("fa_std coverage", against, f"{count:g}", method, float(np.mean(ratio < count)))
 
 
 def _both(found, expected, quantity):

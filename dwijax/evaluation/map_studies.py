@@ -8,14 +8,40 @@ import numpy as np
 from dwijax.evaluation import added_noise, lesions, metrics
 from dwijax.evaluation import tractography as tracts
 from dwijax.evaluation.direction_synthesis import ALL, Row
-from dwijax.evaluation.map_regression import FIT, SMOOTHED, fit_of, from_fit, named
+from dwijax.evaluation.map_regression import (
+    FIT,
+    NOISY,
+    all_maps,
+    fit_of,
+    from_fit,
+    named,
+    split_name,
+)
+from dwijax.evaluation.regions import LESION
 from dwijax.network_maps import DIRECT, TENSOR, network_maps
 from dwijax.tiling import tiled
 from dwijax.training.map_regression import LEAST
 from dwijax.voxelwise import fit_maps
 
 TRUTH = "noise-free"
+# Numbers of directions that the paper's figures have, where a report has more than these.
+MAPS_Q, LESIONS_Q, NOISE_Q = (6, 18, 36), (6, 8, 10), (6, 18)
 COUNTS = (18, 36)  # directions of fits that added noise is studied for, beside q and all
+
+
+def of_counts(contenders, counts, kinds=("",)):
+    """Those with so many directions, six and more, of these kinds; where there are none, all."""
+    able = [c for c in contenders if c.q >= LEAST and c.kind in kinds]
+    return [c for c in able if c.q in counts] or able
+
+
+def of_paper(maps):
+    """Maps without the smoothed fits, noise-trained networks and numbers of directions that the
+    paper's figures do not have, where there are those that it has."""
+    counts = {q for _, q in map(split_name, maps)}
+    kept = counts & {*MAPS_Q} or counts
+    return {m: f for m, f in maps.items() if split_name(m)[0] in (FIT, DIRECT, TENSOR, ALL)
+            and split_name(m)[1] in (None, *kept)}
 
 
 def track_maps(scan, rois, maps):
@@ -28,7 +54,7 @@ def track_maps(scan, rois, maps):
     Returns:
       ``{method: {bundle: streamlines}}``, mm.
     """
-    found = dict(maps)
+    found = of_paper(maps)
     if TRUTH in scan.references:
         found[TRUTH] = from_fit(scan.references[TRUTH])
     masks = {roi.name: scan.volume(roi.voxels) for roi in rois}
@@ -55,26 +81,22 @@ def compare_tracts(scan, tracked):
 
 
 def _measured(scan, subject, signal):
-    """Scan and subject with other signals ``[V, M]``, in units of the scale."""
-    dwi = np.zeros_like(subject.dwi)
-    dwi[subject.mask] = signal * np.float32(subject.scale)
+    """Scan and subject with other signals: of the brain ``[V, M]`` or everywhere ``[X, Y, Z, M]``,
+    in units of the scale."""
+    scale = np.float32(subject.scale)
+    if signal.ndim == 4:
+        dwi, signal = signal * scale, signal[subject.mask]
+    else:
+        dwi = subject.dwi.copy()
+        dwi[subject.mask] = signal * scale
     other = replace(subject, dwi=dwi, b0=dwi[..., :scan.b0s].mean(axis=-1))
     return scan.acquired._replace(signal=signal), other
 
 
-def _methods(run, acquired, subject, b0s, fwhm):
-    """``{method: NetworkMaps}`` of a run's networks, the fits beside them and that of all."""
-    q = len(run.inputs)
-    networks = network_maps(run, subject)
-    return {named(FIT, q): fit_of(acquired, run.inputs, b0s),
-            named(SMOOTHED, q): fit_of(acquired, run.inputs, b0s, fwhm),
-            **{named(m, q): networks[m] for m in (DIRECT, TENSOR) if m in networks},
-            ALL: fit_of(acquired, np.arange(len(run.gtab)), b0s)}
-
-
-def judge_tiling(run, scan, subject):
+def judge_tiling(contender, scan, subject):
     """Rows of the error of FA and MD of whole slices and of averaged patches through the same
     networks, to the truth (the fit of all where there is none)."""
+    run = contender.run
     patch, stride = run.config.patch, run.config.stride
     plane = np.delete(scan.acquired.mask.shape, run.config.data.axis)
     if not 0 < patch <= plane.min() or stride > patch:
@@ -86,12 +108,12 @@ def judge_tiling(run, scan, subject):
             for quantity in ("fa", "md"):
                 if getattr(found, quantity) is not None:
                     yield Row(f"tiling {quantity.upper()} RMSE", way, "brain",
-                              named(method, len(run.inputs)),
+                              contender.named(method),
                               metrics.rmse(getattr(found, quantity), getattr(reference, quantity),
                                            scan.regions["brain"]))
 
 
-def judge_lesions(run, scan, subject, fwhm, rng):
+def judge_lesions(contenders, scan, subject, rng):
     """Rows of contrast, error inside and detection of lesions put into a simulated subject.
 
     Balls of `lesions.RADII` voxels where white matter is widest, with fresh noise of the subject's
@@ -99,9 +121,12 @@ def judge_lesions(run, scan, subject, fwhm, rng):
     noise-free lesion.
 
     Args:
-      run: `dwijax.inference.Run`. scan: `Scan` with its ``clean`` signal. subject: `Subject`.
-      fwhm: mm of the smoothed fit. rng: `numpy.random.Generator`.
+      contenders: list of `Contender`. scan: `Scan` with its ``clean`` signal.
+      subject: `Subject`. rng: `numpy.random.Generator`.
     """
+    contenders = of_counts(contenders, LESIONS_Q)
+    if not contenders:
+        return
     white = scan.volume(scan.regions["WM"])
     clean = scan.volume(scan.clean)
     for radius in lesions.RADII:
@@ -116,51 +141,68 @@ def judge_lesions(run, scan, subject, fwhm, rng):
         for kind in lesions.KINDS:
             free = lesions.insert(clean, scan.acquired.gtab, share, kind)[scan.acquired.mask]
             acquired, other = _measured(scan, subject, added_noise.add(free, scan.sigma, rng))
-            truth = from_fit(fit_maps([free], acquired.gtab))
-            methods = _methods(run, acquired, other, scan.b0s, fwhm) | {TRUTH: truth}
-            for quantity in ("fa", "md"):
-                yield from _lesion_rows(scan, methods, quantity, kind.name, radius, lesion,
-                                        background)
+            maps = all_maps(contenders, acquired, other, scan.b0s)
+            maps[TRUTH] = from_fit(fit_maps([free], acquired.gtab))
+            yield from _lesion_rows(scan, maps, TRUTH, kind.name, f"radius {radius}", lesion,
+                                    background)
 
 
-def _lesion_rows(scan, methods, quantity, kind, radius, lesion, background):
-    truth = scan.volume(getattr(methods[TRUTH], quantity))
-    expected = lesions.contrast(truth, lesion, background)
-    for method, found in methods.items():
-        values = getattr(found, quantity)
-        if values is None:
-            continue
-        values, name = scan.volume(values), f"lesion {quantity.upper()}"
-        region = f"radius {radius}"
-        yield Row(f"{name} contrast", kind, region, method,
-                  lesions.contrast(values, lesion, background))
-        yield Row(f"{name} RMSE", kind, region, method, metrics.rmse(values, truth, lesion))
-        yield Row(f"{name} Dice", kind, region, method,
-                  lesions.detected(values, lesion, background, expected))
+def judge_measured_lesion(contenders, scan, maps):
+    """The same of the lesion that a subject brings along, by its maps; the truth, or the fit of
+    all, is what the others are compared with. Background is white matter."""
+    if LESION not in scan.regions:
+        return
+    shown = {c.q for c in of_counts(contenders, LESIONS_Q)}
+    maps = {m: found for m, found in maps.items() if split_name(m)[1] in (None, *shown)}
+    if TRUTH in scan.references:
+        maps[TRUTH] = from_fit(scan.references[TRUTH])
+    lesion = scan.volume(scan.regions[LESION])
+    background = lesions.ring(lesion, scan.volume(scan.regions["WM"]), f"lesion of {scan.name}")
+    yield from _lesion_rows(scan, maps, TRUTH if TRUTH in maps else ALL, "its own", "mask", lesion,
+                            background)
 
 
-def judge_noise(run, scan, subject, fwhm, rng):
+def _lesion_rows(scan, maps, best, kind, region, lesion, background):
+    for quantity in ("fa", "md"):
+        truth = scan.volume(getattr(maps[best], quantity))
+        expected = lesions.contrast(truth, lesion, background)
+        for method, found in maps.items():
+            values = getattr(found, quantity)
+            if values is None:
+                continue
+            values, name = scan.volume(values), f"lesion {quantity.upper()}"
+            yield Row(f"{name} contrast", kind, region, method,
+                      lesions.contrast(values, lesion, background))
+            yield Row(f"{name} RMSE", kind, region, method, metrics.rmse(values, truth, lesion))
+            yield Row(f"{name} Dice", kind, region, method,
+                      lesions.detected(values, lesion, background, expected))
+
+
+def judge_noise(contenders, scan, subject, rng):
     """Rows of the error of FA to the truth (the fit of all without added noise where there is
-    none), with noise added before the magnitude is taken and after.
+    none), with noise added to the whole volume before the magnitude is taken and after.
 
     Args:
-      run, scan, subject, fwhm, rng: as `judge_lesions`.
+      contenders, scan, subject, rng: as `judge_lesions`.
     """
-    if len(run.inputs) < LEAST:
+    contenders = of_counts(contenders, NOISE_Q, ("", NOISY))
+    if not contenders:
         return
     reference = scan.references.get(TRUTH, scan.references["all acquired"])
     brain = scan.regions["brain"]
+    signal = subject.dwi / np.float32(subject.scale)
     for before in (True, False):
         against = "before the magnitude" if before else "after the magnitude"
         for level in added_noise.LEVELS:
             sigma = added_noise.sigma_of(level, scan.acquired.signal[:, scan.b0s:])
             acquired, other = _measured(scan, subject, added_noise.add(
-                scan.acquired.signal, sigma, rng, before_magnitude=before))
-            methods = _methods(run, acquired, other, scan.b0s, fwhm)
+                signal, sigma, rng, before_magnitude=before))
+            maps = all_maps(contenders, acquired, other, scan.b0s)
             for count in COUNTS:
-                if len(run.inputs) < count < len(run.gtab):
-                    methods[named(FIT, count)] = fit_of(acquired, np.arange(count), scan.b0s)
-            for method, found in methods.items():
+                if min(c.q for c in contenders) < count < len(acquired.gtab) - scan.b0s:
+                    maps.setdefault(named(FIT, count), fit_of(
+                        acquired, np.arange(count), scan.b0s))
+            for method, found in maps.items():
                 if found.fa is not None:
                     yield Row("noise FA RMSE", against, f"{level} dB", method,
                               metrics.rmse(found.fa, reference.fa, brain))

@@ -1,18 +1,31 @@
 """What a reader sees of SuperDTI's evaluation: tables and the sentences above them."""
 
+from math import erf
 from typing import NamedTuple
 
 import numpy as np
 
 from dwijax import __version__
 from dwijax.evaluation.direction_synthesis import ALL
-from dwijax.evaluation.equivalence import MARGIN, Agreement, agreement, anova, false_discovery
-from dwijax.evaluation.map_regression import ANISOTROPIC, FIT, NEAR_SEAM, PEAKS, SMOOTHED, named
+from dwijax.evaluation.equivalence import MARGIN, Agreement, agreement, false_discovery
+from dwijax.evaluation.map_agreement import agreement_rows, agreement_table
+from dwijax.evaluation.map_duel import duel_tables
+from dwijax.evaluation.map_regression import (
+    ANISOTROPIC,
+    DEVIATIONS,
+    FIT,
+    NEAR_SEAM,
+    PEAKS,
+    SMOOTHED,
+    split_name,
+)
 from dwijax.evaluation.map_studies import TRUTH
+from dwijax.evaluation.map_targets import target_table
 from dwijax.evaluation.rois import GROUPS, LEAST
 from dwijax.evaluation.study_tables import study_tables
 from dwijax.evaluation.tables import DASH, Results, Table, mean, mean_sd
 from dwijax.network_maps import DIRECT, TENSOR
+from dwijax.training.map_regression import LEAST as TENSOR_LEAST
 
 CLOSE = 100 * MARGIN  # percent
 
@@ -21,14 +34,14 @@ class Report(NamedTuple):
     """The report of one or several runs.
 
     Attributes:
-      workdir: of the first. runs: list of `dwijax.inference.Run`.
-      widths: mm of the smoothed fit, per run. groups: list of ``(name, origin, members)``.
+      sources: folders of the runs, in words.
+      contenders: list of `Contender` by name of a group: those that are judged on it.
+      groups: list of ``(name, origin, members)``.
       results: `Results`. within_subject: all numbers come from one subject.
     """
 
-    workdir: str
-    runs: list
-    widths: list
+    sources: str
+    contenders: dict
     groups: list
     results: Results
     within_subject: bool
@@ -62,20 +75,24 @@ class Report(NamedTuple):
             if len(group.members) == 1 and not self.within_subject:
                 yield f"{group.name}: one subject; there is no interval over subjects."
 
-    def label(self, method):
-        """For tables: a method and its q, with what was tuned."""
-        if method == TRUTH:
-            return "noise-free"
-        if method == ALL:
-            return f"{len(self.runs[0].gtab)} DWIs, fit (reference)"
-        kind, q = method.rsplit(" ", 1)
-        if kind == FIT and int(q) < 6:
-            return f"{q} DWIs, mean of ADCs"
-        if kind == SMOOTHED:
-            width = next(w for run, w in zip(self.runs, self.widths, strict=True)
-                         if len(run.inputs) == int(q))
-            kind = f"Gaussian {width:.1f} mm, fit"
-        return f"{q} DWIs, {kind}"
+    def labels(self, group):
+        """``method -> str`` for tables: a method and its q, with what was tuned."""
+        contenders = self.contenders[group]
+        total = len(contenders[0].run.gtab)
+        width = {c.q: c.fwhm for c in reversed(contenders)}
+
+        def label(method):
+            kind, q = split_name(method)
+            if method in (TRUTH, ALL):
+                return "noise-free" if method == TRUTH else f"{total} DWIs, fit (reference)"
+            if kind == FIT and q < TENSOR_LEAST:
+                return f"{q} DWIs, mean of ADCs"
+            if kind == SMOOTHED:
+                kind = f"Gaussian {width[q]:.1f} mm, " + (
+                    "fit" if q >= TENSOR_LEAST else "mean of ADCs")
+            return f"{q} DWIs, {kind}"
+
+        return label
 
     def methods(self, group, quantity):
         """Those with this number, in the order of the records."""
@@ -89,16 +106,21 @@ class Report(NamedTuple):
         return {name: roi_group(self.results, group, name) for name in names}
 
     def _head(self):
-        run = self.runs[0]
-        counts = ", ".join(str(len(r.inputs)) for r in self.runs)
-        yield (f"{self.workdir}: maps from {counts} of {len(run.gtab)} directions, "
-               f"b = {run.config.data.shell} s/mm², dwijax {__version__}")
-        yield (f"networks trained on {len(run.about['subjects']['train'])} subjects towards the "
-               f"fit of all {len(run.gtab)} directions and {run.about['table']['b0s']} b0")
+        yield f"{self.sources} (dwijax {__version__})"
+        # Groups of the same data share their list.
+        for contenders in {id(c): c for c in self.contenders.values()}.values():
+            run = contenders[0].run
+            counts = ", ".join(f"{c.kind}{c.q}" for c in contenders)
+            trained = len(run.about["subjects"]["train"])
+            yield (f"maps from {counts} of {len(run.gtab)} directions, b = "
+                   f"{run.config.data.shell} s/mm², by networks trained on "
+                   f"{trained} subject{'s' * (trained > 1)} towards the fit of all "
+                   f"{len(run.gtab)} and {run.about['table']['b0s']} b0")
+            few = [c.q for c in contenders if c.q < TENSOR_LEAST]
+            if few:
+                yield (f"no FA of a fit of {few[0]} directions: {TENSOR_LEAST} are needed for a "
+                       "tensor")
         yield "PSNR with peaks of FA 1 and MD 3e-3 mm²/s; NMSE = |x - y|² / |y|², brain"
-        few = [len(r.inputs) for r in self.runs if len(r.inputs) < 6]
-        if few:
-            yield f"no FA of a fit of {few[0]} directions: six are needed for a tensor"
         if self.within_subject:
             yield "WITHIN SUBJECT: one person's slabs; there is no interval over subjects"
 
@@ -107,6 +129,9 @@ class Report(NamedTuple):
         return [r for r in ("noise-free", "all acquired") if r in found]
 
     def _tables(self, group):
+        targets = target_table(self.results, group, self.rois(group))
+        if targets:
+            yield targets
         for quantity in PEAKS:
             for against in self._references(group):
                 yield self._map_table(group, quantity, against)
@@ -114,12 +139,15 @@ class Report(NamedTuple):
             yield self._angle_table(group)
         if self.rois(group):
             yield self._roi_table(group)
-        yield self._agreement_table(group)
-        yield from study_tables(self.results, group, self.label)
+        yield agreement_table(self.results, group, self.labels(group))
+        yield from duel_tables(self.results, group, self.contenders[group])
+        if any(k[:2] == (group, "fa_std factor") for k in self.results.keys):
+            yield self._coverage_table(group)
+        yield from study_tables(self.results, group, self.labels(group))
 
-    def _against(self, against):
+    def _against(self, group, against):
         return "noise-free truth" if against == "noise-free" else \
-            f"fit of all {len(self.runs[0].gtab)}, which shares the inputs' noise"
+            f"fit of all {len(self.contenders[group][0].run.gtab)}, which shares the inputs' noise"
 
     def _map_table(self, group, quantity, against):
         get, rows = self.results.estimate, []
@@ -129,13 +157,13 @@ class Report(NamedTuple):
                             sign)
 
             pairs = ((cell("RMSE", r), cell("bias", r, sign="+")) for r in ("WM", "GM", "CSF"))
-            rows.append([self.label(method), cell("RMSE", show=mean_sd), cell("bias", sign="+"),
-                         cell("NMSE", digits=2), cell("PSNR", digits=2), cell("r"),
-                         *(c for pair in pairs for c in pair)])
+            rows.append([self.labels(group)(method), cell("RMSE", show=mean_sd),
+                         cell("bias", sign="+"), cell("NMSE", digits=2),
+                         cell("PSNR", digits=2), cell("r"), *(c for pair in pairs for c in pair)])
         unit = ", µm²/ms" if quantity == "MD" else ""
         columns = [f"{quantity} by{unit}", "RMSE", "bias", "NMSE, %", "PSNR, dB", "r",
                    *(f"{t} {w}" for t in ("WM", "GM", "CSF") for w in ("RMSE", "bias"))]
-        return Table(f"{quantity} against the {self._against(against)}", columns, rows, [])
+        return Table(f"{quantity} against the {self._against(group, against)}", columns, rows, [])
 
     def _angle_table(self, group):
         against = self._references(group)[0]
@@ -147,13 +175,13 @@ class Report(NamedTuple):
                          for r in ("WM", "WM near the seam", "WM off the seam")
                          for w in ("", ", mean")]
                 signed = ", signed vectors" if form.startswith("signed") else ""
-                rows.append([self.label(method) + signed, *cells])
+                rows.append([self.labels(group)(method) + signed, *cells])
         columns = ["V1 by, degrees", *(f"{r} {w}" for r in ("WM", "near seam", "off seam")
                                        for w in ("median", "mean"))]
         notes = [f"white matter with FA > {ANISOTROPIC}; near the seam: V1 within {NEAR_SEAM:g}° "
                  "of the plane normal to (1, 1, 1), where signed vectors turn round"]
-        return Table(f"First eigenvector against the {self._against(against)}", columns, rows,
-                     notes)
+        return Table(f"First eigenvector against the {self._against(group, against)}", columns,
+                     rows, notes)
 
     def errors(self, group, quantity, against, method):
         """ROI to its ``(mean, worst)`` error over subjects, percent."""
@@ -183,7 +211,7 @@ class Report(NamedTuple):
                                     self.results.values(group, f"ROI {quantity} MSE", against,
                                                         name, method).values()] or [np.nan])
                            for kind in GROUPS[:3]]
-                    rows.append([f"{quantity}, {self.label(method)}",
+                    rows.append([f"{quantity}, {self.labels(group)(method)}",
                                  "truth" if against == "noise-free" else "reference", total, worst,
                                  *cells, *(f"{100 * m:.3f}" if m == m else DASH for m in mse)])
         columns = ["map by", "against", "ROIs < 5 %", "worst subject < 5 %", *GROUPS,
@@ -192,62 +220,37 @@ class Report(NamedTuple):
                  "other, averaged over subjects; MSE times 100 (FA; MD in µm²/ms)"]
         return Table("Regions of interest", columns, rows, notes)
 
-    def _compared(self, group):
-        """``(quantity, method, Agreement, anova)`` of brain means with the fit of all."""
-        for quantity in PEAKS:
-            reference = self.results.values(group, f"{quantity} mean", "", "brain", ALL)
-            for run in self.runs:
-                q = len(run.inputs)
-                means = {m: self.results.values(group, f"{quantity} mean", "", "brain",
-                                                named(m, q)) for m in (FIT, DIRECT, TENSOR)}
-                for method in (DIRECT, TENSOR, FIT):
-                    found = means[method]
-                    if not found:
-                        continue
-                    both = [list(found.values()), [reference[s] for s in found]]
-                    three = (np.nan, np.nan, 0, 0)
-                    if method != FIT and means[FIT]:
-                        three = anova(both[0], list(means[FIT].values()), both[1])
-                    yield quantity, named(method, q), agreement(*both), three
-
-    def _agreement_table(self, group):
-        def number(value, digits=3):
-            return DASH if value != value else f"{value:.{digits}f}" if abs(value) >= 1e-3 or \
-                value == 0 else f"{value:.0e}"
-
-        rows = []
-        for quantity, method, a, (f, p, _, _) in self._compared(group):
-            rows.append([
-                f"{quantity}, {self.label(method)}",
-                f"{number(a.r, 4)} [{number(a.r_low, 4)}, {number(a.r_high, 4)}]",
-                number(a.t), number(a.t_p), number(f, 2), number(p),
-                f"{number(a.difference, 4)} [{number(a.low, 4)}, {number(a.high, 4)}]",
-                number(a.paired_p), number(a.tost_p),
-                f"{number(a.limits_low, 4)} to {number(a.limits_high, 4)}", number(a.icc)])
-        n = len(next(g.members for g in self.groups if g.name == group))
-        columns = ["brain mean by", "Pearson r [95 %]", "t", "p", "ANOVA F", "p",
-                   "difference [95 %]", "paired p", "TOST p", "limits of agreement", "ICC"]
-        notes = [f"subject means against the fit of all, n = {n}; t pooled, {2 * n - 2} degrees of "
-                 f"freedom; F(2, {3 * n - 3}) over networks, fit of the same and reference; TOST: "
-                 f"p of a difference beyond {CLOSE:g} % of the reference's mean"]
-        return Table("Agreement of brain means (Li et al., Table I, and what it leaves out)",
-                     columns, rows, notes)
+    def _coverage_table(self, group):
+        against, rows = self._references(group)[0], []
+        for contender in self.contenders[group]:
+            for kind in (DIRECT, TENSOR):
+                method = contender.named(kind)
+                cells = [mean(self.results.estimate(group, "fa_std coverage", against, f"{d:g}",
+                                                    method), 3) for d in DEVIATIONS]
+                if cells[0] != DASH:
+                    rows.append([self.labels(group)(method), f"{contender.factor:.2f}", *cells])
+        normal = [f"{erf(d / 2**0.5):.3f}" for d in DEVIATIONS]
+        return Table(
+            f"Share of voxels whose FA is within so many fa_std of the "
+            f"{self._against(group, against).split(',')[0]}",
+            ["networks", "factor", *(f"{d:g} SD" for d in DEVIATIONS)],
+            [*rows, ["normal distribution", "", *normal]],
+            ["fa_std: SD over networks that differ in their seed, times the factor that brings "
+             "68 % of the validation subjects' voxels within one; fa_std.nii.gz is without it"])
 
     def headlines(self, group):
         """What the paper claims, as it comes out here."""
-        for run in self.runs:
-            q = len(run.inputs)
-            for kind in (DIRECT, TENSOR):
-                method = named(kind, q)
-                for quantity in PEAKS:
+        label, groups = self.labels(group), self.rois(group)
+        for contender in self.contenders[group]:
+            for quantity in PEAKS:
+                for method in map(contender.named, (DIRECT, TENSOR)):
                     for against in self._references(group):
                         errors = self.errors(group, quantity, against, method)
-                        errors = {n: e for n, e in errors.items()
-                                  if self.rois(group)[n] != "CSF"}
+                        errors = [e[0] for n, e in errors.items() if groups[n] != "CSF"]
                         if errors:
-                            good = sum(e[0] < CLOSE for e in errors.values())
-                            yield (f"{quantity}, {self.label(method)}: error below 5 % of the "
-                                   f"{self._against(against).split(',')[0]} in {good} of "
+                            good = sum(e < CLOSE for e in errors)
+                            yield (f"{quantity}, {label(method)}: error below 5 % of the "
+                                   f"{self._against(group, against).split(',')[0]} in {good} of "
                                    f"{len(errors)} grey and white ROIs")
 
     def roi_rows(self):
@@ -281,17 +284,11 @@ class Report(NamedTuple):
         """Header and rows of ``agreement.csv``."""
         header = ["cohort", "quantity", "method", *Agreement._fields, "anova_f", "anova_p",
                   "df_between", "df_within"]
-        rows = [(group.name, quantity, method, *map(_plain, a), *map(_plain, f))
-                for group in self.groups
-                for quantity, method, a, f in self._compared(group.name)]
-        return header, rows
+        return header, [(g.name, *row) for g in self.groups
+                        for row in agreement_rows(self.results, g.name)]
 
 
 def roi_group(results, cohort, name):
     """One of `dwijax.evaluation.rois.GROUPS`, from the record that the protocol left."""
     values = results.values(cohort, "ROI group", "", name, ALL)
     return GROUPS[int(next(iter(values.values())))]
-
-
-def _plain(value):
-    return int(value) if isinstance(value, (int, np.integer)) else float(value)

@@ -50,13 +50,14 @@ class Group(NamedTuple):
     members: list
 
 
-def evaluate(workdir, *, baseline_set="all", quiet=False):
+def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     """Judges a run by the protocol of `dwijax.evaluation.direction_synthesis`.
 
     Writes ``tables/``, ``figures/`` and ``report.html`` into the run's folder; prints the tables.
 
     Args:
       workdir: folder of a trained run.
+      atlas: of a SuperDTI run, see `dwijax.evaluation.map_report.evaluate`.
       baseline_set: ``quick``, or ``all`` with denoisers that take up to a minute a subject.
       quiet: neither progress bar nor printed tables.
 
@@ -71,7 +72,7 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
     if run.config.get("task") == "map_regression":
         from dwijax.evaluation import map_report
 
-        return map_report.evaluate([(workdir, run)], quiet=quiet)
+        return map_report.evaluate([(workdir, run)], workdir, atlas=atlas, quiet=quiet)
     cohort = read_cohort(run.config)
     _check_cohort(run, cohort, workdir)
     groups = _groups(run, cohort)
@@ -179,7 +180,7 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
         temporary.write_text(report.markdown(), encoding="utf-8")
     page.write(Path(workdir) / "report.html", f"Evaluation of {Path(workdir).name}",
                warnings=report.warnings(), viewers=list(views.values()), text=report.markdown(),
-               figures=sorted(pictures.glob("*.png")), provenance=sources(run, workdir, groups))
+               figures=sorted(pictures.glob("*.png")), provenance=sources(run, [workdir], groups))
     with whole(folder / "evaluation.json") as temporary:
         temporary.write_text(json.dumps(_about(run, report),
                                         indent=1) + "\n")
@@ -188,9 +189,9 @@ def evaluate(workdir, *, baseline_set="all", quiet=False):
     return results
 
 
-def sources(run, workdir, groups):
-    """`dwijax.page.provenance` of an evaluation: the run and the scans that it was judged on."""
-    return page.provenance(run.about, [page.run_file(workdir), *(
+def sources(run, workdirs, groups):
+    """`dwijax.page.provenance` of an evaluation: the runs and the scans that it was judged on."""
+    return page.provenance(run.about, [*map(page.run_file, workdirs), *(
         path for group in groups for member in group.members for path in (
             member.files.dwi, member.files.bval, member.files.bvec, member.files.mask))])
 
@@ -250,8 +251,9 @@ def _check_cohort(run, cohort, workdir):
 def _check_leakage(run, cohort, groups, workdir):
     """Refuses what `dwijax.leakage` finds; the cohort as it is now was checked in reading it."""
     where, recorded = Path(workdir) / "config.json", run.about["subjects"]
-    leakage.check_statistics(run.about, where)
-    leakage.check_directions(run.gtab, run.inputs, run.targets, where)
+    leakage.check_statistics(run.about, where, run.inputs)
+    if run.config.task == "direction_synthesis":  # maps are of all directions, inputs too
+        leakage.check_directions(run.gtab, run.inputs, run.targets, where)
     if not cohort.within_subject:
         leakage.check_subjects({"train": recorded["train"], "validation": recorded["validation"],
                                 "test": [m.files.name for m in cohort.test]}, where)

@@ -55,6 +55,11 @@ def read_rois(image_path, table_path, subject, tissue, least=LEAST):
             remedy="resample the labels to the scan (nearest neighbour)")
     labels = canonical(read_volumes(image), image.affine)[0][subject.mask]
     labels = np.rint(labels).astype(np.int64).reshape(len(labels))
+    return named_rois(labels, table_path, tissue, image_path, least)
+
+
+def named_rois(labels, table_path, tissue, image_path, least=LEAST):
+    """The same of labels ``[V]`` in memory, that ``image_path`` is the source of."""
     names = read_table(table_path)
     present = np.unique(labels[labels != 0])
     missing = [int(n) for n in present if int(n) not in names]

@@ -7,12 +7,14 @@ import numpy as np
 from dwijax.baselines import Acquired, Case
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
-from dwijax.data.volumes import canonical, read_dwi, read_image, read_volumes
+from dwijax.data.volumes import canonical, read_dwi, read_image, read_mask, read_volumes
 from dwijax.errors import InputError
 from dwijax.evaluation import regions as tissue
 from dwijax.evaluation.noise import from_scan, from_truth
 from dwijax.gradients import compare
 from dwijax.voxelwise import Maps, fit_maps
+
+LESION = "lesion.nii.gz"  # a mask beside a subject's series, or in its truth, by this name
 
 
 class MissingDirections(InputError):
@@ -89,11 +91,9 @@ def read_scan(member, gtab, *, shell, axis, surroundings=False):
         regions, regions_source = tissue.from_fit(maps.fa, maps.md), tissue.FROM_FIT
         sigma, source = from_scan(signal, subject.gtab)
     regions["border"] = tissue.border(regions, mask)
-    lesion = files.truth and files.truth / "lesion.nii.gz"
-    if lesion and lesion.is_file():
-        inside = _canonical(read_image(lesion))[mask] > 0
-        if inside.any():
-            regions[tissue.LESION] = inside
+    lesion = _lesion(files, subject)
+    if lesion is not None and lesion[mask].any():
+        regions[tissue.LESION] = lesion[mask]
     if member.slices is not None:
         judged = np.isin(np.nonzero(mask)[axis], member.slices)
         regions = {name: region & judged for name, region in regions.items()}
@@ -101,6 +101,17 @@ def read_scan(member, gtab, *, shell, axis, surroundings=False):
     scan = Scan(subject.name, acquired, clean, int(b0s_mask.sum()), sigma, source, regions,
                 regions_source, references, subject.affine, angle)
     return scan, subject
+
+
+def _lesion(files, subject):
+    """Bool ``[X, Y, Z]``: of the truth, or of a mask beside the series; None without."""
+    if files.truth is not None:
+        path = files.truth / LESION
+        return _canonical(read_image(path)) > 0 if path.is_file() else None
+    path, image = files.dwi.parent / LESION, subject.image
+    if not path.is_file():
+        return None
+    return canonical(read_mask(path, image.shape, image.affine), image.affine)[0]
 
 
 def read_case(member, split, gtab, *, shell, axis, surroundings=False):

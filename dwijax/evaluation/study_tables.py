@@ -47,27 +47,23 @@ def study_tables(results, group, label):
 
     for quantity in ("FA", "MD"):
         name = f"lesion {quantity}"
-        kinds = found("against", quantity=f"{name} contrast")
-        radii = found("region", quantity=f"{name} contrast")
-        if not kinds:
+        lesions = list(dict.fromkeys(k[1:3] for k in keys if k[0] == f"{name} contrast"))
+        if not lesions:
             continue
         rows = []
         for method in found("method", quantity=f"{name} contrast"):
             cells = []
-            for kind in kinds:
-                for radius in radii:
-                    contrast, error, dice = (
-                        mean(results.estimate(group, f"{name} {what}", kind, radius, method),
-                             digits, sign)
-                        for what, digits, sign in (("contrast", 2, "+"), ("RMSE", 3, ""),
-                                                   ("Dice", 2, "")))
-                    cells.append(f"{contrast} / {error} / {dice}")
+            for lesion in lesions:
+                contrast, error, dice = (
+                    mean(results.estimate(group, f"{name} {what}", *lesion, method), digits, sign)
+                    for what, digits, sign in (("contrast", 3, "+"), ("RMSE", 3, ""),
+                                               ("Dice", 2, "")))
+                cells.append(f"{contrast} / {error} / {dice}")
             rows.append([label(method), *cells])
         yield Table(
             f"Lesions in {quantity}: contrast / RMSE inside to the truth / Dice, "
             + subjects(f"{name} contrast"),
-            [f"{quantity} by", *(f"{k}, {r.removeprefix('radius ')}" for k in kinds
-                                 for r in radii)], rows,
+            [f"{quantity} by", *(f"{k}, {r.removeprefix('radius ')}" for k, r in lesions)], rows,
             ["columns: kind and radius in voxels; contrast (lesion - ring) / ring; Dice of what "
              "lies beyond half of the true contrast"])
 

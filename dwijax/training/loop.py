@@ -62,7 +62,8 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
         statistics = whitening(np.asarray(task.see(b0, dwi)), mask)
     predict = settings.build_predictor(config, task, statistics)
     about = run.describe(
-        plain, gtab, b0s, turned, scales, statistics, domain.join(subjects) if subjects else {},
+        plain, gtab, settings.input_positions(config, gtab), b0s, turned, scales,
+        statistics, domain.join(subjects) if subjects else {},
         {name: [m.files.name for m in getattr(members, name)]
          for name in ("train", "validation", "test")}
         | {"within_subject": members.within_subject, "origin": members.origin,

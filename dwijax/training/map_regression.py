@@ -40,7 +40,7 @@ def target_of(number):
 
 
 def map_regression(gtab, b0s, inputs, *, targets, seeds=1, networks=None, residual="none",
-                   b0_input=True):
+                   b0_input=True, added_noise=0.0):
     """Li et al.: each network maps the same q DWIs to its own map.
 
     Networks of fewer channels than the widest share its architecture; their other channels are 0
@@ -55,6 +55,8 @@ def map_regression(gtab, b0s, inputs, *, targets, seeds=1, networks=None, residu
       residual: ``fit`` adds the networks' output to the maps of the fit of the q directions;
         ``none`` does not.
       b0_input: whether the networks see the mean b0 too (the paper's do not).
+      added_noise: largest SD of the noise added to what networks see while they learn, in units of
+        the scale; see `noisier`. Targets are without.
 
     Raises:
       ValueError: an unknown target, or a fit that the inputs do not determine.
@@ -76,8 +78,10 @@ def map_regression(gtab, b0s, inputs, *, targets, seeds=1, networks=None, residu
     everything = _fitter(gtab, np.arange(len(gtab)), b0s)
 
     def see(b0, dwi):
-        chosen = dwi[..., inputs]
-        return jnp.concatenate([b0, chosen], axis=-1) if b0_input else chosen
+        x = jnp.concatenate([b0, dwi[..., inputs]], axis=-1)
+        if added_noise:
+            x = noisier(x, b0s, added_noise)
+        return x if b0_input else x[..., 1:]
 
     def measured(b0, dwi):
         tensor = everything(jnp.concatenate([b0, dwi], axis=-1))
@@ -103,6 +107,30 @@ def map_regression(gtab, b0s, inputs, *, targets, seeds=1, networks=None, residu
     weights = {"select": jnp.asarray(select, jnp.float32), "physical": jnp.asarray(physical)}
     return Task(numbers, int(b0_input) + len(inputs), channels, see, measured, reference, weights,
                 None, combine)
+
+
+def noisier(x, b0s, largest):
+    """b0 and DWIs with complex noise added before the magnitude, of another level in each slice.
+
+    The noise is drawn from the slice itself: a step stays a pure function of its batch, and does
+    not depend on how that is shared out between devices.
+
+    Args:
+      x: float32 ``[N, H, W, 1 + q]``. b0s: number of b0s in the mean.
+      largest: of the SD, which is uniform between 0 and this, in the unit of ``x``.
+    """
+    share = np.ones(x.shape[-1], np.float32)
+    share[0] = b0s**-0.5
+
+    def one(image):
+        bits = jax.lax.bitcast_convert_type(image, jnp.uint32)
+        key = jax.random.fold_in(jax.random.key(0), jnp.sum(bits, dtype=jnp.uint32))
+        level, noise = jax.random.split(key)
+        sigma = jax.random.uniform(level, maxval=jnp.float32(largest)) * share
+        real, imaginary = sigma * jax.random.normal(noise, (2, *image.shape), image.dtype)
+        return jnp.hypot(image + real, imaginary)
+
+    return jax.vmap(one)(jnp.asarray(x))
 
 
 def tensor_maps(tensor, target):

@@ -81,13 +81,20 @@ def _read(config, members, budget, bar):
         return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects
     options |= {"shell": config.data.shell, "axis": config.data.axis,
                 "inputs": np.arange(config.data.inputs) if config.data.get("resample") else None,
-               "neighbours": config.data.get("neighbours", 0),
-               "seen": np.arange(config.data.inputs)}
+                "neighbours": config.data.get("neighbours", 0),
+                "seen": np.arange(config.data.inputs)}
+    positions = []  # by the first subject's table, which is the run's
+
+    def look(subject):
+        if not len(positions):
+            table = subject.gtab[~subject.gtab.b0s_mask]
+            positions.extend(settings.input_positions(config, table))
+        subjects.append(domain.of_subject(subject, positions))
+
     # Validation is always by measured targets, so that runs can be compared.
     clean = slice(config.data.inputs, None) if config.data.get("clean_targets") else None
     train = cohorts.load_slices(
-        members.train, patch=config.patch, clean=clean, **options,
-        look=lambda subject: subjects.append(domain.of_subject(subject, config.data.inputs)),
+        members.train, patch=config.patch, clean=clean, **options, look=look,
         progress=partial(bar, desc="reading", unit="subject"))
     validation = cohorts.load_slices(members.validation, patch=0, like=train[1][0], **options)
     return train, validation, subjects

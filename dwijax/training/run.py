@@ -24,11 +24,12 @@ PACKAGES = ("dwijax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "num
             "nibabel")
 
 
-def describe(config, gtab, b0s, spread, scales, whitening, domain, members):
+def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, members):
     """Everything about a run but its parameters, as JSON-able objects.
 
     Args:
-      config: nested dict. gtab: table of the shell, without b0s. b0s: their number.
+      config: nested dict. gtab: table of the shell, without b0s.
+      inputs: positions of the inputs in it, ``[q]``. b0s: number of b0s.
       spread: of the subjects' own tables (`dwijax.data.tables.spread`).
       scales: name of a training subject to its scale.
       whitening: of the input channels, or None.
@@ -43,11 +44,11 @@ def describe(config, gtab, b0s, spread, scales, whitening, domain, members):
             "rule": "DWIs and b0 of a subject are divided by one scale from its b0 in the mask",
             "training_scales": scales,
             "whitening": whitening and {k: v.tolist() for k, v in whitening._asdict().items()},
-            "whitening_from": {"directions": list(range(config["data"]["inputs"])),
+            "whitening_from": {"directions": [int(i) for i in inputs],
                                "subjects": members["train"]},
         },
         "table": {"bvals": gtab.bvals.tolist(), "bvecs": gtab.bvecs.tolist(), "b0s": b0s,
-                  "inputs": config["data"]["inputs"], "spread": spread},
+                  "inputs": len(inputs), "spread": spread},
         "domain": domain,
         "subjects": members,
     }

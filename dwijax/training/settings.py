@@ -91,6 +91,7 @@ def _check_map_regression(config, expect, one_of, positive):
            "some of " + ", ".join(names))
     expect("seeds", *positive)
     expect("data.choose", *one_of("first", "optimal"))
+    expect("data.added_noise", lambda v: v >= 0, "0 or more")
     fit = config.model.residual == "fit"
     expect("data.b0", lambda v: v or not fit, "True with residual fit: a fit needs the b0")
     tensors = set(config.targets) != {"md"}
@@ -134,7 +135,7 @@ def build_task(config, gtab, b0s, networks=None):
         return map_regression.map_regression(
             gtab, b0s, inputs, targets=tuple(config.targets), seeds=config.seeds,
             networks=networks, residual="fit" if config.model.residual == "fit" else "none",
-            b0_input=config.data.b0)
+            b0_input=config.data.b0, added_noise=config.data.added_noise)
     outputs = output_positions(config, gtab)
     if networks is not None and not config.model.joint:
         outputs = outputs[networks]

@@ -122,6 +122,23 @@ def test_without_b0():
         maps.map_regression(GTAB, 6, np.arange(6), targets=("fa",), b0_input=False, residual="fit")
 
 
+def test_noise_is_added_to_what_networks_see_alone():
+    noisy, clean = (maps.map_regression(GTAB, 4, np.arange(6), targets=("fa",), added_noise=level)
+                    for level in (0.2, 0.0))
+    b0, dwi, *_ = make_slices()[1]
+    with jax.numpy_dtype_promotion("strict"):
+        seen, again = jax.jit(noisy.see)(b0, dwi), jax.jit(noisy.see)(b0[::-1], dwi[::-1])
+    np.testing.assert_array_equal(seen, again[::-1])  # however a batch is shared out
+    error = np.asarray(seen - clean.see(b0, dwi))
+    # Of large signals the magnitude's noise is Gaussian; b0 is the mean of four.
+    sigma = error[..., 0].std(axis=(1, 2)) * 2
+    assert 0 < sigma.min() < sigma.max() < 0.21 and np.ptp(sigma) > 0.02
+    strong = np.asarray(dwi[..., :6]) > 0.6
+    for i, s in enumerate(sigma):
+        assert error[i, ..., 1:][strong[i]].std() == pytest.approx(s, rel=0.12)
+    np.testing.assert_array_equal(noisy.targets(b0, dwi), clean.targets(b0, dwi))
+
+
 @jax.jit
 def there_and_back(tensor):
     return (maps.from_log_cholesky(maps.log_cholesky(tensor)), maps.orientation(tensor),

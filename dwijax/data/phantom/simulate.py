@@ -24,23 +24,24 @@ B0 = 5.0  # s/mm^2, as HCP's b0 volumes have it
 RECORD = "phantom.json"
 
 
-def acquisition(n_directions=90, shells=(1000.0,), b0s=6):
+def acquisition(n_directions=90, shells=(1000.0,), b0s=6, averages=1):
     """The default table: b0 volumes evenly between the directions' volumes, the first one first.
 
     Args:
       n_directions: per shell; every shell has the same ones.
       shells: b-values, s/mm^2.
       b0s: number of volumes with b = 5 s/mm^2.
+      averages: how often every direction is acquired, one whole set after the other.
     """
-    directions = np.asarray(direction_set(n_directions))
-    bvals = np.concatenate([[B0] * b0s, *([b] * n_directions for b in shells)])
+    directions = np.tile(direction_set(n_directions), (averages, 1))
+    bvals = np.concatenate([[B0] * b0s, *([b] * len(directions) for b in shells)])
     bvecs = np.concatenate([np.tile(directions[:1], (b0s, 1)), *([directions] * len(shells))])
     return GradientTable(bvals, bvecs)
 
 
 def make_settings(
     *, seed=0, generator="default", snr=None, shape=(56, 68, 24), voxel_size=2.5, gtab=None,
-    n_directions=90, shells=(1000.0,), b0s=6, lesions=False, varying_noise=False,
+    n_directions=90, shells=(1000.0,), b0s=6, averages=1, lesions=False, varying_noise=False,
     rotate_degrees=0.0,
 ):
     """Checks and completes what :func:`simulate` was asked for.
@@ -59,7 +60,8 @@ def make_settings(
         _check("directions", n_directions >= 1, n_directions, "at least 1")
         _check("shells", len(shells) and min(shells) > 50, shells, "b-values above 50 s/mm²")
         _check("b0s", b0s >= 1, b0s, "at least 1 b0 volume")
-        gtab = acquisition(n_directions, shells, b0s)
+        _check("averages", averages >= 1, averages, "at least 1")
+        gtab = acquisition(n_directions, shells, b0s, averages)
     _check("gradient table", gtab.b0s_mask.any(), "no b0", "at least one b0 volume")
     return Settings(
         seed=int(seed),
