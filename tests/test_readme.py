@@ -64,6 +64,7 @@ from dwijax.training import settings
 for words in json.loads(sys.argv[1]):
     child = os.fork()
     if not child:
+        sys.argv = words  # where ml_collections looks for the overrides there are
         try:
             rest = flags.FLAGS(words)
             if "{script}" == "train":
