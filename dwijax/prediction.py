@@ -79,7 +79,7 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
         "note": "bvecs of synthetic volumes are the directions that their networks stand for",
     }
     if naming == "bids":
-        sidecar |= bids.series_fields(dwi)
+        sidecar = bids.series_fields(dwi, sidecar)
     with delivered(out, force=force, keep=(bids.DESCRIPTION,)) as folder:
         for name in names.values():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

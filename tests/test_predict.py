@@ -103,8 +103,9 @@ def test_bids_derivatives_of_several_subjects(run, scan, tmp_path):
 
 
 def interrupting(monkeypatch, module, name):
-    """Ctrl-C while ``name`` is at work, once."""
+    """Ctrl-C while ``name`` is at work, once; a shell's background job would ignore it."""
     function, left = getattr(module, name), [1]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupted(*arguments, **options):
         if left:

@@ -58,13 +58,14 @@ def test_every_line_is_of_a_kind_that_is_tested():
 PARSE = """
 import json, os, sys, warnings
 warnings.simplefilter("ignore")
-import {script} as script
 from absl import flags
 from dwijax.training import settings
 for words in json.loads(sys.argv[1]):
     child = os.fork()
     if not child:
+        sys.argv = words  # where ml_collections looks for overrides, at its import too
         try:
+            import {script} as script
             rest = flags.FLAGS(words)
             if "{script}" == "train":
                 assert len(rest) == 1, rest

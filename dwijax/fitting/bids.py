@@ -50,10 +50,12 @@ def series_names(dwi):
     return {kind: stem + ending for kind, ending in endings.items()}
 
 
-def series_fields(dwi):
-    """Entries that BIDS wants in the JSON of a derived series."""
+def series_fields(dwi, about):
+    """Content of the JSON of a series; ``about``, whose names may be those of BIDS entities, is an
+    entry of its own but for the volumes that are synthetic."""
     return {"Description": "Measured volumes, unchanged, and synthetic ones behind them",
-            "Sources": [Path(dwi).name], "SkullStripped": False}
+            "Sources": [Path(dwi).name], "SkullStripped": False,
+            "synthetic_volumes": about["synthetic_volumes"], "dwijax": about}
 
 
 def page_name(dwi, desc):
