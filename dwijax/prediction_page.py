@@ -44,7 +44,7 @@ def fitted(series, gtab, mask, subsets, naming="dwijax", fits=None):
       subsets: name to volumes. fits: name to a folder where the maps are already, by ``naming``.
     """
     out = {}
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=Path(series.get_filename()).parent) as scratch:
         for name, volumes in subsets.items():
             folder, files = (fits or {}).get(name), naming
             if folder is None:

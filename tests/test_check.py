@@ -208,6 +208,8 @@ def test_the_page_of_a_phantom(phantom, tmp_path):
     assert "page.png" in page and "orientation: right" in page
     assert nib.load(phantom / "dwi.nii.gz").shape[0] == 36
     assert (tmp_path / "page.png").stat().st_size > 20_000
+    again = check(phantom, "-o", tmp_path / "page")
+    assert again.returncode == 2 and "page.md" in again.stderr and "--force" in again.stderr
 
 
 def test_a_flipped_phantom_is_named_and_mended(phantom, tmp_path):

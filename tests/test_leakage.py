@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from configs.phantom import get_config
 from dwijax import leakage
 from dwijax.data.layouts import SubjectFiles
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable, read_gradients
+from dwijax.training import reading
 
 Q = 6
 
@@ -62,6 +64,37 @@ def test_real_tables_pass(shared_data, table):
     gtab = read_gradients(path, path.with_suffix(".bvec"))
     gtab = gtab[~gtab.b0s_mask]
     leakage.check_directions(gtab, np.arange(30), np.arange(30, len(gtab)), path)
+
+
+def test_training_refuses_what_evaluation_would(tmp_path, monkeypatch):
+    """Before a slice is read: scans in two parts, joint denoising; then the table."""
+    config = get_config()
+    config.data.layout, config.data.root = "plain", str(tmp_path)
+    for name in "abc":
+        files = scan(tmp_path / name, name.encode() * 10)
+        files.bval.touch()
+        files.bvec.touch()
+    cohort = reading.read_cohort(config)
+    assert [len(part) for part in cohort[:3]] == [1, 1, 1]
+
+    sidecar = leakage.sidecar(cohort.train[0].files.dwi)
+    sidecar.write_text('{"Denoising": "dwidenoise"}')
+    with pytest.raises(InputError, match="denoised together"):
+        reading.read_cohort(config)
+    sidecar.unlink()
+    cohort.test[0].files.dwi.write_bytes(cohort.train[0].files.dwi.read_bytes())
+    with pytest.raises(InputError, match="the same bytes"):
+        reading.read_cohort(config)
+    with pytest.raises(InputError, match="in more than one part"):
+        leakage.check_cohort(cohort._replace(validation=cohort.train), tmp_path)
+
+    config.data.inputs = Q
+    bvecs = direction_set(20).copy()
+    bvecs[11] = bvecs[2]
+    found = (None, [GradientTable(np.full(20, 1000.0), bvecs)]), None, None
+    monkeypatch.setattr(reading, "_read", lambda *_: found)
+    with pytest.raises(InputError, match="input 2 and target 11"):
+        reading.read_slices(config, cohort, 0, iter)
 
 
 def test_statistics_of_inputs_of_training_subjects_pass():

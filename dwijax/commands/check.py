@@ -17,6 +17,7 @@ def add_arguments(parser):
                         help="write PAGE.md and PAGE.png as well")
     parser.add_argument("--write-bvecs", type=Path, metavar="FILE",
                         help="where the directions are found wrong: write the right ones here")
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
     parser.epilog += ("\n\nexit status: 0 nothing suspect, 1 something suspect (the first lines "
                       "say what), 2 unusable")
 
@@ -26,8 +27,14 @@ def run(args):
     from dwijax.checking import page
     from dwijax.checking.scan import check_scan
     from dwijax.gradients import GradientTable, write_bvecs
-    from dwijax.output import whole
+    from dwijax.output import refuse_to_overwrite, whole
 
+    pages = []
+    if args.out is not None:
+        stem = args.out.with_suffix("") if args.out.suffix in (".md", ".png") else args.out
+        pages = [stem.with_name(stem.name + ending) for ending in (".md", ".png")]
+    if not args.force:
+        refuse_to_overwrite([*pages, *filter(None, [args.write_bvecs])])
     trained = None
     if args.trained is not None:
         from dwijax.training.run import read
@@ -39,14 +46,13 @@ def run(args):
     found = page.warnings(report)
     if not args.quiet:
         print("\n".join(page.lines(report, found)))
-    if args.out is not None:
+    if pages:
         from dwijax.checking.figure import draw
 
-        stem = args.out.with_suffix("") if args.out.suffix in (".md", ".png") else args.out
-        picture = stem.with_name(stem.name + ".png")
+        text, picture = pages
         with whole(picture) as path:
             draw(report, path)
-        with whole(stem.with_name(stem.name + ".md")) as path:
+        with whole(text) as path:
             path.write_text(page.markdown(report, found, picture.name))
     seen = report.orientation
     if args.write_bvecs is not None:
