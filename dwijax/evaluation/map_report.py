@@ -71,8 +71,9 @@ def evaluate(runs, out, *, atlas=None, quiet=False):
         raise InputError("eval.py", found="no run", expected="folders of trained runs",
                          remedy="name one or several")
     atlas = atlas and read_atlas(*atlas)
-    parts = []
-    for same in _by_data(runs):
+    parts, by_data = [], _by_data(runs)
+    runs = [pair for same in by_data for pair in same]
+    for same in by_data:
         first = same[0][1]
         cohort = read_cohort(first.config)
         contenders = map_regression.contend([run for _, run in same])
@@ -193,7 +194,8 @@ def _write(folder, report, records, note):
 
 
 def _by_data(runs):
-    """Lists of the runs on the same subjects and shell."""
+    """Lists of the runs on the same subjects and shell, the longest first, by their number of
+    directions."""
     same = {}
     for folder, run in runs:
         if run.config.task != "map_regression":
@@ -202,7 +204,10 @@ def _by_data(runs):
                              remedy="evaluate it alone")
         key = json.dumps([run.about["subjects"], run.config.data.shell], sort_keys=True)
         same.setdefault(key, []).append((folder, run))
-    return list(same.values())
+    for listed in same.values():
+        listed.sort(key=lambda r: (len(r[1].inputs), r[1].config.data.added_noise,
+                                   r[1].config.seeds))
+    return sorted(same.values(), key=len, reverse=True)
 
 
 def _check_kinds(runs, contenders):
