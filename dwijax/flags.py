@@ -1,11 +1,13 @@
 """Command-line handling that ``train.py`` and ``eval.py`` share: faults are one line, status 2."""
 
+import os
 import sys
 
 from absl import app, flags, logging
 
 from dwijax.errors import InputError
 from dwijax.threads import limit_threads
+from dwijax.training.preemption import Stopped
 
 QUIET = flags.DEFINE_bool("quiet", False, "No progress bars, no tables; faults only.")
 THREADS = flags.DEFINE_integer("threads", None, "CPU threads of the computation; default: all.")
@@ -37,6 +39,9 @@ def launch(main, positional=False):
             main(*argv[1:])
         except InputError as error:
             _fail(error)
+        except Stopped:
+            sys.stdout.flush()
+            os._exit(0)  # threads that compile or read may crash while the interpreter goes down
         except KeyboardInterrupt:
             print("interrupted; the same command goes on from the last checkpoint",
                   file=sys.stderr)

@@ -10,12 +10,16 @@ import sys
 import threading
 
 
+class Stopped(SystemExit):
+    """SIGTERM came where there is nothing to save."""
+
+
 def exit_on_sigterm():
-    """From here on SIGTERM ends the process with one line and status 0, cleaning up."""
+    """From here on SIGTERM raises :class:`Stopped` after one line: status 0, cleaning up."""
     def handler(*_):
         print("stopped by SIGTERM; the same command goes on from the last checkpoint",
               file=sys.stderr, flush=True)
-        sys.exit(0)
+        raise Stopped(0)
 
     signal.signal(signal.SIGTERM, handler)
 
