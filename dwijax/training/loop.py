@@ -86,7 +86,7 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
                                 settings.build_keys(config, task))
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // place.padded
     tell = print if main else lambda *_, **__: None
-    tell(f"{len(task.numbers)} networks of {count:,} parameters, "
+    tell(f"{len(task.numbers)} network{'s' * (len(task.numbers) > 1)} of {count:,} parameters, "
          f"{slices} from {len(members.train)} subjects, {place}"
          + (f"; going on from step {first}" if first else ""), flush=True)
     tell(spread_in_words(turned), flush=True)
