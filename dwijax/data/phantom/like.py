@@ -10,6 +10,7 @@ with new noise by the scan's own table. What the fit has missed, no subject has.
 import hashlib
 import itertools
 import json
+import warnings
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -124,12 +125,14 @@ def fit_scan(subject):
 
 
 def _denoised(dwi, head):
-    """MP-PCA in patches of 5 × 5 × 5 voxels (Veraart et al. 2016), dipy's."""
+    """MP-PCA in patches of 5 × 5 × 5 voxels (Veraart et al. 2016), dipy's: 2 ms a voxel."""
     from dipy.denoise.localpca import mppca
 
     rim = [(2, 2)] * 3  # dipy leaves out what whole patches do not fit around
     padded = np.pad(dwi, [*rim, (0, 0)], mode="symmetric")
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        # A patch without any noise, as at a border that was filled with zeros, stays as it is.
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
         found = mppca(padded, mask=np.pad(head, rim), patch_radius=2, suppress_warning=True)
     return found[2:-2, 2:-2, 2:-2].astype(np.float32)
 
