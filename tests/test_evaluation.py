@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from configs.he2020 import get_config
+from configs import he2020
+from configs import phantom as phantom_config
 from dwijax import baselines
 from dwijax.data.cohort import Cohort, Member, brain_slices, central_slices, limited
 from dwijax.data.layouts import find_subjects
@@ -337,7 +338,7 @@ def test_table_1_by_hand(scan, split):
 
 def test_the_slices_of_he_et_al():
     """149 subjects of HCP's size give the abstract's numbers of slices."""
-    config = get_config()
+    config = he2020.get_config()
     names = [f"{i:03d}" for i in range(149)]
     parts = subject_split(names, tuple(config.data.split), config.seed)
     assert [len(part) for part in parts] == [122, 14, 13]
@@ -424,11 +425,8 @@ def pretend(monkeypatch, phantom):
     monkeypatch.setattr(figures, "DPI", 40)
 
     def install(layout, cohort, shifted=()):
-        import ml_collections
-
-        config = ml_collections.ConfigDict({
-            "data": {"layout": layout, "root": str(phantom), "shell": 1000, "axis": 2},
-            "phantom": {}, "seed": 0})
+        config = phantom_config.get_config()
+        config.data.layout, config.data.root = layout, str(phantom)
         scan, _ = read_scan(Member(files[0], None), _shell(files[0]), shell=1000, axis=2)
         gtab = scan.acquired.gtab[2:]
         subjects = {"train": ["other"], "validation": [], "test": [],
