@@ -70,7 +70,7 @@ for words in json.loads(sys.argv[1]):
             if "{script}" == "train":
                 assert len(rest) == 1, rest
                 settings.check(script.CONFIG.value)
-        except BaseException as error:
+        except BaseException as error:  # flags leave by SystemExit
             print(words, type(error).__name__, error, flush=True)
         os._exit(0)
     os.waitpid(child, 0)
