@@ -49,6 +49,7 @@ class Problem:
         config.update_from_flattened_dict({
             "model.width": width, "model.levels": LEVELS, "model.convolutions": CONVOLUTIONS,
             "model.residual": "none", "model.whiten": False, "model.zero_output": False,
+            "model.activation": "relu",
             "patch": 0, "batch": batch, "steps": 1000})
         self.networks, self.width, self.side, self.batch = networks, width, side, batch
         n = INPUTS + networks

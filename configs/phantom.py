@@ -19,8 +19,8 @@ VARIANTS = {
     },
     # As good as 30 minutes on two CPU cores make it.
     "best": {
-        "data.neighbours": 1, "optimizer.ema": 0.998, "optimizer.learning_rate": 2e-3,
-        "steps": 6000, "log_every": 100, "validate_every": 1000, "checkpoint_every": 500,
+        "optimizer.learning_rate": 5e-3, "steps": 4000, "log_every": 100,
+        "validate_every": 1000, "checkpoint_every": 500,
     },
     # As good as one GPU makes it.
     "gpu": {
@@ -119,7 +119,7 @@ def get_config(variant=""):
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adamw"     # adamw (warm-up, cosine), sgd (rate / (1 + decay·step))
-    config.optimizer.learning_rate = 3e-3
+    config.optimizer.learning_rate = 7e-3
     config.optimizer.decay = 0.0
     config.optimizer.momentum = 0.0
     config.optimizer.weight_decay = 1e-4
@@ -129,10 +129,10 @@ def get_config(variant=""):
     config.batch = 4                    # slices in a batch
     config.patch = 32                   # side of the random crops; 0: whole slices
     config.stride = 1                   # between crops
-    config.steps = 600
+    config.steps = 300
     config.log_every = 20
-    config.validate_every = 200
-    config.checkpoint_every = 200
+    config.validate_every = 150
+    config.checkpoint_every = 100
     config.checkpoint_keep = 2          # newest that stay; each holds last and best parameters
     config.freeze_after = 50            # steps in a row without a finite gradient; 0: never
 

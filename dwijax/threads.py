@@ -25,3 +25,9 @@ def limit_threads(count):
                          remedy="choose another number")
     for name in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(count)
+
+
+def cores():
+    """How many cores this process may keep busy, `limit_threads` obeyed."""
+    own = getattr(os, "sched_getaffinity", None)  # Linux
+    return int(os.environ.get("NPROC") or (len(own(0)) if own else os.cpu_count()))

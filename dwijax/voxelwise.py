@@ -1,11 +1,13 @@
 """Tensor fits and maps of masked voxels, in chunks of one shape: compiled once per table length."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from dwijax import dti
+from dwijax.threads import cores
 
 # MRtrix3's default, which He et al. used: the squared measured signals as weights, then two
 # reweightings by the squared predicted ones.
@@ -88,20 +90,19 @@ def in_chunks(function, parts, width=None):
     Filled up with columns of 0 to ``width``.
     """
     voxels, columns = len(parts[0]), sum(p.shape[1] for p in parts)
-    chunk = np.ones((_CHUNK, width or columns), np.float32)
-    chunk[:, columns:] = 0
-    outputs = None
-    for start in range(0, voxels, _CHUNK):
+
+    def apply(start):
+        chunk = np.ones((_CHUNK, width or columns), np.float32)
+        chunk[:, columns:] = 0
         count = min(_CHUNK, voxels - start)
         np.concatenate([p[start:start + count] for p in parts], axis=1,
                        out=chunk[:count, :columns])
-        # Fetched before the buffer is filled again: on a CPU the device may read it in place.
-        results = [np.asarray(r)[:count] for r in function(chunk)]
-        if outputs is None:
-            outputs = [np.empty((voxels, *r.shape[1:]), r.dtype) for r in results]
-        for output, result in zip(outputs, results, strict=True):
-            output[start:start + count] = result
-    return outputs
+        return [np.asarray(r)[:count] for r in function(chunk)]
+
+    # One chunk's program keeps one core busy.
+    with ThreadPoolExecutor(cores()) as pool:
+        results = pool.map(apply, range(0, voxels, _CHUNK))
+        return [np.concatenate(r) for r in zip(*results, strict=True)]
 
 
 @jax.jit

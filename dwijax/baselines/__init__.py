@@ -8,13 +8,14 @@ from dwijax.baselines.denoising import GAUSSIAN, denoised, smooth
 from dwijax.baselines.interface import Acquired, Case, Interpolator
 from dwijax.baselines.linear import process, spherical_harmonics
 from dwijax.baselines.logarithm import log_harmonics, tensor
-from dwijax.baselines.tuning import SETS, tune, untuned
+from dwijax.baselines.tuning import SETS, Chosen, tune, untuned
 
 __all__ = [
     "GAUSSIAN",
     "SETS",
     "Acquired",
     "Case",
+    "Chosen",
     "Interpolator",
     "denoised",
     "log_harmonics",

@@ -1,5 +1,7 @@
 """All baselines, learnt from training subjects and tuned on validation subjects."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from dwijax.baselines.denoising import (
@@ -19,11 +21,20 @@ from dwijax.baselines.logarithm import LogHarmonicsGrid, tensor
 from dwijax.baselines.moments import add, moments, sample
 from dwijax.baselines.regression import Regression
 
-# Seconds for each subject, or up to a minute.
-SETS = {"quick": (GAUSSIAN,), "all": (GAUSSIAN, NON_LOCAL_MEANS, MARCHENKO_PASTUR, PATCH2SELF)}
+
+class Chosen(NamedTuple):
+    """Which baselines: `Denoiser`; spherical harmonics of every order, or of the best alone."""
+
+    denoisers: tuple
+    every_order: bool
 
 
-def tune(training, validation, *, axis, denoisers=SETS["quick"]):
+# Seconds for each subject, or minutes.
+SETS = {"quick": Chosen((GAUSSIAN,), False),
+        "all": Chosen((GAUSSIAN, NON_LOCAL_MEANS, MARCHENKO_PASTUR, PATCH2SELF), True)}
+
+
+def tune(training, validation, *, axis, chosen=SETS["quick"]):
     """Baselines with the least squared error against the measured DWIs of validation subjects.
 
     Args:
@@ -31,7 +42,7 @@ def tune(training, validation, *, axis, denoisers=SETS["quick"]):
         none. validation: iterable of `Case`. Each is gone through once, so that one subject at a
         time is in memory.
       axis: of the slices.
-      denoisers: list of `Denoiser`.
+      chosen: `Chosen`.
 
     Returns:
       ``(interpolators, sh)``: list of `Interpolator`, and the name of that of the spherical
@@ -48,7 +59,7 @@ def tune(training, validation, *, axis, denoisers=SETS["quick"]):
         learnt += 1
 
     raw, logarithm = [], LogHarmonicsGrid()
-    after = {(d, strength): [] for d in denoisers for strength in d.strengths}
+    after = {(d, strength): [] for d in chosen.denoisers for strength in d.strengths}
     for case in validation:
         _count(raw, case.acquired, case)
         logarithm.add(case)
@@ -60,17 +71,18 @@ def tune(training, validation, *, axis, denoisers=SETS["quick"]):
         raise ValueError("tuning needs at least one validation subject")
 
     by_order = [tune_harmonics(raw, (order,)) for order in ORDERS]
-    interpolators = [tensor(), *(found for _, found in by_order), logarithm.best(),
-                     tune_process(raw)]
+    sh = min(by_order, key=lambda pair: pair[0])[1]
+    harmonics = [found for _, found in by_order] if chosen.every_order else [sh]
+    interpolators = [tensor(), *harmonics, logarithm.best(), tune_process(raw)]
     if learnt:
         interpolators += [regression.best() for regression in regressions]
-    for denoiser in denoisers:
+    for denoiser in chosen.denoisers:
         tuned = [(*tune_harmonics(found), strength)
                  for (other, strength), found in after.items() if other is denoiser]
         if tuned:
             _, then, strength = min(tuned, key=lambda t: t[0])
             interpolators.append(denoised(denoiser, strength, then))
-    return interpolators, min(by_order, key=lambda pair: pair[0])[1].name
+    return interpolators, sh.name
 
 
 def _count(found, acquired, case):

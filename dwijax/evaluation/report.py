@@ -58,7 +58,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     Args:
       workdir: folder of a trained run.
       atlas: of a SuperDTI run, see `dwijax.evaluation.map_report.evaluate`.
-      baseline_set: ``quick``, or ``all`` with denoisers that take up to a minute a subject.
+      baseline_set: ``quick``, or ``all`` with denoisers that take minutes a subject.
       quiet: neither progress bar nor printed tables.
 
     Returns:
@@ -79,8 +79,9 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     _check_leakage(run, cohort, groups, workdir)
     axis, shell = run.config.data.axis, run.config.data.shell
     split = Split(run.inputs, run.targets, run.gtab[run.targets])
-    denoisers = baselines.SETS[baseline_set]
-    how = {"gtab": run.gtab, "shell": shell, "axis": axis, "surroundings": len(denoisers) > 1}
+    chosen = baselines.SETS[baseline_set]
+    how = {"gtab": run.gtab, "shell": shell, "axis": axis,
+           "surroundings": len(chosen.denoisers) > 1}
     training = cohort.train[:TRAINING_SUBJECTS]
     tuning = cohort.validation[:TUNING_SUBJECTS]
     records, slices, facts, first, gaps = [], {}, {}, {}, []
@@ -106,7 +107,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
 
         if tuning:
             interpolators, sh = baselines.tune(cases(training), cases(tuning), axis=axis,
-                                               denoisers=denoisers)
+                                               chosen=chosen)
         else:
             interpolators, sh = baselines.untuned()
             gaps.append(Gap("tuned baselines", "there are no validation subjects"))

@@ -2,6 +2,8 @@
 
 import os
 
+from dwijax import threads
+
 
 def deterministic():
     """On GPUs: the same bits in every run. Slower; to be called before JAX is imported."""
@@ -22,9 +24,7 @@ def split_cpu(count=None, most=8):
     import jax
 
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        own = getattr(os, "sched_getaffinity", None)  # Linux
-        cores = int(os.environ.get("NPROC") or (len(own(0)) if own else os.cpu_count()))
-        jax.config.update("jax_num_cpu_devices", count or min(cores, most))
+        jax.config.update("jax_num_cpu_devices", count or min(threads.cores(), most))
 
 
 def join(found_out, coordinator, count, index):
