@@ -132,10 +132,10 @@ def get_config(variant=""):
     config.batch = 24                   # patches in a batch
     config.patch = 21                   # side, the receptive field of a network
     config.stride = 7                   # between patches
-    config.steps = 1200
+    config.steps = 800
     config.log_every = 20
-    config.validate_every = 300
-    config.checkpoint_every = 300
+    config.validate_every = 200
+    config.checkpoint_every = 200
     config.checkpoint_keep = 2          # newest that stay; each holds last and best parameters
     config.freeze_after = 50            # steps in a row without a finite gradient; 0: never
 

@@ -131,11 +131,21 @@ def _correlate(x, g, strides, padding, kernel_size):
 
 
 def _correlate_on_cpu(x, g, strides, padding, kernel_size):
-    """Gradient of the kernel: a matrix product of one side's pixels with the other's windows.
+    """Gradient of the kernel: one matrix product of pixels beside their neighbours.
 
-    The windows of the side that is cheaper to spread out are copied side by side.
+    Where both sides have about as many channels, one is spread out along the rows and the other
+    along the columns, ``[kw·C, kh·D]``: a product of better proportions, from fewer copies, than
+    one side's pixels with the other's windows. Otherwise the windows are the smaller side's.
     """
-    c, d = x.shape[3], g.shape[3]
+    (kh, kw), c, d = kernel_size, x.shape[3], g.shape[3]
+    if strides == (1, 1) and kw * c + kh * d <= kh * kw * min(c, d):
+        # x [i + h, j + w] meets g [h, w]: row i + h of either side, column w.
+        rows = g.shape[1] + kh - 1
+        x = _padded(x, padding)
+        g = _padded(g, ((kh - 1, kh - 1), (0, 0)))
+        across = jnp.concatenate([x[:, :, j:j + g.shape[2]] for j in range(kw)], axis=3)
+        down = jnp.concatenate([g[:, kh - 1 - i:kh - 1 - i + rows] for i in range(kh)], axis=3)
+        return jnp.transpose(_product(across, down).reshape(kw, c, kh, d), (2, 0, 1, 3))
     if strides == (1, 1) and c >= d:
         pads = _pads_back(g, strides, padding, kernel_size, x.shape[1:3])
         windows = _windows(g, (1, 1), pads, kernel_size)[..., ::-1, ::-1, :]
@@ -152,8 +162,7 @@ def _product(a, b):
 def _windows(x, strides, padding, kernel_size):
     """What a kernel sees at every step, ``[N, H', W', kh, kw, C]``."""
     kh, kw = kernel_size
-    config = [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)]
-    x = lax.pad(x, jnp.zeros((), x.dtype), config)
+    x = _padded(x, padding)
     h, w = ((n - k) // s + 1 for n, k, s in zip(x.shape[1:3], kernel_size, strides, strict=True))
 
     def window(i, j):
@@ -162,6 +171,12 @@ def _windows(x, strides, padding, kernel_size):
 
     windows = jnp.stack([window(i, j) for i in range(kh) for j in range(kw)], axis=3)
     return windows.reshape(*windows.shape[:3], kh, kw, x.shape[3])
+
+
+def _padded(x, padding):
+    """``x [N, H, W, C]`` with rows and columns of zeros, or without some of its own."""
+    config = [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)]
+    return lax.pad(x, jnp.zeros((), x.dtype), config)
 
 
 # --- the same where XLA's CPU backend needs help ----------------------------------------------
