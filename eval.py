@@ -1,6 +1,6 @@
 """Evaluates a trained run on its test subjects, or puts runs side by side.
 
-    python eval.py --workdir=runs/phantom
+    python eval.py --workdir=runs/phantom --force    # again, with the slow baselines
     python eval.py --compare runs/phantom runs/phantom-fa_loss --out=runs/comparison
     python eval.py --compare runs/superdti-q3 runs/superdti-q6 --out=runs/superdti
 
@@ -14,6 +14,7 @@ from absl import flags
 
 from dwijax.errors import InputError
 from dwijax.flags import QUIET, launch
+from dwijax.output import refuse_to_overwrite
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
 BASELINES = flags.DEFINE_enum(
@@ -24,6 +25,7 @@ ATLAS = flags.DEFINE_list(
     "atlas", None, "FA,LABELS,TABLE of an atlas, registered to each subject of a SuperDTI run that "
     "has no labels of its own.")
 OUT = flags.DEFINE_string("out", "runs/comparison", "Folder for the comparison.")
+FORCE = flags.DEFINE_bool("force", False, "Replace tables and figures that are there.")
 
 
 def main(*runs):
@@ -39,6 +41,7 @@ def main(*runs):
     from dwijax.compilation import keep_compilations
     from dwijax.evaluation.report import evaluate
 
+    _keep_what_is_there(WORKDIR.value)
     keep_compilations()
     if Path(WORKDIR.value).is_file():
         raise InputError(WORKDIR.value, found="a file", expected="the folder of a run",
@@ -46,11 +49,17 @@ def main(*runs):
     evaluate(WORKDIR.value, quiet=QUIET.value, baseline_set=BASELINES.value, atlas=ATLAS.value)
 
 
+def _keep_what_is_there(folder):
+    if not FORCE.value:
+        refuse_to_overwrite(Path(folder) / name for name in ("report.html", "comparison.md"))
+
+
 def compare(runs):
     from dwijax.evaluation import comparison, map_report
     from dwijax.inference import load_run
     from dwijax.training.run import read
 
+    _keep_what_is_there(OUT.value)
     if runs and all(read(folder)[0].task == "map_regression" for folder in runs):
         map_report.evaluate([(folder, load_run(folder)) for folder in runs], OUT.value,
                             atlas=ATLAS.value, quiet=QUIET.value)

@@ -74,6 +74,16 @@ def test_the_hash_is_of_subjects_and_shell():
                         comparison.data_hash([("a", 101), ("b", 120)], 1000))
 
 
+def test_nothing_is_replaced_unasked(tmp_path):
+    kept = tmp_path / "comparison.md"
+    kept.write_text("mine")
+    for words in (["--compare", "a", "b", f"--out={tmp_path}"], [f"--workdir={tmp_path}"]):
+        done = subprocess.run([sys.executable, str(ROOT / "eval.py"), *words],
+                              capture_output=True, text=True, timeout=120)
+        assert done.returncode == 2 and "--force" in done.stderr
+    assert list(tmp_path.iterdir()) == [kept] and kept.read_text() == "mine"
+
+
 @pytest.mark.parametrize("words, told", [
     ([], "no --workdir"), (["--compare"], "0 run"), (["--compare", "nothing", "at-all"], "nothing"),
     (["--workdir=x", "stray"], "stray"), (["--workdir=x", "--baselines=some"], "some")])

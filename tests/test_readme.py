@@ -117,7 +117,7 @@ def test_lines_of_the_command_run_in_order(tmp_path, monkeypatch, capsys):
                          (files.bvec, "dwi.bvec"), (files.mask, "mask.nii.gz"),
                          (files.mask, "callosum.nii.gz")):
         shutil.copy(source, tmp_path / name)
-    for name in ("mine", "hcp"):
+    for name in ("mine", "he2020"):
         write_tiny_run(tmp_path / "runs" / name)
     lines = [line for line in LINES if kind(line) == "dwijax"]
     assert {words_of(line)[1] for line in lines} == {
