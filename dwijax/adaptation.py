@@ -35,34 +35,29 @@ class Adapted(NamedTuple):
     notes: list
 
 
-def choose_shell(gtab, b, *, scale, where):
+def choose_shell(gtab, b, *, where):
     """The b-value of the scan's shell that is nearest to the run's.
 
     Args:
-      gtab: table of the scan. b: the run's, s/mm².
-      scale: whether the signal may be scaled to another b-value.
-      where: bval file.
+      gtab: table of the scan. b: the run's, s/mm². where: bval file.
 
     Returns:
       float, median b of the shell, s/mm².
 
     Raises:
-      InputError: it is further than 10 % away and ``scale`` is false, or there is no shell.
+      InputError: there is no shell.
     """
-    there = [(nominal, float(np.median(gtab.bvals[index])), len(index))
-             for nominal, index in shells(gtab.bvals) if nominal]
-    listed = ", ".join(f"b={nominal} ({count} directions)" for nominal, _, count in there)
-    nearest = min((median for _, median, _ in there), key=lambda m: abs(m - b), default=None)
-    if nearest is None or (abs(nearest - b) > B_TOLERANCE * b and not scale):
-        raise InputError(
-            where, found=f"the shells {listed}" if listed else "no diffusion-weighted volumes",
-            expected=f"a shell within {B_TOLERANCE:.0%} of the run's b={b:g} s/mm²",
-            remedy="give a scan of that b-value, or --scale-b to scale the nearest shell to it "
-                   "as if the signal decayed mono-exponentially")
-    return nearest
+    there = [float(np.median(gtab.bvals[index])) for nominal, index in shells(gtab.bvals)
+             if nominal]
+    if not there:
+        raise InputError(where, found="no diffusion-weighted volumes",
+                         expected=f"a shell like the run's, b={b:g} s/mm²",
+                         remedy="give a diffusion scan and its own table")
+    return min(there, key=lambda median: abs(median - b))
 
 
-def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, where="bvecs"):
+def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, may_scale=True,
+          where="bvecs", where_b="bvals"):
     """Puts a scan's directions in the run's order, or resamples them, and scales its b-value.
 
     Args:
@@ -70,13 +65,15 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, where="bvec
       run_gtab: the run's shell, without b0s. inputs: positions ``[q]``.
       targets: ``[K]``, of what the networks synthesise; none where they map.
       may_resample: interpolate where the directions are not the run's.
-      where: bvec file.
+      may_scale: scale the signal where its b-value is another one.
+      where: bvec file. where_b: bval file.
 
     Returns:
       `Adapted`.
 
     Raises:
-      InputError: fewer than q directions, or other ones than the run's and not ``may_resample``.
+      InputError: fewer than q directions, or other ones than the run's or another b-value without
+        leave to change that; all of it in one line.
     """
     weighted = np.flatnonzero(~subject.gtab.b0s_mask)
     own, wanted = subject.gtab[weighted], run_gtab[inputs]
@@ -88,10 +85,22 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, where="bvec
                    "more directions than were measured")
     b_run, b_own = float(np.median(run_gtab.bvals)), float(np.median(own.bvals))
     scaled = abs(b_own - b_run) > B_TOLERANCE * b_run
+    found = find_directions(own.bvecs, wanted.bvecs)
+    lacking = []
+    if scaled and not may_scale:
+        lacking.append(_other_b(where_b, b_own, b_run))
+    if not found.fits and not may_resample:
+        lacking.append(_other_directions(where, len(own), found))
+    if lacking:
+        files, there, expected, options, means = zip(*lacking, strict=True)
+        raise InputError(
+            " and ".join(map(str, files)), found=", and ".join(there),
+            expected=", and ".join(expected),
+            remedy=f"give {' '.join(options)} ({'; '.join(means)}), or take a run that was trained "
+                   "on such scans")
     facts = {"b": {"scan": b_own, "run": b_run, "scaled": scaled}}
     notes = []
 
-    found = find_directions(own.bvecs, wanted.bvecs)
     volumes, rotation = weighted[found.order], found.rotation
     if found.fits:
         how = "same order" if found.in_order else (
@@ -106,22 +115,12 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, where="bvec
             notes.append(f"the scan's directions are the run's turned by {found.turned:.1f}° as a "
                          f"whole, and then within {found.rest.max():.1f}°: what the networks say "
                          "is turned likewise")
-    elif may_resample:
+    else:
         rotation, volumes = np.eye(3), weighted
         plan = plan_resampling(own.bvecs, wanted.bvecs)
         facts["directions"] = "resampled"
         facts["resampling"] = plan.facts()
         notes.append(plan.in_words())
-    else:
-        far = np.flatnonzero(found.angles > TOLERANCE)
-        shown = ", ".join(f"{i} ({found.angles[i]:.0f}°)" for i in far[:8])
-        raise InputError(
-            where, found=f"{far.size} of the run's {len(wanted)} input directions are not among "
-                         f"the scan's {len(own)}: nearest to {shown}"
-                         + (", …" if far.size > 8 else ""),
-            expected=f"the run's directions, within {TOLERANCE:.0f}°, in any order",
-            remedy="--resample interpolates them from the scan's own, or train networks for this "
-                   "table")
     facts["input_volumes"] = [int(v) for v in subject.volumes[volumes]]
 
     b0s = np.flatnonzero(subject.gtab.b0s_mask)
@@ -186,6 +185,21 @@ def scale_b(dwi, b0, exponents):
         ratio = np.maximum(dwi[..., i], 0) / s0
         out[..., i] = np.where(positive, s0 * ratio**exponent, dwi[..., i])
     return out
+
+
+def _other_b(where, b_own, b_run):
+    return (where, f"b={b_own:g} nearest to the run's",
+            f"a shell within {B_TOLERANCE:.0%} of b={b_run:g} s/mm²", "--scale-b",
+            "scales the signal to the run's b as if it decayed mono-exponentially")
+
+
+def _other_directions(where, count, found):
+    far = np.flatnonzero(found.angles > TOLERANCE)
+    shown = ", ".join(f"{i} ({found.angles[i]:.0f}°)" for i in far[:8])
+    return (where, f"{far.size} of the run's {len(found.order)} input directions not among the "
+                   f"scan's {count}: nearest to {shown}" + (", …" if far.size > 8 else ""),
+            f"the run's directions within {TOLERANCE:.0f}°, in any order", "--resample",
+            "interpolates the run's directions from the scan's own")
 
 
 def _rounded(angles):

@@ -49,11 +49,12 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale
     image = read_dwi(dwi)
     table = read_scan_gradients(bvals, bvecs, image)
     b = float(np.median(trained.gtab.bvals))
-    shell = choose_shell(table, b, scale=scale_b, where=bvals)
+    shell = choose_shell(table, b, where=bvals)
     files = SubjectFiles("scan", Path(dwi), Path(bvals), Path(bvecs), mask and Path(mask))
     subject = load_subject(files, shell=shell)
     adapted = adapt(subject, trained.gtab, trained.inputs, np.array([], int),
-                    may_resample=resample, where=bvecs)
+                    may_resample=resample, may_scale=scale_b, where=bvecs,
+                    where_b=bvals)
     q = np.arange(len(trained.inputs))  # where adapt has put them
     methods = network_maps(trained, adapted.subject, q, quiet=quiet)
     # Networks take their inputs for the run's b: what decays as at b' looks like b' / b times D.

@@ -53,11 +53,11 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
     trained = load_run(workdir)
     image = read_dwi(dwi)
     table = read_scan_gradients(bvals, bvecs, image)
-    shell = choose_shell(table, float(np.median(trained.gtab.bvals)), scale=scale_b, where=bvals)
+    shell = choose_shell(table, float(np.median(trained.gtab.bvals)), where=bvals)
     files = SubjectFiles("scan", Path(dwi), Path(bvals), Path(bvecs), mask and Path(mask))
     subject = load_subject(files, shell=shell)
     adapted = adapt(subject, trained.gtab, trained.inputs, trained.targets, may_resample=resample,
-                    where=bvecs)
+                    may_scale=scale_b, where=bvecs, where_b=bvals)
     q = np.arange(len(trained.inputs))  # where adapt has put them
     made = adapted.back(synthesise(trained._replace(inputs=q), adapted.subject, quiet=quiet))
     synthetic = subject.stored(made)

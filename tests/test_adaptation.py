@@ -149,12 +149,19 @@ def test_scaling_b_leaves_what_has_no_b0_alone():
     np.testing.assert_allclose(scaled[0, 1, 0], [10 * 0.3**2, 10 * 0.7**0.5], rtol=1e-6)
 
 
-def test_the_nearest_shell_is_chosen_or_refused():
+def test_the_nearest_shell_is_chosen():
     b = np.r_[0, np.full(6, 700.0), np.full(6, 995.0), np.full(6, 2000.0)]
     gtab = GradientTable(b, np.concatenate([np.zeros((1, 3)), *[direction_set(6)] * 3]))
-    assert choose_shell(gtab, 1000, scale=False, where="b") == 995
-    with pytest.raises(InputError, match=r"b=2000 \(6 directions\).*b=1500.*--scale-b"):
-        choose_shell(gtab, 1500, scale=False, where="b")
-    assert choose_shell(gtab, 1600, scale=True, where="b") == 2000
+    assert choose_shell(gtab, 1000, where="b") == 995
+    assert choose_shell(gtab, 1600, where="b") == 2000
     with pytest.raises(InputError, match="no diffusion-weighted"):
-        choose_shell(gtab[:1], 1000, scale=True, where="b")
+        choose_shell(gtab[:1], 1000, where="b")
+
+
+def test_all_that_is_lacking_is_told_at_once():
+    other = subject(direction_set(20, seed=3), b=1500.0)
+    with pytest.raises(InputError, match=r"^a.bval and a.bvec: found b=1500.*°.*b=1000.*"
+                                         r"give --scale-b --resample"):
+        adapt(other, RUN, INPUTS, TARGETS, may_scale=False, where="a.bvec", where_b="a.bval")
+    with pytest.raises(InputError, match=r"^a.bval: found b=1500.*give --scale-b \("):
+        adapt(other, RUN, INPUTS, TARGETS, may_scale=False, may_resample=True, where_b="a.bval")
