@@ -5,6 +5,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from dipy.denoise import localpca
 from scipy.spatial.transform import Rotation
 from scipy.stats import rice
 
@@ -12,6 +13,7 @@ from dwijax.cli import main
 from dwijax.data.cohort import Member
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import acquisition, like, simulate
+from dwijax.data.phantom.mppca import mppca
 from dwijax.data.simulated import made_like
 from dwijax.data.subject import load_subject
 from dwijax.interpolation import sh_basis
@@ -33,6 +35,36 @@ def scan(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fit(scan):
     return like.fit_scan(load_subject(scan))
+
+
+def _few_components(volumes, shape, noise=0.05):
+    """Three components that vary smoothly in space, and the same with noise."""
+    rng = np.random.default_rng(volumes)
+    where = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    clean = (2 + np.sin(where / 4)) @ rng.uniform(0.1, 0.3, (3, volumes))
+    return clean, (clean + noise * rng.standard_normal(clean.shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("volumes", [30, 140])  # fewer and more than a patch has voxels
+def test_with_a_patch_for_every_voxel_mppca_is_dipys(volumes):
+    noisy = _few_components(volumes, (10, 10, 9))[1]
+    inner = (slice(4, -4),) * 3  # further out dipy has fewer patches: it does not mirror
+    expected = localpca.mppca(noisy, patch_radius=2, suppress_warning=True)[inner]
+    found = mppca(noisy, np.ones(noisy.shape[:3], bool), stride=1)[inner]
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    assert (found - noisy[inner]).std() > 0.02
+
+
+def test_patches_that_are_apart_take_as_much_noise_out():
+    clean, noisy = _few_components(30, (13, 12, 10))
+    head = np.ones(clean.shape[:3], bool)
+    head[:2] = False
+    dense, sparse = (mppca(noisy, head, stride=stride) for stride in (1, 2))
+    assert not sparse[~head].any()
+    left = [(found - clean)[head].std() for found in (dense, sparse)]
+    assert left[1] < 1.1 * left[0] < 0.4 * 0.05
+    # Nothing to take out, as at a border that was filled with zeros: no warning, no change.
+    np.testing.assert_array_equal(mppca(np.zeros_like(noisy), head), 0)
 
 
 @pytest.mark.parametrize("snr", [0.5, 3.0, 15.0, 30.0])

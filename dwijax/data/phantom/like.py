@@ -1,6 +1,6 @@
 """Subjects like a given scan: its anatomy and its fibres from a smooth fit, deformed at random.
 
-A phantom that is drawn is smoother than a brain at 2 mm. Here a scan is denoised (MP-PCA, dipy),
+A phantom that is drawn is smoother than a brain at 2 mm. Here a scan is denoised (MP-PCA),
 the mean that its noise adds to magnitudes is taken off, and the logarithm of its attenuation is
 expanded in spherical harmonics, which hold crossing fibres. A subject is that fit, warped by a pose
 and a smooth displacement, its directions turned with it, its tissue and shading perturbed, scanned
@@ -10,7 +10,6 @@ with new noise by the scan's own table. What the fit has missed, no subject has.
 import hashlib
 import itertools
 import json
-import warnings
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -19,12 +18,13 @@ import numpy as np
 from dwijax.data import domain
 from dwijax.data.phantom import noise
 from dwijax.data.phantom.fields import band_noise, texture
+from dwijax.data.phantom.mppca import mppca
 from dwijax.data.phantom.store import truth_maps
 from dwijax.data.phantom.subject import SimulatedSubject
 from dwijax.gradients import GradientTable
 from dwijax.interpolation import FLOOR, log_sh_coefficients, log_sh_system, sh_basis
 
-VERSION = 1  # raised when the same scan and settings give other bits
+VERSION = 2  # raised when the same scan and settings give other bits
 WEIGHT = 0.001  # Laplace-Beltrami
 AROUND = 3  # voxels around the brain that are fitted too
 _CSF, _GREY, _WHITE = 1, 2, 4  # of the phantom's tissue map
@@ -96,8 +96,8 @@ def identity(subject):
     return hashlib.sha256(np.ascontiguousarray(subject.b0).tobytes()).hexdigest()
 
 
-def fit_scan(subject):
-    """`Fit` of a `dwijax.data.subject.Subject`."""
+def fit_scan(subject, progress=False):
+    """`Fit` of a `dwijax.data.subject.Subject`; ``progress``: whether to show a bar."""
     from scipy.ndimage import binary_dilation
 
     b0s_mask, scale = subject.gtab.b0s_mask, np.float32(subject.scale)
@@ -105,7 +105,7 @@ def fit_scan(subject):
     sigma = domain.noise_level(brain[:, b0s_mask], brain[:, ~b0s_mask],
                                subject.gtab.bvecs[~b0s_mask]) or 0.0
     head = binary_dilation(subject.mask, iterations=AROUND)
-    signal = noise_free(_denoised(subject.dwi / scale, head)[head], sigma)
+    signal = noise_free(mppca(subject.dwi / scale, head, progress=progress)[head], sigma)
 
     bvecs = subject.gtab.bvecs[~b0s_mask]
     order = 4 if len(bvecs) >= 20 else 2
@@ -122,19 +122,6 @@ def fit_scan(subject):
 
     return Fit(volume(b0), volume(coefficients), order, subject.mask, subject.gtab,
                subject.affine, float(sigma), float(scale))
-
-
-def _denoised(dwi, head):
-    """MP-PCA in patches of 5 × 5 × 5 voxels (Veraart et al. 2016), dipy's: 2 ms a voxel."""
-    from dipy.denoise.localpca import mppca
-
-    rim = [(2, 2)] * 3  # dipy leaves out what whole patches do not fit around
-    padded = np.pad(dwi, [*rim, (0, 0)], mode="symmetric")
-    with np.errstate(invalid="ignore"), warnings.catch_warnings():
-        # A patch without any noise, as at a border that was filled with zeros, stays as it is.
-        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-        found = mppca(padded, mask=np.pad(head, rim), patch_radius=2, suppress_warning=True)
-    return found[2:-2, 2:-2, 2:-2].astype(np.float32)
 
 
 def noise_free(mean, sigma):

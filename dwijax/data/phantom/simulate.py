@@ -147,7 +147,7 @@ def simulate_scans_like(out, files, *, subjects, shell=None, seed=0, snr=None, f
     settings = like.LikeSettings(int(seed), identity, float(shell), snr, **changes)
 
     def write(missing):
-        fit = like.fit_scan(subject) if missing else None
+        fit = like.fit_scan(subject, progress) if missing else None
         for name, index in missing.items():
             write_subject(out / name, like.simulate_like(fit, settings, index))
             yield name
