@@ -47,7 +47,7 @@ def _few_components(volumes, shape, noise=0.05):
 
 @pytest.mark.parametrize("volumes", [30, 140])  # fewer and more than a patch has voxels
 def test_with_a_patch_for_every_voxel_mppca_is_dipys(volumes):
-    noisy = _few_components(volumes, (10, 10, 9))[1]
+    noisy = _few_components(volumes, (9, 9, 9))[1]
     inner = (slice(4, -4),) * 3  # further out dipy has fewer patches: it does not mirror
     expected = localpca.mppca(noisy, patch_radius=2, suppress_warning=True)[inner]
     found = mppca(noisy, np.ones(noisy.shape[:3], bool), stride=1)[inner]
@@ -55,14 +55,14 @@ def test_with_a_patch_for_every_voxel_mppca_is_dipys(volumes):
     assert (found - noisy[inner]).std() > 0.02
 
 
-def test_patches_that_are_apart_take_as_much_noise_out():
+def test_patches_that_are_apart_take_nearly_as_much_noise_out():
     clean, noisy = _few_components(30, (13, 12, 10))
     head = np.ones(clean.shape[:3], bool)
     head[:2] = False
     dense, sparse = (mppca(noisy, head, stride=stride) for stride in (1, 2))
     assert not sparse[~head].any()
     left = [(found - clean)[head].std() for found in (dense, sparse)]
-    assert left[1] < 1.1 * left[0] < 0.4 * 0.05
+    assert left[0] < left[1] < 1.2 * left[0] < 0.5 * 0.05
     # Nothing to take out, as at a border that was filled with zeros: no warning, no change.
     np.testing.assert_array_equal(mppca(np.zeros_like(noisy), head), 0)
 

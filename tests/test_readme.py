@@ -14,14 +14,12 @@ import jax.numpy as jnp
 import nibabel as nib
 import numpy as np
 import pytest
-from flax import nnx
 
 from dwijax import cli
-from dwijax.baselines import Acquired, Interpolator
+from dwijax.baselines import Acquired
 from dwijax.data.layouts import find_subjects
 from dwijax.gradients import GradientTable, write_gradients
 from dwijax.models.stack import functional, network_keys, stack
-from dwijax.models.unet import convolution
 from dwijax.training.losses import squared_error
 from tests.tiny_run import GTAB, write_tiny_run
 
@@ -146,7 +144,7 @@ def test_how_to_add_is_short(what):
 
 
 def test_a_model_as_the_readme_has_it():
-    plain = example("model", nnx=nnx, convolution=convolution, jnp=jnp, jax=jax)["Plain"]
+    plain = example("model")["Plain"]
     network = functional(lambda rngs: plain(3, 1, width=4, rngs=rngs))
     lifted = stack(network)
     params = lifted.init(network_keys(jax.random.key(0), np.arange(2)))
@@ -173,7 +171,7 @@ def test_a_loss_as_the_readme_has_it():
 
 
 def test_a_baseline_as_the_readme_has_it():
-    baseline = example("baseline", np=np, Interpolator=Interpolator)["nearest"]()
+    baseline = example("baseline")["nearest"]()
     rng = np.random.default_rng(0)
     table = GradientTable(np.r_[0.0, GTAB.bvals], np.r_[np.zeros((1, 3)), GTAB.bvecs])
     acquired = Acquired(rng.uniform(size=(5, 9)).astype(np.float32), table,

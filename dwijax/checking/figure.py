@@ -110,5 +110,5 @@ def _candidates(ax, report):
     least = float(seen.scores.min())
     ax.set_xlim(max(least - 0.1, 0), float(seen.scores.max()) * 1.02)
     ax.set_xlabel("fibre coherence, 1: as given")
-    ax.set_title(f"orientation: {seen.verdict} ({abs(seen.margin):.0f} standard errors), best "
-                 f"{len(shown)} of 24", fontsize=9)
+    ax.set_title(f"orientation: {seen.verdict} ({abs(seen.margin):.0f} standard errors)\n"
+                 f"best {len(shown)} of 24", fontsize=9)

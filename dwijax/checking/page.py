@@ -63,10 +63,19 @@ def warnings(report):
     return found
 
 
+def mending(seen):
+    """What a wrong table is to be multiplied by, ``[3, 3]``.
+
+    Directions have no sign: of a matrix and its negative, the one that reverses fewer axes.
+    """
+    matrix = seen.matrices[0]
+    return -matrix if (matrix < 0).sum() > 1 else matrix
+
+
 def mend(seen):
     """What to do about a wrong table, in words."""
     rows = []
-    for row in seen.matrices[0]:
+    for row in mending(seen):
         axis = int(np.abs(row).argmax())
         rows.append(("−" if row[axis] < 0 else "") + "xyz"[axis])
     return (f"its rows should be {', '.join(rows)} of the present x, y, z "
@@ -83,7 +92,8 @@ def lines(report, found):
     out = [f"{report.source}: {'×'.join(map(str, report.shape))}, {size} mm, {report.axes}", ""]
     out += [f"suspect: {line}" for line in found] or ["nothing suspect"]
     for title, rows in sections(report):
-        out += ["", title] + [f"  {name:<24} {value}" for name, value in rows]
+        width = max(24, *(len(name) for name, _ in rows))
+        out += ["", title] + [f"  {name:<{width}} {value}" for name, value in rows]
     return out
 
 

@@ -12,7 +12,8 @@ def add_arguments(parser):
     parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
     parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
     parser.add_argument("--run", type=Path, dest="trained", metavar="RUN",
-                        help="folder of a trained run: how far is the scan from its training data?")
+                        help="folder of a trained run, or a file of dwijax export: how far is the scan "
+                        "from its training data?")
     parser.add_argument("-o", "--out", type=Path, metavar="PAGE",
                         help="write PAGE.md and PAGE.png as well")
     parser.add_argument("--write-bvecs", type=Path, metavar="FILE",
@@ -60,7 +61,7 @@ def run(args):
             if not args.quiet:
                 print(f"{args.write_bvecs} is not written: the directions were not found wrong")
         else:
-            mended = GradientTable(report.gtab.bvals, report.gtab.bvecs @ seen.matrices[0].T)
+            mended = GradientTable(report.gtab.bvals, report.gtab.bvecs @ page.mending(seen).T)
             write_bvecs(mended, args.write_bvecs)
             if not args.quiet:
                 print(f"{args.write_bvecs}: {seen.names[0]}")
