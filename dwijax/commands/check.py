@@ -12,8 +12,8 @@ def add_arguments(parser):
     parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
     parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
     parser.add_argument("--run", type=Path, dest="trained", metavar="RUN",
-                        help="folder of a trained run, or a file of dwijax export: how far is the scan "
-                        "from its training data?")
+                        help="folder of a trained run, or file of dwijax export: how far is the "
+                        "scan from its training data?")
     parser.add_argument("-o", "--out", type=Path, metavar="PAGE",
                         help="write PAGE.md and PAGE.png as well")
     parser.add_argument("--write-bvecs", type=Path, metavar="FILE",

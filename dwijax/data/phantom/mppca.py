@@ -43,7 +43,7 @@ def mppca(dwi, head, *, stride=STRIDE, progress=False):
     corners = np.ravel_multi_index(centres.T, padded.shape[:3])
     signal = padded.reshape(-1, M)
     total, weights = np.zeros_like(signal), np.zeros(len(signal), np.float32)
-    with tqdm(total=len(corners), desc="denoise the scan", unit="patch",
+    with tqdm(total=len(corners), desc="denoise the scan", unit="patch", leave=False,
               disable=not progress or None) as bar:
         for start in range(0, len(corners), _BLOCK):
             where = corners[start : start + _BLOCK, None] + cells
