@@ -5,6 +5,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
+from dwijax.data.cohort import central_slices
 from dwijax.evaluation import added_noise, lesions, metrics
 from dwijax.evaluation import tractography as tracts
 from dwijax.evaluation.direction_synthesis import ALL, Row
@@ -26,6 +27,7 @@ from dwijax.voxelwise import fit_maps
 TRUTH = "noise-free"
 # Numbers of directions that the paper's figures have, where a report has more than these.
 MAPS_Q, LESIONS_Q, NOISE_Q = (6, 18, 36), (6, 8, 10), (6, 18)
+NOISE_SLICES = 8  # twelve noisy copies of them through every network
 COUNTS = (18, 36)  # directions of fits that added noise is studied for, beside q and all
 
 
@@ -178,9 +180,24 @@ def _lesion_rows(scan, maps, best, kind, region, lesion, background):
                       lesions.detected(values, lesion, background, expected))
 
 
+def _central(scan, subject, axis):
+    """Both without their voxels outside the central `NOISE_SLICES`."""
+    others = tuple(i for i in range(3) if i != axis)
+    slices = central_slices(np.flatnonzero(subject.mask.any(axis=others)), NOISE_SLICES)
+    mask = np.zeros_like(subject.mask)
+    np.moveaxis(mask, axis, 0)[slices] = np.moveaxis(subject.mask, axis, 0)[slices]
+    kept = mask[subject.mask]
+    acquired = scan.acquired._replace(signal=scan.acquired.signal[kept], mask=mask)
+    references = {name: type(maps)(*(m[kept] for m in maps))
+                  for name, maps in scan.references.items()}
+    regions = {name: region[kept] for name, region in scan.regions.items()}
+    return (scan._replace(acquired=acquired, references=references, regions=regions),
+            replace(subject, mask=mask))
+
+
 def judge_noise(contenders, scan, subject, rng):
     """Rows of the error of FA to the truth (the fit of all without added noise where there is
-    none), with noise added to the whole volume before the magnitude is taken and after.
+    none) in the central slices, with noise added before the magnitude is taken and after.
 
     Args:
       contenders, scan, subject, rng: as `judge_lesions`.
@@ -188,6 +205,7 @@ def judge_noise(contenders, scan, subject, rng):
     contenders = of_counts(contenders, NOISE_Q, ("", NOISY))
     if not contenders:
         return
+    scan, subject = _central(scan, subject, contenders[0].run.config.data.axis)
     reference = scan.references.get(TRUTH, scan.references["all acquired"])
     brain = scan.regions["brain"]
     signal = subject.dwi / np.float32(subject.scale)
