@@ -221,7 +221,8 @@ def test_a_flipped_phantom_is_named_and_mended(phantom, tmp_path):
     assert "the directions are wrong" in done.stdout and "with x reversed" in done.stdout
     assert "−x, y, z of the present" in done.stdout
     mended = read_gradients(phantom / "dwi.bval", tmp_path / "mended.bvec")
-    np.testing.assert_allclose(mended.bvecs, gtab.bvecs, atol=1e-12)
+    weighted = ~gtab.b0s_mask
+    np.testing.assert_allclose(mended.bvecs[weighted], gtab.bvecs[weighted], atol=1e-6)
 
 
 def test_an_unusable_scan_is_one_line_and_status_2(phantom):
