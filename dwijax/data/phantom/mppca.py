@@ -2,10 +2,10 @@
 
 MP-PCA (Veraart et al. 2016) finds in every patch which components are noise by the
 Marchenko-Pastur law; a voxel is the weighted mean of the patches it lies in (Manjón et al. 2013).
-dipy has a patch for every voxel, so that each voxel is in 125 of them, and takes hours for a whole
-scan. Here patches stand `STRIDE` voxels apart, as in MRtrix3's ``dwidenoise -subsample``: an eighth
-of them, many at a time; as fewer estimates are averaged, about a tenth more noise stays. With a
-stride of 1 the result is dipy's.
+dipy has a patch for every voxel, so that each voxel is in 125 of them, and goes through them one by
+one, without saying how far it is. Here patches stand `STRIDE` voxels apart, an eighth of them, many
+at a time; as fewer estimates are averaged, about a tenth more noise stays. With a stride of 1 the
+result is dipy's.
 """
 
 import itertools
