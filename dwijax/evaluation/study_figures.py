@@ -50,7 +50,7 @@ def draw_noise(path, results, cohort, label):
     grid[0, 0].set_ylabel("RMSE of FA")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
-    figure.suptitle(f"Added noise: {cohort}", fontsize=11, weight="bold")
+    figure.suptitle(f"Added noise: {cohort}", x=0.02, ha="left", fontsize=11, weight="bold")
     save(figure, path)
 
 
@@ -100,7 +100,7 @@ def draw_lesions(path, results, cohort, label):
     figure.legend(names.values(), names.keys(), loc="outside right upper", frameon=False,
                   fontsize=8)
     figure.suptitle(f"Contrast of lesions (line: noise-free, grey: within 5 %): {cohort}",
-                    fontsize=11, weight="bold")
+                    x=0.02, ha="left", fontsize=11, weight="bold")
     save(figure, path)
 
 
