@@ -4,11 +4,11 @@
     python benchmarks/input_stall.py --rows 16,32,4 --rounds 7
 
 Trains the stack of configs/phantom.py on simulated subjects with the functions that train.py calls.
-Rounds are interleaved, medians are printed, as markdown. A row counts only if both end with the
-same parameters, to the rounding of two programs. The stall is how much longer a step takes with
-batches from the store; waiting is the share of that time spent in ``next(iterator)``; the last
-column is what Grain and TensorStore deliver with nothing else to do, as a multiple of what the
-networks consume.
+Rounds are interleaved, medians are printed, as markdown. A row counts only if both have the same
+losses to 1 %, all along: other batches would differ by several. The stall is how much longer a step
+takes with batches from the store; waiting is the share of that time spent in ``next(iterator)``;
+the last column is what Grain and TensorStore deliver with nothing else to do, as a multiple of what
+the networks consume.
 """
 
 import argparse
@@ -45,11 +45,11 @@ def config_of(width, patch, batch):
 
 
 def seconds(source, state, steps):
-    """``(state, s)`` of so many steps, the last one finished."""
+    """``(state, losses, s)`` of so many steps, the last one finished."""
     began = time.perf_counter()
     state, losses = source.advance(state, steps)
     jax.block_until_ready((state, losses))
-    return state, time.perf_counter() - began
+    return state, np.asarray(losses), time.perf_counter() - began
 
 
 def row(store, width, patch, batch, *, steps, rounds):
@@ -73,20 +73,19 @@ def row(store, width, patch, batch, *, steps, rounds):
     states = {name: init(settings.build_keys(config, task)) for name in sources}
     for name, source in sources.items():
         source.compile(states[name])
-    spent = {name: [] for name in sources}
+    spent, seen = ({name: [] for name in sources} for _ in range(2))
     for i in range(rounds + 1):  # the first compiles
         for name, source in sources.items():
             if i == 1 and name == "streamed":
                 source.waited = 0.0
-            states[name], s = seconds(source, states[name], steps)
+            states[name], losses, s = seconds(source, states[name], steps)
+            seen[name].append(losses)
             if i:
                 spent[name].append(s)
     sources["streamed"].close()
-    same = all(np.linalg.norm(a - b) <= 1e-3 * np.linalg.norm(a) for a, b in zip(
-        *(jax.tree.leaves(jax.tree.map(np.asarray, state.params)) for state in states.values()),
-        strict=True))
-    if not same:
-        raise SystemExit(f"width {width}: the parameters differ")
+    apart = np.abs(np.divide(*map(np.array, seen.values())) - 1).max()
+    if apart > 0.01:
+        raise SystemExit(f"width {width}: the losses differ by {apart:.1%}")
     waited = sources["streamed"].waited / sum(spent["streamed"])
     resident, streamed = (statistics.median(s) / steps for s in spent.values())
 
