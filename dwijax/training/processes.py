@@ -15,8 +15,9 @@ def split_cpu(count=None, most=8):
     """On CPU: makes devices of the cores, for a placement to share a stack out among them.
 
     A network's layers are too small to keep several cores busy; networks beside each other do
-    (1.7 times the rate on two cores). To be called before JAX's backends start; other kinds of
-    devices stay as they are, and so do ``XLA_FLAGS`` that already name a number.
+    (1.2 to 1.5 times the rate on two cores, `benchmarks/RESULTS.md`). To be called before JAX's
+    backends start; other kinds of devices stay as they are, and so do ``XLA_FLAGS`` that already
+    name a number.
 
     Args:
       count: devices; default one for each core, up to ``most``, as each holds the slices.
