@@ -17,12 +17,12 @@ VARIANTS = {
         "phantom.shape": (40, 48, 6), "model.width": 4, "steps": 20, "checkpoint_every": 10,
         "validate_every": 10,
     },
-    # As good as 30 minutes on two CPU cores make it.
+    # For 30 minutes on two CPU cores; not tried yet.
     "best": {
         "optimizer.learning_rate": 5e-3, "steps": 4000, "log_every": 100,
         "validate_every": 1000, "checkpoint_every": 500,
     },
-    # As good as one GPU makes it.
+    # For one GPU; not tried yet.
     "gpu": {
         "phantom.subjects": (48, 4, 6), "data.neighbours": 1, "model.width": 32,
         "model.levels": 3, "model.convolutions": 2, "optimizer.ema": 0.999,

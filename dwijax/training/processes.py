@@ -26,8 +26,8 @@ def split_cpu(count=None, most=8):
 
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", count or min(threads.cores(), most))
-        # A run that was suspended for a minute (Ctrl-Z, a closed laptop) goes on: by default XLA
-        # ends a process whose devices wait for each other for 40 s by the clock.
+        # A run that was suspended for a minute (Ctrl-Z, a closed laptop) goes on: XLA complains of
+        # devices that wait for each other, by the clock, and has a time after which it gives up.
         os.environ["XLA_FLAGS"] = " ".join([
             os.environ.get("XLA_FLAGS", ""),
             "--xla_cpu_collective_call_warn_stuck_timeout_seconds=3600",
