@@ -149,6 +149,7 @@ def test_without_b0():
     found = [jax.vmap(task.reference, (0, None))(task.reference_weights, seen)
              for task, seen in ((blind, x), (seeing, seeing.see(b0, dwi)))]
     np.testing.assert_allclose(*found, rtol=1e-5)
+    assert np.corrcoef(np.ravel(found[0]), np.ravel(jnp.moveaxis(dwi[..., Q:], -1, 0)))[0, 1] > 0.8
     for options in ({"residual": "tensor"}, {"neighbours": 1}):
         with pytest.raises(ValueError, match="b0"):
             build(b0_input=False, **options)
