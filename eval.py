@@ -18,8 +18,9 @@ from dwijax.output import refuse_to_overwrite
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
 BASELINES = flags.DEFINE_enum(
-    "baselines", "all", ["quick", "all"],
-    "Which baselines: quick, as after training, or all, with denoisers that take minutes.")
+    "baselines", "all", ["fewest", "quick", "all"],
+    "Which baselines: fewest, enough to compare runs, quick, as after training, or all, with "
+    "denoisers that take minutes.")
 COMPARE = flags.DEFINE_bool("compare", False, "Compare the evaluated runs that are named.")
 ATLAS = flags.DEFINE_list(
     "atlas", None, "FA,LABELS,TABLE of an atlas, registered to each subject of a SuperDTI run that "

@@ -96,7 +96,7 @@ def test_evaluation_within_one_scan_claims_no_interval(pretend, tmp_path, capsys
     files, install = pretend
     slabs = [Member(files[0], np.array(s)) for s in ([0, 1, 2], [5, 6], [9, 10])]
     install("hcp", Cohort(*([s] for s in slabs), True))
-    report.evaluate(tmp_path, baseline_set="quick")
+    report.evaluate(tmp_path, baseline_set="fewest")
     printed = capsys.readouterr().out.replace("0.048 ± 0.0034", "")  # the paper's own number
     printed = printed.replace("± 1.96 SD", "")  # limits of agreement, over voxels
     assert "WITHIN SUBJECT" in printed and "±" not in printed and "generator" not in printed
@@ -128,7 +128,7 @@ def test_a_bad_subject_leaves_nothing_behind(pretend, tmp_path, monkeypatch):
 
     monkeypatch.setattr(report, "read_scan", read)
     with pytest.raises(InputError, match="bvecs"):
-        report.evaluate(tmp_path, baseline_set="quick", quiet=True)
+        report.evaluate(tmp_path, baseline_set="fewest", quiet=True)
     assert not list(tmp_path.iterdir())
 
 

@@ -23,14 +23,17 @@ from dwijax.baselines.regression import Regression
 
 
 class Chosen(NamedTuple):
-    """Which baselines: `Denoiser`; spherical harmonics of every order, or of the best alone."""
+    """Which baselines: `Denoiser`; spherical harmonics of every order, or of the best alone; with
+    the others, or nothing but these and the tensor."""
 
     denoisers: tuple
     every_order: bool
+    others: bool = True
 
 
-# Seconds for each subject, or minutes.
-SETS = {"quick": Chosen((GAUSSIAN,), False),
+# What comparisons of runs need; seconds for each subject; minutes.
+SETS = {"fewest": Chosen((), False, False),
+        "quick": Chosen((GAUSSIAN,), False),
         "all": Chosen((GAUSSIAN, NON_LOCAL_MEANS, MARCHENKO_PASTUR, PATCH2SELF), True)}
 
 
@@ -51,18 +54,19 @@ def tune(training, validation, *, axis, chosen=SETS["quick"]):
     Raises:
       ValueError: there is no validation case.
     """
-    regressions = [Regression(side, axis) for side in (1, 3)]
+    regressions = [Regression(side, axis) for side in (1, 3)] if chosen.others else []
     learnt = 0
     for case in training:
         for regression in regressions:
             regression.learn(case)
-        learnt += 1
+        learnt += bool(regressions)
 
     raw, logarithm = [], LogHarmonicsGrid()
     after = {(d, strength): [] for d in chosen.denoisers for strength in d.strengths}
     for case in validation:
         _count(raw, case.acquired, case)
-        logarithm.add(case)
+        if chosen.others:
+            logarithm.add(case)
         for (denoiser, strength), found in after.items():
             _count(found, denoiser.apply(case.acquired, strength), case)
         for regression in regressions:
@@ -73,7 +77,9 @@ def tune(training, validation, *, axis, chosen=SETS["quick"]):
     by_order = [tune_harmonics(raw, (order,)) for order in ORDERS]
     sh = min(by_order, key=lambda pair: pair[0])[1]
     harmonics = [found for _, found in by_order] if chosen.every_order else [sh]
-    interpolators = [tensor(), *harmonics, logarithm.best(), tune_process(raw)]
+    interpolators = [tensor(), *harmonics]
+    if chosen.others:
+        interpolators += [logarithm.best(), tune_process(raw)]
     if learnt:
         interpolators += [regression.best() for regression in regressions]
     for denoiser in chosen.denoisers:

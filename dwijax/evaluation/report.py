@@ -58,7 +58,8 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     Args:
       workdir: folder of a trained run.
       atlas: of a SuperDTI run, see `dwijax.evaluation.map_report.evaluate`.
-      baseline_set: ``quick``, or ``all`` with denoisers that take minutes a subject.
+      baseline_set: of `dwijax.baselines.SETS`: ``fewest``, ``quick``, or ``all`` with denoisers
+        that take minutes a subject.
       quiet: neither progress bar nor printed tables.
 
     Returns:
@@ -82,7 +83,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     chosen = baselines.SETS[baseline_set]
     how = {"gtab": run.gtab, "shell": shell, "axis": axis,
            "surroundings": len(chosen.denoisers) > 1}
-    training = cohort.train[:TRAINING_SUBJECTS]
+    training = cohort.train[:TRAINING_SUBJECTS] if chosen.others else []
     tuning = cohort.validation[:TUNING_SUBJECTS]
     records, slices, facts, first, gaps = [], {}, {}, {}, []
     views, imitated = {}, set(run.about["subjects"].get("made_like", ()))
@@ -97,13 +98,16 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
                 yield case
                 progress.update()
 
-        def synthesised(member):
+        def judge(member):
             try:
                 scan, subject = read_scan(member, **how)
             except MissingDirections as error:
-                return error, None, None, None
+                return error, *[None] * 5
             networks, rows = _synthesise(run, scan, subject)
-            return scan, networks, rows, identity(subject) in imitated
+            view = figures.middle_slice(scan, axis)
+            judged = direction_synthesis.judge(
+                scan, split, networks, interpolators, view.voxels, axis)
+            return scan, networks, rows, identity(subject) in imitated, view, judged
 
         if tuning:
             interpolators, sh = baselines.tune(cases(training), cases(tuning), axis=axis,
@@ -113,14 +117,11 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
             gaps.append(Gap("tuned baselines", "there are no validation subjects"))
         labels = summary.labels(split, interpolators, run.config.model.get("joint", False))
         for group in groups:
-            for scan, networks, rows, same in _ahead(synthesised, group.members):
+            for scan, networks, rows, same, view, judged in _ahead(judge, group.members, 2):
                 progress.update()
                 if networks is None:
                     gaps.append(Gap(f"a subject of the {group.name}", str(scan)))
                     continue
-                view = figures.middle_slice(scan, axis)
-                judged = direction_synthesis.judge(
-                    scan, split, networks, interpolators, view.voxels, axis)
                 records += [Record(group.name, scan.name, *row) for row in [*rows, *judged.rows]]
                 slices.setdefault(group.name, []).extend((scan.name, r) for r in judged.slices)
                 for collector in (histograms, gtfa, agreement, sphere, profiles):
@@ -215,9 +216,10 @@ def _synthesise(run, scan, subject):
     return volume[mask] / np.float32(subject.scale), rows
 
 
-def _ahead(function, items):
-    """Yields ``function(item)``, the next one in the making while one is looked at."""
-    with ThreadPoolExecutor(1) as pool:
+def _ahead(function, items, at_once=1):
+    """Yields ``function(item)`` in order, the next ones in the making; two subjects at a time are
+    in memory."""
+    with ThreadPoolExecutor(at_once) as pool:
         pending = deque()
         for item in items:
             pending.append(pool.submit(function, item))

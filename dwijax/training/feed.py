@@ -14,8 +14,12 @@ from dwijax.data.stream import TrainingBatches, ValidationBatches, stream
 from dwijax.training import placement as placing
 from dwijax.training.step import make_dispatch, make_judge, make_step, make_update, make_validation
 
-# Batches on the device that wait for the one being computed.
+# Groups of batches on the device that wait for the one being computed.
 WAITING = 2
+
+# A dispatch of 60 networks costs a fifth of a small step: batches go to the device in groups, of at
+# most so many batches and, beyond the first, bytes.
+_GROUP, _GROUP_BYTES = 32, 2**25
 
 
 class Resident:
@@ -62,13 +66,13 @@ class Streamed:
     """
 
     def __init__(self, predict, task, optimizer, train, validation, placement, pieces, *, seed,
-                 batch, patch, freeze_after, steps, stride=1, augment=None, ahead=4):
+                 batch, patch, freeze_after, steps, stride=1, augment=None):
         """``train`` and ``validation`` are `dwijax.data.store.StoredSlices`."""
         axes = placement.axes
         update = make_update(predict, task, optimizer, axes=axes, pieces=pieces,
                              freeze_after=freeze_after, augment=augment)
         judge = make_judge(predict, task, axes=axes, pieces=pieces)
-        self._placement, self._ahead, self._reader, self._next = placement, ahead, None, None
+        self._placement, self._reader, self._next = placement, None, None
         validation_batch = _at_once(pieces, batch, axes)
         self._training = TrainingBatches(
             train, seed=seed, batch=batch, patch=patch, steps=steps, stride=stride,
@@ -76,20 +80,21 @@ class Streamed:
         self._validation = ValidationBatches(
             validation, batch=validation_batch,
             positions=placing.positions(placement, validation_batch))
-        self._sizes = batch, validation_batch
+        self._train_size = batch, _together(batch, *((patch, patch) if patch else train.size),
+                                            train.shape[3])
+        self._validation_size = validation_batch, _together(validation_batch, *validation.shape[1:])
         self.waited = 0.0
 
-        # Loops, though of one turn, as for slices on the device: XLA compiles the inside of a loop
-        # otherwise than a function by itself, and the last bits would differ.
-        def add_update(state, total, batch, n):
-            def body(_, carry):
-                state, losses = update(carry[0], batch)
+        # The sums of the batches are taken in the order of slices on the device.
+        def add_update(state, total, group, n):
+            def body(i, carry):
+                state, losses = update(carry[0], _batch(group, i))
                 return state, carry[1] + losses
 
             return lax.fori_loop(0, n, body, (state, total))
 
-        def add_errors(params, totals, batch, n):
-            return lax.fori_loop(0, n, lambda _, t: judge(params, t, batch), totals)
+        def add_errors(params, totals, group, n):
+            return lax.fori_loop(0, n, lambda i, t: judge(params, t, _batch(group, i)), totals)
 
         def mean_errors(totals):
             return totals[0] / jnp.maximum(totals[1], 1)
@@ -105,8 +110,8 @@ class Streamed:
 
     def compile(self, state):
         """Compiles what :meth:`advance` runs, once for all; returns the compiled program."""
-        batch = self._read(stream(self._training, ahead=0), self._sizes[0])
-        self._program = self._dispatch.lower(state, self._zeros(), batch, np.int32(1)).compile()
+        group = self._read(stream(self._training, ahead=0), 1, *self._train_size)
+        self._program = self._dispatch.lower(state, self._zeros(), group, np.int32(1)).compile()
         return self._program
 
     def advance(self, state, n):
@@ -114,27 +119,24 @@ class Streamed:
         step = int(np.asarray(state.step).reshape(-1)[0])
         if step != self._next:
             self.close()
-            self._reader = stream(self._training, step, ahead=self._ahead)
+            self._reader = stream(self._training, step, ahead=self._train_size[1])
         total, computing = self._zeros(), deque()
-        for _ in range(n):
-            # Copied to the device while it computes the step before.
-            batch = self._read(self._reader, self._sizes[0])
-            state, total = self._program(state, total, batch, np.int32(1))
-            computing.append(total)
-            if len(computing) > WAITING:
-                computing.popleft().block_until_ready()
+        for count in _groups(n, self._train_size[1]):
+            # Copied to the device while it computes the group before.
+            group = self._read(self._reader, count, *self._train_size)
+            state, total = self._program(state, total, group, np.int32(count))
+            _wait(computing, total)
         self._next = step + n
         return state, total / n
 
     def validate(self, params):
         """Masked squared error of each network, ``[K]``."""
         totals, computing = (self._zeros(), self._zero()), deque()
-        reader = stream(self._validation, ahead=self._ahead)
-        for _ in range(len(self._validation)):
-            totals = self._judge(params, totals, self._read(reader, self._sizes[1]), np.int32(1))
-            computing.append(totals[0])
-            if len(computing) > WAITING:
-                computing.popleft().block_until_ready()
+        reader = stream(self._validation, ahead=self._validation_size[1])
+        for count in _groups(len(self._validation), self._validation_size[1]):
+            group = self._read(reader, count, *self._validation_size)
+            totals = self._judge(params, totals, group, np.int32(count))
+            _wait(computing, totals[0])
         reader.close()
         return self._mean(totals)
 
@@ -151,11 +153,37 @@ class Streamed:
     def _zero(self):
         return placing.distribute(self._placement, jnp.float32(0))
 
-    def _read(self, reader, size):
+    def _read(self, reader, count, size, together):
+        """``count`` batches of N = ``size`` as one group: leaves ``[N, together, ...]``."""
         began = time.perf_counter()
-        batch = next(reader)
+        batches = [next(reader) for _ in range(count)]
         self.waited += time.perf_counter() - began
-        return placing.spread(self._placement, batch, "parts", size)
+        batches += batches[-1:] * (together - count)  # one shape, one program
+        group = tuple(np.stack(leaves, axis=1) for leaves in zip(*batches, strict=True))
+        return placing.spread(self._placement, group, "parts", size)
+
+
+def _together(batch, height, width, channels):
+    """Number of batches of one group."""
+    return int(np.clip(_GROUP_BYTES // (4 * batch * height * width * (channels + 2)), 1, _GROUP))
+
+
+def _groups(batches, together):
+    """Sizes of the groups that so many batches make."""
+    full, rest = divmod(batches, together)
+    return [together] * full + [rest] * (rest > 0)
+
+
+def _batch(group, i):
+    """The i-th batch of a group."""
+    return tuple(lax.dynamic_index_in_dim(a, i, 1, keepdims=False) for a in group)
+
+
+def _wait(computing, result):
+    """Lets the host be ahead of the device by a few groups, not by all."""
+    computing.append(result)
+    if len(computing) > WAITING:
+        computing.popleft().block_until_ready()
 
 
 def _at_once(pieces, batch, axes):
