@@ -47,9 +47,9 @@ def test_seeds_of_a_variant_are_one_row(run, tmp_path):
     table, = comparison.compare(folders, tmp_path / "out", quiet=True)
     rows = {row[0]: row[1:] for row in table.rows}
     assert list(rows) == ["30 acquired", "90 acquired", "sh4", "gp", "a-0 / a-1", "b-0"]
-    assert rows["a-0 / a-1"][:3] == ["30 → 60", "2", "0.0210 ± 0.0014"]
-    assert rows["b-0"][1:3] == ["1", "0.0180"]
-    assert rows["90 acquired"][2] == "–" and rows["90 acquired"][4] == "0.0200"
+    assert rows["a-0 / a-1"][:4] == ["30 → 60", "2", "0.0210 ± 0.0014", "-30.0%"]
+    assert rows["b-0"][1:4] == ["1", "0.0180", "-40.0%"] and rows["sh4"][3] == "+0.0%"
+    assert rows["90 acquired"][2:4] == ["–", "–"] and rows["90 acquired"][5] == "0.0200"
     with (tmp_path / "out" / "comparison.csv").open() as file:
         found = {(r["run"], r["quantity"]): r for r in csv.DictReader(file)}
     assert float(found["a-0 / a-1", "FA RMSE"]["mean"]) == pytest.approx(0.041)

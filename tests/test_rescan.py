@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dwijax.directions import direction_set
-from dwijax.evaluation.rescan import expected_magnitude, predicted, slab_interval
+from dwijax.evaluation.rescan import expected_magnitude, predicted
+from dwijax.evaluation.slabs import slab_interval
 from dwijax.gradients import GradientTable
 
 

@@ -161,6 +161,16 @@ def _values(line, group, column):
     return np.array([v for v, _ in found]), found[0][1]
 
 
+def _against_sh(line, group):
+    """Error of the DWIs, in % of that of each run's own tuned spherical harmonics."""
+    def errors(method_of):
+        return np.array([_value(run, group, *COLUMNS[0][1:], method_of(run))[0]
+                         for run in line.runs])
+
+    share = errors(lambda run: line.method) / errors(lambda run: run.evaluation["sh"]) - 1
+    return DASH if np.isnan(share).any() else f"{share.mean():+.1%}"
+
+
 def _spread(values):
     return float(values.std(ddof=1)) if len(values) > 1 else np.nan
 
@@ -186,6 +196,7 @@ def _table(lines, group):
             if len(values) > 1:
                 cell += f" ± {_spread(values):.{digits}f}"
             cells.append(DASH if np.isnan(values).any() else cell)
+        cells.insert(1, _against_sh(line, group))
         q, k = run.evaluation["inputs"], run.evaluation["targets"]
         directions = f"{q} → {k}" if line.method == NETWORKS else DASH
         seeds = str(len(line.runs)) if line.method == NETWORKS else DASH
@@ -194,10 +205,12 @@ def _table(lines, group):
     notes = [f"mean over subjects (± SD over seeds); FA and V1 against {against}, DWIs against "
              + _values(lines[-1], group, COLUMNS[0])[1],
              "baselines: those of the first run, with its inputs",
-             "numbers of other targets (directions) are of other DWIs: compare their FA and V1"]
+             "numbers of other targets (directions) are of other DWIs: compare their FA and V1, "
+             "and what they gain over the spherical harmonics tuned on the same inputs"]
     origin = lines[0].runs[0].evaluation["origins"][group]
     return Table(f"{group}: comparison of runs" + f" ({origin})" * bool(origin),
-                 ["", "directions", "seeds", *(c[0] for c in COLUMNS)], rows, notes)
+                 ["", "directions", "seeds", COLUMNS[0][0], "against tuned SH",
+                  *(c[0] for c in COLUMNS[1:])], rows, notes)
 
 
 def _draw(path, lines, groups):

@@ -75,6 +75,7 @@ class Judged(NamedTuple):
       shown: method to its DWIs ``[v, K]`` in the voxels shown.
       slices: list of `he2020.SliceRow`. gtfa: maps of He et al. by their names, `FullMaps`.
       directions: method to its RMSE against the measured DWI of each direction ``[K]``, brain.
+      squares: method to its squared error against the measured DWIs, mean over these, ``[V]``.
       spectra: method to `Spectrum`.
     """
 
@@ -85,6 +86,7 @@ class Judged(NamedTuple):
     slices: list
     gtfa: dict
     directions: dict
+    squares: dict
     spectra: dict
 
 
@@ -121,7 +123,7 @@ def judge(scan, split, networks, interpolators, shown, axis=2):
             "64 GTFA": full_maps(with_last(measured, own))}
     paper = he2020.Paper(scan, axis, measured, inputs, gtfa)
     out = Judged([], {}, {k: full_maps(m) for k, m in scan.references.items()}, {},
-                 paper.inputs_rows(), gtfa, {}, {})
+                 paper.inputs_rows(), gtfa, {}, {}, {})
     likeness = _Likeness(scan, measured if clean is None else clean, out.references, axis)
 
     out.maps[INPUTS] = full_maps(fit_maps([inputs.signal], inputs.gtab))
@@ -161,9 +163,10 @@ def judge(scan, split, networks, interpolators, shown, axis=2):
         out.rows.extend(likeness.signal_rows(name, prediction, out.spectra[name]))
         if name != PERFECT:
             out.rows.extend(signal_rows(scan, name, prediction, measured, clean))
-            brain = scan.regions["brain"]
-            out.directions[name] = np.sqrt(np.mean((prediction - measured)[brain] ** 2, axis=0,
+            squares = np.square(prediction - measured)
+            out.directions[name] = np.sqrt(np.mean(squares[scan.regions["brain"]], axis=0,
                                                    dtype=np.float64))
+            out.squares[name] = squares.mean(axis=1)
         out.maps[name] = full_maps(
             fit_maps([inputs.signal, prediction], _joined(inputs.gtab, gtab)))
         fa = with_last(from_few, gtab, first_step=True).fa

@@ -21,6 +21,7 @@ from dwijax.evaluation import (
     direction_synthesis,
     figures,
     sections,
+    slabs,
     spectra,
     summary,
     viewers,
@@ -142,8 +143,12 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     within = cohort.within_subject
     results = Results(records, between_subjects=not within)
     gaps += _gaps(run, split, first)
-    report = summary.Report(str(workdir), run, split, groups, results, labels, slices, facts, gaps,
-                            sh, baseline_set, len(tuning), within, time.perf_counter() - began)
+    heads = {name: slabs.Head(judged.squares, scan.regions,
+                              slabs.slabs_of(scan.acquired.mask, axis))
+             for name, (_, scan, judged) in first.items() if len(facts[name]) == 1}
+    report = summary.Report(str(workdir), run, split, groups, results, labels, slices, facts, heads,
+                            gaps, sh, baseline_set, len(tuning), within,
+                            time.perf_counter() - began)
 
     # From here on nothing can be wrong with the data: files appear all or none.
     pictures, note = Path(workdir) / "figures", "within subject" if within else ""

@@ -21,10 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from dwijax.errors import InputError
+from dwijax.evaluation.slabs import THICKNESS, slab_interval, slabs_of
 from dwijax.evaluation.tables import DASH, Table
 
-SLAB = 4  # slices: neighbours are too alike to count as two
-DRAWS = 2000
 LARGEST_MD = 4.0  # µm²/ms; free water at 37 °C has 3.0
 
 
@@ -54,25 +53,6 @@ def predicted(tensor, signal, gtab, wanted):
     logs = np.log(np.maximum(signal, 1e-3)) - exponent(gtab)
     log_s0 = np.sum(weight * logs, axis=1) / np.sum(weight, axis=1)
     return np.exp(exponent(wanted) + log_s0[:, None])
-
-
-def slab_interval(squares, others, slabs, seed=0):
-    """Difference of two RMSEs, ``(difference, low, high)``: slabs drawn with replacement.
-
-    Args:
-      squares, others: squared errors ``[V]``. slabs: int ``[V]``, number of each voxel's slab.
-    """
-    _, slab = np.unique(slabs, return_inverse=True)
-    count = np.bincount(slab)
-    a, b = (np.bincount(slab, values) for values in (squares, others))
-    drawn = np.random.default_rng(seed).integers(0, len(count), (DRAWS, len(count)))
-
-    def difference(index):
-        n = count[index].sum(axis=-1)
-        return np.sqrt(a[index].sum(axis=-1) / n) - np.sqrt(b[index].sum(axis=-1) / n)
-
-    low, high = np.quantile(difference(drawn), (0.025, 0.975))
-    return float(difference(np.arange(len(count)))), float(low), float(high)
 
 
 def judge(run, subject, volumes, widths=(1.5, 2.0, 2.5, 3.0, 4.0)):
@@ -125,7 +105,7 @@ def judge(run, subject, volumes, widths=(1.5, 2.0, 2.5, 3.0, 4.0)):
     possible = (reference.md > 0) & (reference.md < LARGEST_MD)
     regions = {name: region & possible
                for name, region in tissue.from_fit(reference.fa, reference.md).items()}
-    slabs = np.nonzero(mask)[run.config.data.axis] // SLAB
+    slabs = slabs_of(mask, run.config.data.axis)
     squares = {}
     for name, found in maps.items():
         if found.tensor is None:
@@ -182,7 +162,7 @@ def _signal_table(squares, sigma, brain, slabs):
     return Table("DWIs of the second run by the tensors of the first",
                  ["tensor by", "RMSE", "RMSE / σ", "excess / σ", f"against {best} [95 %]"], rows,
                  [f"units of the median b0; σ = {sigma:.4f} by the difference of the runs; "
-                  f"interval: slabs of {SLAB} slices drawn with replacement, one head"])
+                  f"interval: slabs of {THICKNESS} slices drawn with replacement, one head"])
 
 
 def main(argv=None):

@@ -17,6 +17,7 @@ from dwijax.evaluation.rows import (
     SIMULATED,
     WITH_TARGETS,
 )
+from dwijax.evaluation.slabs import THICKNESS, slab_interval
 from dwijax.evaluation.tables import DASH, Table, interval, mean, mean_sd
 
 
@@ -25,6 +26,8 @@ def tables(report, group):
     made = [table1, signal_table, image_table, maps_table, diffusivity_table, shared_noise_table]
     if not report.within_subject:
         made.append(tests_table)
+    if group in report.heads:
+        made.insert(2, slab_table)
     note = report.notes[group]
     for make in made:
         table = make(report, group)
@@ -228,6 +231,26 @@ def tests_table(report, group):
     return Table(f"Networks against each, subject by subject, to {best}",
                  ["networks −", "difference", "%", "p, t-test", "p, Wilcoxon"], rows,
                  ["two-sided, paired over subjects, not corrected for their number"])
+
+
+def slab_table(report, group):
+    """Networks against the others in the only head there is."""
+    head = report.heads[group]
+    regions = [name for name in ("brain", "WM", "GM") if head.regions[name].any()]
+    rows = []
+    for method, squares in head.squares.items():
+        cells = []
+        for region in (head.regions[name] for name in regions):
+            cells.append(f"{np.sqrt(squares[region].mean()):.4f}")
+            cells.append(DASH if method == NETWORKS else "{:+.4f} [{:+.4f}, {:+.4f}]".format(
+                *slab_interval(head.squares[NETWORKS][region], squares[region],
+                               head.slabs[region])))
+        rows.append([report.labels.signal[method], *cells])
+    columns = [c for name in regions for c in (name, f"networks − it, {name} [95 %]")]
+    return Table("One head: RMSE of the DWIs against the measured ones, and intervals within it",
+                 ["DWIs by", *columns], rows,
+                 [f"slabs of {THICKNESS} slices drawn with replacement: of this head, not of "
+                  "others; the excess over the noise, sqrt(RMSE² − σ²), has the same order"])
 
 
 def _regions(report, group):

@@ -65,6 +65,7 @@ class Report(NamedTuple):
       groups: list of ``(name, origin, members)``. results: `Results`. labels: `Labels`.
       slices: group name to a list of ``(subject, SliceRow)``.
       facts: group name to a list of `Fact`.
+      heads: group name to the `dwijax.evaluation.slabs.Head` of its only subject.
       gaps: list of `Gap`.
       sh: name of the spherical harmonics that others are compared with.
       baselines: which set. tuned_on: number of validation subjects.
@@ -80,6 +81,7 @@ class Report(NamedTuple):
     labels: Labels
     slices: dict
     facts: dict
+    heads: dict
     gaps: list
     sh: str
     baselines: str

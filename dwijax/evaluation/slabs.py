@@ -1,0 +1,47 @@
+"""Intervals within one head, where there are no other subjects: slabs of it are drawn."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+THICKNESS = 4  # slices: neighbours are too alike to count as two
+DRAWS = 2000
+
+
+class Head(NamedTuple):
+    """What is known, voxel by voxel, of the only subject of a group.
+
+    Attributes:
+      squares: method to its squared error against the measured DWIs, mean over them, ``[V]``.
+      regions: name to bool ``[V]``. slabs: int ``[V]``, number of each voxel's slab.
+    """
+
+    squares: dict
+    regions: dict
+    slabs: np.ndarray
+
+
+def slabs_of(mask, axis):
+    """Number of the slab of each voxel of a mask ``[X, Y, Z]``: int ``[V]``."""
+    return np.nonzero(mask)[axis] // THICKNESS
+
+
+def slab_interval(squares, others, slabs, seed=0):
+    """Difference of two RMSEs, ``(difference, low, high)``: slabs drawn with replacement.
+
+    It says nothing of other heads.
+
+    Args:
+      squares, others: squared errors ``[V]``. slabs: int ``[V]``.
+    """
+    _, slab = np.unique(slabs, return_inverse=True)
+    count = np.bincount(slab)
+    a, b = (np.bincount(slab, values) for values in (squares, others))
+    drawn = np.random.default_rng(seed).integers(0, len(count), (DRAWS, len(count)))
+
+    def difference(index):
+        n = count[index].sum(axis=-1)
+        return np.sqrt(a[index].sum(axis=-1) / n) - np.sqrt(b[index].sum(axis=-1) / n)
+
+    low, high = np.quantile(difference(drawn), (0.025, 0.975))
+    return float(difference(np.arange(len(count)))), float(low), float(high)
