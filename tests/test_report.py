@@ -67,7 +67,7 @@ def test_evaluation_of_both_generators(pretend, tmp_path, capsys):
     files, install = pretend
     members = [Member(f, None) for f in files]
     install("phantom", Cohort([], members[:1], members[1:], False), shifted=members[:2])
-    results = report.evaluate(tmp_path, baseline_set="quick")
+    results = report.evaluate(tmp_path, baseline_set="fewest")
     printed = capsys.readouterr().out
     assert re.search(r"default generator \(2 subjects\), phantom [0-9a-f]{16}", printed)
     assert "shifted generator (2 subjects)" in printed and "16 + 8 by networks" in printed
@@ -98,9 +98,10 @@ def test_evaluation_within_one_scan_claims_no_interval(pretend, tmp_path, capsys
     install("hcp", Cohort(*([s] for s in slabs), True))
     report.evaluate(tmp_path, baseline_set="fewest")
     printed = capsys.readouterr().out.replace("0.048 ± 0.0034", "")  # the paper's own number
+    assert "networks − it, WM [95 %]" in printed and "not of others" in printed
     printed = printed.replace("± 1.96 SD", "")  # limits of agreement, over voxels
     assert "WITHIN SUBJECT" in printed and "±" not in printed and "generator" not in printed
-    assert printed.count("(within subject)") == 6 and "p, t-test" not in printed
+    assert printed.count("(within subject)") == 7 and "p, t-test" not in printed
     with (tmp_path / "tables" / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["note"] for row in rows} == {"within subject"}
@@ -159,7 +160,7 @@ def test_what_cannot_be_made_is_told_and_the_rest_is_made(pretend, tmp_path, cap
     results = report.evaluate(tmp_path, baseline_set="quick")
     printed = capsys.readouterr().out
     assert f"SAME SCAN: training subjects were made like {files[1].name};" in printed
-    assert printed.count("(same scan)") == 7  # in every table's title
+    assert printed.count("(same scan)") == 8  # in every table's title
     missing = printed[printed.index("Not made:"):]
     assert "tuned baselines: there are no validation subjects" in missing
     assert "bvecs: found 16 directions" in missing
