@@ -122,6 +122,7 @@ def test_lines_of_scripts_run_in_order(place, script):
     """A line that evaluates finds the run that a line of training has left."""
     jobs = [job(line, place) for line in SCRIPTS if kind(line) == script]
     jobs = [j for i, j in enumerate(jobs) if j["words"] not in [o["words"] for o in jobs[:i]]]
+    jobs.sort(key=lambda job: "--compare" in job["words"])  # when all are evaluated
     done = subprocess.run([sys.executable, "-c", FORKED, json.dumps(jobs)], cwd=place, text=True,
                           capture_output=True, timeout=900, check=False,
                           env=os.environ | {"PYTHONPATH": str(ROOT)})
@@ -130,4 +131,6 @@ def test_lines_of_scripts_run_in_order(place, script):
     for name in ("hcp", "mine", "he2020", "q6", "within"):
         assert (place / "runs" / name / "checkpoints" / "00000002").is_dir()
     reports = {path.parent.name for path in place.glob("runs/*/report.html")}
-    assert reports == {"within"} | ({"he2020", "phantom"} if script == "eval.py" else set())
+    evaluated = {"he2020", "fa_loss", "phantom"} if script == "eval.py" else set()
+    assert reports == {"within"} | evaluated
+    assert (place / "runs" / "comparison" / "comparison.png").is_file() == (script == "eval.py")
