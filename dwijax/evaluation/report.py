@@ -99,16 +99,13 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
                 yield case
                 progress.update()
 
-        def judge(member):
+        def synthesised(member):
             try:
                 scan, subject = read_scan(member, **how)
             except MissingDirections as error:
-                return error, *[None] * 5
+                return error, None, None, None
             networks, rows = _synthesise(run, scan, subject)
-            view = figures.middle_slice(scan, axis)
-            judged = direction_synthesis.judge(
-                scan, split, networks, interpolators, view.voxels, axis)
-            return scan, networks, rows, identity(subject) in imitated, view, judged
+            return scan, networks, rows, identity(subject) in imitated
 
         if tuning:
             interpolators, sh = baselines.tune(cases(training), cases(tuning), axis=axis,
@@ -118,11 +115,14 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
             gaps.append(Gap("tuned baselines", "there are no validation subjects"))
         labels = summary.labels(split, interpolators, run.config.model.get("joint", False))
         for group in groups:
-            for scan, networks, rows, same, view, judged in _ahead(judge, group.members, 2):
+            for scan, networks, rows, same in _ahead(synthesised, group.members):
                 progress.update()
                 if networks is None:
                     gaps.append(Gap(f"a subject of the {group.name}", str(scan)))
                     continue
+                view = figures.middle_slice(scan, axis)
+                judged = direction_synthesis.judge(
+                    scan, split, networks, interpolators, view.voxels, axis)
                 records += [Record(group.name, scan.name, *row) for row in [*rows, *judged.rows]]
                 slices.setdefault(group.name, []).extend((scan.name, r) for r in judged.slices)
                 for collector in (histograms, gtfa, agreement, sphere, profiles):
@@ -221,10 +221,9 @@ def _synthesise(run, scan, subject):
     return volume[mask] / np.float32(subject.scale), rows
 
 
-def _ahead(function, items, at_once=1):
-    """Yields ``function(item)`` in order, the next ones in the making; two subjects at a time are
-    in memory."""
-    with ThreadPoolExecutor(at_once) as pool:
+def _ahead(function, items):
+    """Yields ``function(item)``, the next one in the making while one is looked at."""
+    with ThreadPoolExecutor(1) as pool:
         pending = deque()
         for item in items:
             pending.append(pool.submit(function, item))
