@@ -17,6 +17,7 @@ from dwijax.data.layouts import find_subjects
 from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable, write_gradients
 from tests.test_readme import LINES, README, kind, words_of
+from tests.tiny_run import write_tiny_run
 
 ROOT = Path(__file__).resolve().parents[1]
 Q, N = 8, 12
@@ -134,3 +135,13 @@ def test_lines_of_scripts_run_in_order(place, script):
     evaluated = {"he2020", "fa_loss", "phantom"} if script == "eval.py" else set()
     assert reports == {"within"} | evaluated
     assert (place / "runs" / "comparison" / "comparison.png").is_file() == (script == "eval.py")
+
+
+def test_the_benchmark_of_other_tables_runs(place):
+    write_tiny_run(place / "tiny")
+    done = subprocess.run([sys.executable, str(ROOT / "benchmarks" / "resample.py"), "tiny",
+                           "data/study"], cwd=place, text=True, capture_output=True, timeout=600,
+                          check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    for word in ("DWI", "FA", "networks", "sub-0"):
+        assert word in done.stdout, done.stdout
