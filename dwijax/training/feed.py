@@ -21,6 +21,9 @@ WAITING = 2
 # most so many batches and, beyond the first, bytes.
 _GROUP, _GROUP_BYTES = 32, 2**25
 
+# Batches that are read ahead on the host, at least; a whole group where it is larger.
+_AHEAD = 4
+
 
 class Resident:
     """All slices lie on the device; the host looks in only between calls."""
@@ -119,7 +122,7 @@ class Streamed:
         step = int(np.asarray(state.step).reshape(-1)[0])
         if step != self._next:
             self.close()
-            self._reader = stream(self._training, step, ahead=self._train_size[1])
+            self._reader = stream(self._training, step, ahead=max(_AHEAD, self._train_size[1]))
         total, computing = self._zeros(), deque()
         for count in _groups(n, self._train_size[1]):
             # Copied to the device while it computes the group before.
@@ -132,7 +135,7 @@ class Streamed:
     def validate(self, params):
         """Masked squared error of each network, ``[K]``."""
         totals, computing = (self._zeros(), self._zero()), deque()
-        reader = stream(self._validation, ahead=self._validation_size[1])
+        reader = stream(self._validation, ahead=max(_AHEAD, self._validation_size[1]))
         for count in _groups(len(self._validation), self._validation_size[1]):
             group = self._read(reader, count, *self._validation_size)
             totals = self._judge(params, totals, group, np.int32(count))
