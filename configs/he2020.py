@@ -32,6 +32,7 @@ def get_config(variant=""):
     config.data.b0 = True               # networks see the mean b0 too
     config.data.neighbours = 0          # slices on either side that they see too
     config.data.clean_targets = False   # True: noise-free ones, of a phantom
+    config.data.teacher = ""            # a run whose predictions are the targets; "": measured ones
     config.data.axis = 2                # [stated] X, Y slices of 144×144, which pads HCP's 145×174
     #                                     are cut from; how is not said: whole slices here [chosen]
     # [stated] 149 subjects, 1710 training, 854 validation and 793 test slices; [chosen] 854 and 793

@@ -76,6 +76,7 @@ def get_config(variant=""):
     config.data.b0 = True               # networks see the mean b0 too
     config.data.neighbours = 0          # slices on either side that they see too
     config.data.clean_targets = False   # True: noise-free ones, of a phantom
+    config.data.teacher = ""            # a run whose predictions are the targets; "": measured ones
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
     config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
     config.data.slices = ()             # for training and validation, e.g. (1710, 854); (): all

@@ -95,6 +95,14 @@ def _measured(scan, subject, signal):
     return scan.acquired._replace(signal=signal), other
 
 
+def tiled_contenders(contenders):
+    """Of the fewest directions, and of the fewest that give FA: what `judge_tiling` is shown on."""
+    fewest = contenders[0]
+    of_fa = (c for c in contenders if {"fa", "tensor"} & set(c.run.config.targets))
+    other = next(of_fa, fewest)
+    return [fewest] if other is fewest else [fewest, other]
+
+
 def judge_tiling(contender, scan, subject):
     """Rows of the error of FA and MD of whole slices and of averaged patches through the same
     networks, to the truth (the fit of all where there is none)."""

@@ -152,6 +152,8 @@ class Report(NamedTuple):
                f"synthesised, b = {config.data.shell} s/mm², dwijax {__version__}")
         if config.data.get("clean_targets"):
             yield "TRAINED ON NOISE-FREE TARGETS, which no scanner delivers"
+        if teacher := config.data.get("teacher"):
+            yield f"trained on the predictions of {teacher}, not on measured targets"
         tuned = f"tuned on the measured DWIs of {self.tuned_on} validation subjects"
         if self.within_subject:
             yield ("networks trained on one slab, baselines tuned on the measured DWIs of another, "

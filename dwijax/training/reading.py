@@ -10,7 +10,7 @@ from dwijax.data import domain
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import open_store
 from dwijax.errors import InputError
-from dwijax.training import feed, processes, settings
+from dwijax.training import feed, processes, settings, teacher
 
 
 def read_cohort(config):
@@ -96,5 +96,8 @@ def _read(config, members, budget, bar):
     train = cohorts.load_slices(
         members.train, patch=config.patch, clean=clean, **options, look=look,
         progress=partial(bar, desc="reading", unit="subject"))
+    if config.data.get("teacher"):
+        teacher.teach(config.data.teacher, config, members, train[0], train[1][0],
+                      partial(bar, desc="teaching", unit="batch"))
     validation = cohorts.load_slices(members.validation, patch=0, like=train[1][0], **options)
     return train, validation, subjects

@@ -83,6 +83,9 @@ def _check_direction_synthesis(config, expect, one_of):
            "0 with a store, which does not tell its subjects' noise level")
     expect("data.clean_targets", lambda v: not v or config.data.layout == "phantom",
            "False: only a phantom has noise-free targets")
+    if "teacher" in config.data:
+        expect("data.teacher", lambda v: not v or not (stored or config.data.clean_targets),
+               "empty with a store or with noise-free targets")
 
 
 def _check_map_regression(config, expect, one_of, positive):

@@ -1,0 +1,63 @@
+"""Targets that a run trained before predicts, in place of measured ones.
+
+A network that learns one direction from measured DWIs spends most of its examples on averaging
+their noise away. A larger network for all directions together, itself trained on the measured DWIs
+of the same subjects, has done so already (distillation: Hinton et al. 2015).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dwijax import leakage
+from dwijax.directions import compare
+from dwijax.errors import InputError
+from dwijax.training import restore
+
+# Slices that go through the teacher at once.
+_BATCH = 4
+
+
+def teach(place, config, members, slices, gtab, progress=iter):
+    """Replaces the targets of training slices by a run's predictions, in place.
+
+    Args:
+      place: folder of the run, or the file that ``dwijax export`` has made of it.
+      config: of the run that learns. members: its `dwijax.data.cohort.Cohort`.
+      slices: its training `dwijax.data.slices.Slices`. gtab: table of their shell.
+      progress: wraps what is gone through.
+
+    Raises:
+      InputError: no such run; one of other inputs, directions or data, or that was trained on
+        validation or test subjects.
+    """
+    theirs, table, task, predict, params, about = restore.restore_run(place)
+    _check(place, config, members, gtab, theirs, table, about)
+    predict, q = jax.jit(predict), config.data.inputs
+    for start in progress(range(0, len(slices.mask), _BATCH)):
+        part = slice(start, start + _BATCH)
+        x = np.asarray(task.see(slices.b0[part], slices.dwi[part]))
+        short = _BATCH - len(x)  # the last batch is filled up: one shape, one compilation
+        x = jnp.asarray(np.pad(x, [(0, short), (0, 0), (0, 0), (0, 0)]))
+        found = np.moveaxis(np.asarray(predict(params, x)), 0, -2)[: _BATCH - short]
+        slices.dwi[part, ..., q:len(gtab)] = np.maximum(found, 0).reshape(*found.shape[:3], -1)
+
+
+def _check(place, config, members, gtab, theirs, table, about):
+    def expect(same, found, expected):
+        if not same:
+            raise InputError("--config.data.teacher", found=f"{place}: {found}",
+                             expected=expected, remedy="train one with the same data options")
+
+    expect(theirs.task == config.task, f"a run of {theirs.task}", f"one of {config.task}")
+    for field in ("inputs", "neighbours", "shell", "axis"):
+        expect(theirs.data[field] == config.data[field],
+               f"data.{field} {theirs.data[field]}", f"{config.data[field]}")
+    expect(len(table) == len(gtab) and np.max(compare(table.bvecs, gtab.bvecs)) < leakage.SAME_AXIS,
+           "other directions", "those of the training subjects, in their order")
+    expect(about["subjects"]["origin"] == members.origin and not members.within_subject,
+           f"a run on {about['subjects']['origin']}", f"one on the subjects of {members.origin}")
+    parts = {part: {m.files.name for m in getattr(members, part)}
+             for part in ("train", "validation", "test")}
+    parts["train"] |= set(about["subjects"]["train"])
+    leakage.check_subjects(parts, place)
