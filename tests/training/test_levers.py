@@ -11,18 +11,21 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.phantom import get_config
-from dwijax.data.cohort import Member, load_slices
+from dwijax.data.cohort import Cohort, Member, load_slices
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import simulate
 from dwijax.data.sampling import fresh_noise
-from dwijax.data.slices import surroundings
+from dwijax.data.slices import Slices, surroundings
 from dwijax.data.subject import load_subject
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
-from dwijax.inference import Run, outputs, synthesise
+from dwijax.inference import Run, load_run, outputs, synthesise
 from dwijax.training import averaging, losses, settings, tasks
 from dwijax.training.step import Health, TrainState
+from dwijax.training.teacher import teach
+from tests.tiny_run import GTAB as TINY
+from tests.tiny_run import write_tiny_run
 
 Q, N = 7, 12
 GTAB = GradientTable(np.full(N, 1000.0), direction_set(N))
@@ -217,6 +220,40 @@ def test_clean_targets(cohort):
     config.data.layout = "hcp"
     with pytest.raises(InputError, match="clean_targets"):
         settings.check(config)
+
+
+def teaching(train="Ann", validation="Bob", test="Eve", origin="/secret/place", inputs=6):
+    """Config and cohort that the tiny run can teach, with something changed."""
+    config = get_config("smoke")
+    config.data.inputs = inputs
+    parts = [[SimpleNamespace(files=SimpleNamespace(name=name))]
+             for name in (train, validation, test)]
+    return config, Cohort(*parts, within_subject=False, origin=origin)
+
+
+def test_a_teacher_replaces_targets_and_nothing_else(tmp_path):
+    rng = np.random.default_rng(0)
+    b0, dwi = (rng.uniform(0.2, 1, (5, 4, 6, n)).astype(np.float32) for n in (1, 8))
+    slices = Slices(b0, dwi.copy(), np.ones_like(b0), np.zeros((5, 2, 2), np.int32))
+    place = write_tiny_run(tmp_path / "teacher")
+    teach(place, *teaching(train="Zoe"), slices, TINY)
+    run = load_run(place)
+    said = run.predict(run.params, jnp.concatenate([b0, dwi[..., :6]], axis=-1))
+    assert np.ptp(said) > 0.1
+    np.testing.assert_array_equal(slices.b0, b0)
+    np.testing.assert_array_equal(slices.dwi[..., :6], dwi[..., :6])
+    np.testing.assert_allclose(
+        slices.dwi[..., 6:], np.maximum(np.moveaxis(said[..., 0], 0, -1), 0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("changed, said", [
+    ({"test": "Ann"}, "more than one part"), ({"validation": "Ann", "train": "Zoe"}, "more than"),
+    ({"origin": "elsewhere"}, "a run on /secret/place"), ({"inputs": 5}, "data.inputs 6"),
+    ({}, "other directions")])
+def test_what_cannot_teach(tmp_path, changed, said):
+    gtab = TINY if changed else TINY[::-1]
+    with pytest.raises(InputError, match=said):
+        teach(write_tiny_run(tmp_path), *teaching(**changed), None, gtab)
 
 
 def test_a_joint_network_synthesises_every_direction(cohort):
