@@ -62,9 +62,12 @@ def smooth(acquired, strength):
 
 
 def non_local_means(acquired, strength):
-    """Blockwise non-local means (Coupé et al. 2008, dipy), volume by volume.
+    """Non-local means (Descoteaux et al. 2008, dipy's classic method), volume by volume, in blocks
+    of 5 × 5 × 5.
 
     Without its Rician correction: one on the inputs alone would set them apart from the targets.
+    Not dipy 1.12's blockwise method: on a phantom it blurs alike whatever σ it is told, to an error
+    of 0.055 where the noise is 0.047 and the classic method leaves 0.037.
 
     Args:
       acquired: `Acquired`. strength: the noise level that it is told, in multiples of what the
@@ -73,7 +76,8 @@ def non_local_means(acquired, strength):
     from dipy.denoise.nlmeans import nlmeans
 
     sigma = strength * residual_sigma(acquired.signal, acquired.gtab)
-    return _replaced(acquired, nlmeans(acquired.volume(), sigma, mask=acquired.mask, rician=False))
+    return _replaced(acquired, nlmeans(acquired.volume(), sigma, mask=acquired.mask, rician=False,
+                                       method="classic", block_radius=2))
 
 
 def marchenko_pastur(acquired, strength):
@@ -127,6 +131,6 @@ def _replaced(acquired, volume):
 GAUSSIAN = Denoiser("smoothed", "smoothing", "Gaussian {:.1f} mm", smooth,
                     (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0))
 NON_LOCAL_MEANS = Denoiser("nlmeans", "NLM", "non-local means {:.2g} σ", non_local_means,
-                           (0.5, 1.0, 1.5))
+                           (0.4, 0.6, 0.8, 1.0, 1.3, 1.6))
 MARCHENKO_PASTUR = Denoiser("mppca", "MP-PCA", "MP-PCA", marchenko_pastur, (0.0,))
 PATCH2SELF = Denoiser("patch2self", "Patch2Self", "Patch2Self", patch2self, (0.0,))
