@@ -5,6 +5,8 @@ their noise away. A larger network for all directions together, itself trained o
 of the same subjects, has done so already (distillation: Hinton et al. 2015).
 """
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,7 @@ def teach(place, config, members, slices, gtab, progress=iter):
     """Replaces the targets of training slices by a run's predictions, in place.
 
     Args:
-      place: folder of the run, or the file that ``dwijax export`` has made of it.
+      place: folder of the run; an exported one does not tell its subjects' names.
       config: of the run that learns. members: its `dwijax.data.cohort.Cohort`.
       slices: its training `dwijax.data.slices.Slices`. gtab: table of their shell.
       progress: wraps what is gone through.
@@ -31,6 +33,10 @@ def teach(place, config, members, slices, gtab, progress=iter):
       InputError: no such run; one of other inputs, directions or data, or that was trained on
         validation or test subjects.
     """
+    if Path(place).is_file():
+        raise InputError("--config.data.teacher", found=f"{place}: a file",
+                         expected="the folder of a run, which names the subjects it learnt from",
+                         remedy="give the --workdir of its training")
     theirs, table, task, predict, params, about = restore.restore_run(place)
     _check(place, config, members, gtab, theirs, table, about)
     predict, q = jax.jit(predict), config.data.inputs

@@ -256,6 +256,12 @@ def test_what_cannot_teach(tmp_path, changed, said):
         teach(write_tiny_run(tmp_path), *teaching(**changed), None, gtab)
 
 
+def test_an_exported_run_cannot_teach(tmp_path):
+    (tmp_path / "x.dwijax").write_bytes(b"")
+    with pytest.raises(InputError, match="names the subjects"):
+        teach(tmp_path / "x.dwijax", *teaching(), None, TINY)
+
+
 def test_a_joint_network_synthesises_every_direction(cohort):
     subject = load_subject(cohort[0].files)
     gtab = subject.gtab[~subject.gtab.b0s_mask]
