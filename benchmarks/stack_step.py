@@ -366,35 +366,43 @@ def table(rows, ways, rounds, budget):
               + " | ".join(cells) + f" | {row['ours'][1]:.1f} |", flush=True)
 
 
-def scaling(path, width=16, side=32, budget=1.0, rounds=5):
-    """Draws the time per network and slice against K and against the batch; prints it too."""
+def scaling(path, width=16, side=32, budget=1.0, rounds=3):
+    """Draws the time per network and slice against K, the batch and the devices; prints it too."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
-    sweeps = {"networks": [(k, BATCH) for k in (1, 2, 4, 8, 15, 30, 60, 120)],
-              "slices in a batch": [(12, n) for n in (1, 2, 4, 8, 16, 32)]}
-    print("| K | batch | ms a step | ms a network and slice |\n|---|---|---|---|")
+    count = jax.local_device_count()
+    figure, panels = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained",
+                                  width_ratios=(3, 3, 2))
+    sweeps = {
+        f"networks (batch {BATCH})": [(k, k, BATCH, "auto") for k in (1, 2, 4, 8, 15, 30, 60, 120)],
+        "slices in a batch (12 networks)": [(n, 12, n, "auto") for n in (1, 2, 4, 8, 16, 32)],
+        "devices (30 networks)": [(1, 30, BATCH, "single"), (count, 30, BATCH, "auto")]}
+    print("| K | batch | devices | ms a step | ms a network and slice |\n|---|---|---|---|---|")
     for panel, (what, sizes) in zip(panels, sweeps.items(), strict=True):
         each = []
-        for networks, batch in sizes:
-            advance, _, _ = ours(Problem(networks, width, side, batch))
+        for _, networks, batch, kind in sizes:
+            advance, _, _ = _stacked(Problem(networks, width, side, batch), kind)
             advance()
             spent = statistics.median(seconds(advance, budget) for _ in range(rounds))
             each.append(1e3 * spent / networks / batch)
-            print(f"| {networks} | {batch} | {1e3 * spent:.1f} | {each[-1]:.3f} |", flush=True)
-        x = [size[0] if what == "networks" else size[1] for size in sizes]
+            devices = 1 if kind == "single" else count
+            print(f"| {networks} | {batch} | {devices} | {1e3 * spent:.1f} | {each[-1]:.3f} |",
+                  flush=True)
+        x = [size[0] for size in sizes]
         panel.plot(x, each, "o-", color="#1f5fa8")
         panel.set_xscale("log", base=2)
         panel.set_xticks(x, x)
-        panel.set_xlabel(what + (f" (batch {BATCH})" if what == "networks" else " (12 networks)"))
+        panel.set_xlabel(what)
         panel.grid(alpha=0.3)
         panel.set_ylim(0)
+    panels[-1].plot(x, [each[0] * x[0] / n for n in x], ":", color="grey", label="linear")
+    panels[-1].legend(frameon=False, loc="lower left")
     panels[0].set_ylabel("ms a network and slice")
     figure.suptitle(f"One training step, U-Nets of width {width}, slices of {side}×{side}, "
-                    f"{os.cpu_count()} CPU cores: flat is linear")
+                    f"{os.cpu_count()} CPU cores: flat is linear in networks and slices")
     figure.savefig(path, dpi=150)
 
 
@@ -404,7 +412,7 @@ def main():
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each way in each round")
-    parser.add_argument("--scaling", metavar="PNG", help="draw time against K and batch instead")
+    parser.add_argument("--scaling", metavar="PNG", help="draw time against K, batch and devices instead")
     args = parser.parse_args()
     processes.split_cpu()
     if args.scaling:
