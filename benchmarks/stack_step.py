@@ -412,7 +412,8 @@ def main():
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each way in each round")
-    parser.add_argument("--scaling", metavar="PNG", help="draw time against K, batch and devices instead")
+    parser.add_argument("--scaling", metavar="PNG",
+                        help="draw time against K, batch and devices instead")
     args = parser.parse_args()
     processes.split_cpu()
     if args.scaling:
