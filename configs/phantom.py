@@ -18,16 +18,17 @@ VARIANTS = {
         "validate_every": 10,
     },
     # For 30 minutes of training on two CPU cores, in two commands: four times the subjects (to be
-    # simulated first). One joint network learns from their measured DWIs, with FA of the fit as an
-    # auxiliary loss, which takes away most of the bias in white matter; the 60 learn from it.
+    # simulated first), and inputs denoised by what the slices above and below hold too. One joint
+    # network learns from their measured DWIs, with FA of the fit as an auxiliary loss, which takes
+    # away most of the bias in white matter; the 60 learn from it.
     "teacher": {
-        "phantom.subjects": (48, 2, 6), "model.joint": True, "model.width": 144,
-        "loss.fa_weight": 0.1, "optimizer.learning_rate": 1e-3, "steps": 3600,
+        "phantom.subjects": (48, 2, 6), "data.denoise": True, "model.joint": True,
+        "model.width": 144, "loss.fa_weight": 0.1, "optimizer.learning_rate": 2e-3, "steps": 3000,
         "log_every": 100, "validate_every": 300, "checkpoint_every": 300,
     },
     "best": {
-        "phantom.subjects": (48, 2, 6), "data.teacher": "runs/phantom-teacher",
-        "optimizer.learning_rate": 5e-3, "steps": 3000,
+        "phantom.subjects": (48, 2, 6), "data.denoise": True,
+        "data.teacher": "runs/phantom-teacher", "optimizer.learning_rate": 5e-3, "steps": 2600,
         "log_every": 100, "validate_every": 500, "checkpoint_every": 500,
     },
     # For one GPU; not tried yet.
@@ -40,6 +41,9 @@ VARIANTS = {
     # One network for all directions, with as many parameters as the 60 have together (0.96 and
     # 0.95 million).
     "joint": {"model.joint": True, "model.width": 144, "optimizer.learning_rate": 1e-3},
+    # As many parameters, in a narrower trunk and a hidden layer for each direction.
+    "heads": {"model.joint": True, "model.width": 112, "model.head_width": 6,
+              "optimizer.learning_rate": 1e-3},
     # FA of the fit as an auxiliary loss.
     "fa_loss": {"loss.fa_weight": 0.1},
     # What a network's output is added to.
@@ -49,6 +53,7 @@ VARIANTS = {
     # What networks see: two slices more, no b0, fresh noise on all inputs in every step.
     "neighbours": {"data.neighbours": 1},
     "without_b0": {"data.b0": False},
+    "denoise": {"data.denoise": True},
     "fresh_noise": {"augment.noise": 0.5},
     # What they learn from: noise-free DWIs, which only a simulation has.
     "clean_targets": {"data.clean_targets": True},
@@ -82,6 +87,7 @@ def get_config(variant=""):
     config.data.inputs = 30             # the first so many directions are acquired
     config.data.b0 = True               # networks see the mean b0 too
     config.data.neighbours = 0          # slices on either side that they see too
+    config.data.denoise = False         # they see b0 and inputs after MP-PCA too
     config.data.clean_targets = False   # True: noise-free ones, of a phantom
     config.data.teacher = ""            # a run whose predictions are the targets; "": measured ones
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
@@ -108,6 +114,7 @@ def get_config(variant=""):
     config.model.levels = 2             # resolutions
     config.model.convolutions = 1       # per level and side
     config.model.first_kernel = 3
+    config.model.head_width = 0         # channels of a hidden layer for each output; 0: none
     config.model.norm = "none"          # none, group
     config.model.dtype = "float32"      # float32, bfloat16: of the computation
     config.model.activation = "silu"    # relu, leaky_relu, gelu, silu

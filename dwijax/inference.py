@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from dwijax.data.slices import cut, padded_size, surroundings
+from dwijax.data.slices import cut, further, padded_size
 from dwijax.data.volumes import pad_to
 from dwijax.gradients import GradientTable
 from dwijax.training import restore, settings
@@ -76,8 +76,9 @@ def outputs(run, subject, directions=None, *, quiet=True):
     where = {"axis": axis, "size": size,
              "directions": run.inputs if directions is None else directions}
     b0, dwi, _ = cut(subject, filled, **where)
-    if neighbours := run.config.data.get("neighbours", 0):
-        dwi = np.concatenate([dwi, surroundings(subject, filled, neighbours, **where)], axis=-1)
+    dwi = np.concatenate([dwi, further(
+        subject, filled, neighbours=run.config.data.get("neighbours", 0),
+        denoise=run.config.data.get("denoise", False), **where)], axis=-1)
     out = None
     starts = range(0, len(filled), BATCH)
     for start in tqdm(starts, disable=quiet or None, leave=False, desc="networks"):

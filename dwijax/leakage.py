@@ -142,10 +142,12 @@ def check_statistics(about, where, inputs=None):
         wrong(f"whitening computed from {', '.join(others[:8])}", "training subjects only")
     data = about["config"]["data"]
     b0, slices = int(data["b0"]), 1 + 2 * data.get("neighbours", 0)
-    if np.shape(whitening["matrix"])[0] != slices * (b0 + q):
+    denoised = data.get("denoise", False)
+    channels = slices * (b0 + q) + denoised * (1 + q)
+    if np.shape(whitening["matrix"])[0] != channels:
         wrong(f"whitening of {np.shape(whitening['matrix'])[0]} channels",
-              f"{slices * (b0 + q)}: {'b0 and ' * b0}{q} inputs"
-              + f" of {slices} slices" * (slices > 1))
+              f"{channels}: {'b0 and ' * b0}{q} inputs"
+              + f" of {slices} slices" * (slices > 1) + ", and without noise" * denoised)
 
 
 def check_sidecar(files):

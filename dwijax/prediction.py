@@ -15,6 +15,7 @@ from dwijax.data.volumes import (
     save_like,
     uncanonical_bvecs,
 )
+from dwijax.errors import InputError
 from dwijax.fitting import bids, fit_scan
 from dwijax.fitting.maps import DEFAULT_MAPS
 from dwijax.fitting.naming import file_names, series_files
@@ -51,6 +52,11 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
         maps = file_names(naming, DEFAULT_MAPS, names["dwi"])
         refuse_to_overwrite(out / name for name in (*names.values(), *maps.values()))
     trained = load_run(workdir)
+    if resample and trained.config.data.get("denoise"):
+        raise InputError(
+            "--resample", found=f"{workdir}: networks that see inputs after MP-PCA",
+            expected="volumes as they were measured, whose noise is their own",
+            remedy="take a run without --config.data.denoise")
     image = read_dwi(dwi)
     table = read_scan_gradients(bvals, bvecs, image)
     shell = choose_shell(table, float(np.median(trained.gtab.bvals)), where=bvals)

@@ -12,8 +12,8 @@ from scipy.stats import rice
 from dwijax.cli import main
 from dwijax.data.cohort import Member
 from dwijax.data.layouts import find_subjects
+from dwijax.data.mppca import mppca
 from dwijax.data.phantom import acquisition, like, simulate
-from dwijax.data.phantom.mppca import mppca
 from dwijax.data.simulated import made_like
 from dwijax.data.subject import load_subject
 from dwijax.interpolation import sh_basis

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from dwijax import cli
 from dwijax.data.layouts import find_subjects
 from dwijax.directions import direction_set
-from dwijax.gradients import GradientTable, write_gradients
+from dwijax.gradients import GradientTable, read_gradients, write_gradients
 from tests.test_readme import LINES, README, kind, words_of
 from tests.tiny_run import write_tiny_run
 
@@ -145,3 +146,30 @@ def test_the_benchmark_of_other_tables_runs(place):
     assert done.returncode == 0, done.stderr
     for word in ("DWI", "FA", "networks", "sub-0"):
         assert word in done.stdout, done.stdout
+
+
+def test_the_benchmark_of_a_scan_acquired_twice_runs(place):
+    """Inputs of the first acquisition, targets of the second; the others are not looked at."""
+    scan, out = place / "twice", place / "like_scan"
+    scan.mkdir()
+    once = nib.load(place / "SCAN" / "dwi.nii.gz")
+    volumes = np.r_[:2 + N]
+    first = np.asanyarray(once.dataobj)[..., volumes]
+    nib.save(nib.Nifti1Image(np.concatenate([first, first[..., ::-1]], -1), once.affine),
+             scan / "dwi.nii.gz")
+    shutil.copy(place / "SCAN" / "mask.nii.gz", scan)
+    gtab = read_gradients(place / "SCAN" / "dwi.bval", place / "SCAN" / "dwi.bvec")[volumes]
+    write_gradients(GradientTable(np.tile(gtab.bvals, 2), np.tile(gtab.bvecs, (2, 1))),
+                    scan / "dwi.bval", scan / "dwi.bvec")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "like_scan.py"), str(scan), str(out),
+         f"--inputs={Q}", "--acquisitions=2", "--subjects", "1", "1", *SMALL, *UNET],
+        cwd=place, text=True, capture_output=True, timeout=600,
+        check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    judge = np.asanyarray(nib.load(out / "judge" / "dwi.nii.gz").dataobj)
+    np.testing.assert_array_equal(judge[..., :2 + Q], first[..., :2 + Q])
+    np.testing.assert_array_equal(judge[..., 2 + Q:], first[..., ::-1][..., 2 + Q:])
+    np.testing.assert_array_equal(
+        nib.load(out / "first" / "dwi.nii.gz").get_fdata(), first)
+    assert "judge" in (out / "run" / "tables" / "report.md").read_text()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax.data.layouts import SubjectFiles, find_subjects
-from dwijax.data.slices import cut, gather, padded_size, surroundings
+from dwijax.data.slices import cut, further, gather, padded_size
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
@@ -105,7 +105,7 @@ def limited(cohort, slices):
 
 
 def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, inputs=None,
-                neighbours=0, seen=None, clean=None, look=None, progress=iter):
+                neighbours=0, denoise=False, seen=None, clean=None, look=None, progress=iter):
     """Reads members one by one and joins their slices.
 
     Every member's directions are put in the order of one table (`dwijax.data.tables`).
@@ -117,8 +117,8 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
       like: table of the shell whose order is wanted; default: the first member's.
       inputs: positions of the directions that may be interpolated where a member has not
         measured them; None: none.
-      neighbours: slices on either side that become further channels, of the directions ``seen``
-        (`dwijax.data.slices.surroundings`).
+      neighbours, denoise: what become further channels, of the directions ``seen``
+        (`dwijax.data.slices.further`).
       clean: positions of directions to be taken from a phantom's truth, noise-free; None: none.
       look: called with every `dwijax.data.subject.Subject` that is read.
       progress: wraps the list (tqdm).
@@ -150,9 +150,10 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
                 remedy="give --config.data.size as large as the largest subject's slices")
         positions = brain_slices(member, subject.mask, axis)
         b0, dwi, mask = cut(subject, positions, axis=axis, size=size)
-        if neighbours:
-            dwi = np.concatenate([dwi, surroundings(
-                subject, positions, neighbours, axis=axis, size=size, directions=seen)], axis=-1)
+        if neighbours or denoise:
+            dwi = np.concatenate([dwi, further(
+                subject, positions, neighbours=neighbours, denoise=denoise, axis=axis, size=size,
+                directions=seen)], axis=-1)
         parts.append((b0, dwi, mask))
         tables.append(subject.gtab[~subject.gtab.b0s_mask])
         scales[member.files.name] = float(subject.scale)

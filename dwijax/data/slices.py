@@ -1,9 +1,11 @@
 """Subjects cut into 2-D slices: the arrays that training gathers its batches from."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from dwijax.data.mppca import mppca
 from dwijax.data.volumes import pad_to
 
 
@@ -12,8 +14,8 @@ class Slices(NamedTuple):
 
     Attributes:
       b0: mean b0, ``[S, H, W, 1]`` float32.
-      dwi: all directions of the shell in acquired order, then the channels of neighbouring
-        slices (:func:`surroundings`), if any; ``[S, H, W, n]`` float32.
+      dwi: all directions of the shell in acquired order, then further channels
+        (:func:`further`), if any; ``[S, H, W, n]`` float32.
       mask: brain, ``[S, H, W, 1]`` float32, 0 or 1.
       origins: smallest and largest row and column at which a crop may start so that crops
         cover the brain and little else, ``[S, 2, 2]`` int32 (min/max, row/column).
@@ -78,6 +80,23 @@ def cut_unscaled(subject, positions, *, axis=2, size=None, directions=None):
     return b0, dwi, take(subject.mask)[..., None].astype(np.float32)
 
 
+def further(subject, positions, *, neighbours=0, denoise=False, **where):
+    """Channels that networks see besides a slice's own b0 and DWIs.
+
+    Args:
+      subject, positions: as :func:`cut`, and so is what else is named.
+      neighbours: slices on either side (:func:`surroundings`).
+      denoise: with :func:`denoised` behind them.
+
+    Returns:
+      float32 ``[S, H, W, m]``; m is 0 where nothing is asked for.
+    """
+    own = cut(subject, positions, **where)[0][..., :0]
+    beside = [surroundings(subject, positions, neighbours, **where)] if neighbours else []
+    behind = [denoised(subject, positions, **where)] if denoise else []
+    return np.concatenate([own, *beside, *behind], axis=-1)
+
+
 def surroundings(subject, positions, count, *, axis=2, size=None, directions=None):
     """b0 and DWIs of the slices beside each slice, as further channels.
 
@@ -96,6 +115,27 @@ def surroundings(subject, positions, count, *, axis=2, size=None, directions=Non
         beside = np.clip(positions + offset, positions.min(), positions.max())
         out += cut(subject, beside, axis=axis, size=size, directions=directions)[:2]
     return np.concatenate(out, axis=-1)
+
+
+def denoised(subject, positions, *, axis=2, size=None, directions=None):
+    """b0 and DWIs of each slice as MP-PCA leaves them (`dwijax.data.mppca`), as further channels.
+
+    The principal components are of these volumes alone: what is to be predicted takes no part. They
+    are of the whole scan, so that what lies above and below a slice helps.
+
+    Args:
+      subject, positions, axis, size, directions: as :func:`cut`.
+
+    Returns:
+      float32 ``[S, H, W, 1 + q]``: b0 and q DWIs.
+    """
+    b0s = subject.gtab.b0s_mask
+    volumes = np.flatnonzero(~b0s)[slice(None) if directions is None else directions]
+    volumes = np.concatenate([np.flatnonzero(b0s), volumes])
+    dwi = mppca(subject.dwi[..., volumes], subject.mask)
+    b0 = dwi[..., : b0s.sum()].mean(axis=-1)
+    clean = replace(subject, dwi=dwi, b0=b0, gtab=subject.gtab[volumes])
+    return np.concatenate(cut(clean, positions, axis=axis, size=size)[:2], axis=-1)
 
 
 def gather(parts, patch):

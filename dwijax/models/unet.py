@@ -38,6 +38,24 @@ class Block(nnx.Module):
         return x
 
 
+class Heads(nnx.Module):
+    """For every output a hidden layer of its own: a 3×3 convolution to ``width`` channels of what
+    all share, activation, weighted sum."""
+
+    def __init__(self, cin, cout, width, *, activation, dtype, rngs, kernel_init=None):
+        self.hidden = convolution(cin, cout * width, 3, dtype, rngs)
+        self.activation = ACTIVATIONS[activation]
+        init = kernel_init or nnx.initializers.normal(width**-0.5)
+        self.kernel = nnx.Param(init(rngs.params(), (cout, width), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(cout))
+
+    def __call__(self, x):
+        x = self.activation(self.hidden(x))
+        x = x.reshape(*x.shape[:-1], *self.kernel.shape)
+        kernel, bias = (p[...].astype(x.dtype) for p in (self.kernel, self.bias))
+        return jnp.einsum("nhwdc,dc->nhwd", x, kernel) + bias
+
+
 class UNet(nnx.Module):
     """U-Net (Ronneberger et al. 2015, Fig. 1), with "same" padding.
 
@@ -53,6 +71,8 @@ class UNet(nnx.Module):
       levels: resolutions, 1 or more (5 in the paper).
       convolutions: convolutions per level and side (2 in the paper).
       first_kernel: side of the very first kernel. 1 mixes directions before space.
+      head_width: channels of a hidden layer for each output (:class:`Heads`); 0: outputs are
+        weighted sums of what they share.
       norm: ``none`` or ``group``. (Batch statistics would tie the output to the batch.)
       activation: a key of ``ACTIVATIONS``.
       dtype: of the computation; parameters stay float32.
@@ -62,8 +82,8 @@ class UNet(nnx.Module):
     """
 
     def __init__(self, in_channels, out_channels=1, *, width=64, levels=5, convolutions=2,
-                 first_kernel=3, norm="none", activation="relu", zero_output=False,
-                 dtype=jnp.float32, rngs):
+                 first_kernel=3, head_width=0, norm="none", activation="relu",
+                 zero_output=False, dtype=jnp.float32, rngs):
         block = {"convolutions": convolutions, "norm": norm, "activation": activation,
                  "dtype": dtype, "rngs": rngs}
         widths = [width * 2**level for level in range(levels)]
@@ -74,7 +94,11 @@ class UNet(nnx.Module):
         self.up = nnx.List([convolution(2 * w, w, 2, dtype, rngs) for w in widths[:-1]])
         self.merge = nnx.List([Block(2 * w, w, **block) for w in widths[:-1]])
         init = nnx.initializers.zeros_init() if zero_output else None
-        self.out = convolution(width, out_channels, 1, dtype, rngs, init)
+        if head_width:
+            self.out = Heads(width, out_channels, head_width, activation=activation, dtype=dtype,
+                             rngs=rngs, kernel_init=init)
+        else:
+            self.out = convolution(width, out_channels, 1, dtype, rngs, init)
         self.dtype = dtype
 
     def __call__(self, x):

@@ -33,8 +33,8 @@ def compile_ahead(config, shape, *, directions=90, b0s=6):
     predict = settings.build_predictor(config, task, None)
     place = settings.build_placement(config, task)
     count, *size = shape
-    if neighbours := config.data.get("neighbours", 0):
-        directions += 2 * neighbours * (1 + config.data.inputs)
+    if config.task == "direction_synthesis":
+        directions += task.in_channels - config.data.b0 - config.data.inputs  # further ones
     data = 4 * count * (np.prod(size) * (directions + 2) + 4)
     found = settings.build_plan(
         config, task, network, optimizer, place,

@@ -16,7 +16,17 @@ from dwijax.data.store import StoredSlices
 from dwijax.data.tables import spread, spread_in_words
 from dwijax.data.whitening import whitening, whitening_slices
 from dwijax.errors import warn
-from dwijax.training import averaging, checkpoint, feed, insight, placement, plan, run, settings
+from dwijax.training import (
+    averaging,
+    checkpoint,
+    feed,
+    insight,
+    placement,
+    plan,
+    run,
+    settings,
+    teacher,
+)
 from dwijax.training.best import init_best, update_best
 from dwijax.training.preemption import deferred_sigterm
 from dwijax.training.reading import read_cohort, read_slices
@@ -43,7 +53,9 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     settings.check(config)
     plain = settings.to_dict(config)
     main = jax.process_index() == 0
-    run.open_folder(workdir, plain)
+    taught = {"teacher": teacher.fingerprint(config.data.teacher)} if config.data.get(
+        "teacher") else {}
+    run.open_folder(workdir, plain, **taught)
     members = read_cohort(config)
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
     bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
@@ -59,7 +71,7 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     statistics = None
     if config.model.whiten:
         b0, dwi, mask = train.read(whitening_slices(len(train.origins)))
-        statistics = whitening(np.asarray(task.see(b0, dwi)), mask)
+        statistics = whitening(np.asarray(task.see(b0, dwi)), mask, task.measured)
     predict = settings.build_predictor(config, task, statistics)
     about = run.describe(
         plain, gtab, settings.input_positions(config, gtab), b0s, turned, scales,
@@ -67,7 +79,7 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
         {name: [m.files.name for m in getattr(members, name)]
          for name in ("train", "validation", "test")}
         | {"within_subject": members.within_subject, "origin": members.origin,
-           "made_like": made_like(members.train + members.validation)})
+           "made_like": made_like(members.train + members.validation)}) | taught
     if main:
         run.write(workdir, about)
 

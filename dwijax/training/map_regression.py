@@ -106,7 +106,7 @@ def map_regression(gtab, b0s, inputs, *, targets, seeds=1, networks=None, residu
 
     weights = {"select": jnp.asarray(select, jnp.float32), "physical": jnp.asarray(physical)}
     return Task(numbers, int(b0_input) + len(inputs), channels, see, measured, reference, weights,
-                None, combine)
+                None, combine=combine)
 
 
 def noisier(x, b0s, largest):

@@ -59,6 +59,8 @@ def check(config):
         expect("model.activation", *one_of(*ACTIVATIONS))
         for field in ("model.levels", "model.convolutions"):
             expect(field, *positive)
+        if "head_width" in config.model:
+            expect("model.head_width", lambda v: 0 <= v <= 1024, "0 to 1024")
         multiple = multiple_of(config)
     expect("patch", lambda v: v >= 0 and v % multiple == 0,
            f"0 or a multiple of {multiple} (2^(levels - 1))" if multiple > 1 else "0 or more")
@@ -79,6 +81,11 @@ def _check_direction_synthesis(config, expect, one_of):
            "True with residual tensor or with neighbours")
     expect("data.neighbours", lambda v: not (v and stored),
            "0 with a store, which is read slice by slice")
+    expect("data.denoise", lambda v: not (v and stored),
+           "False with a store, which is read slice by slice")
+    expect("data.denoise", lambda v: not (v and (config.augment.noise or config.data.resample)),
+           "False with fresh noise, which it would not see, and with resample, whose noise volumes "
+           "share")
     expect("augment.noise", lambda v: not (v and stored),
            "0 with a store, which does not tell its subjects' noise level")
     expect("data.clean_targets", lambda v: not v or config.data.layout == "phantom",
@@ -146,7 +153,7 @@ def build_task(config, gtab, b0s, networks=None):
         gtab, b0s, inputs, outputs, residual=config.model.residual,
         sh_order=config.model.sh_order, sh_weight=config.model.sh_weight,
         sh_log=config.model.sh_log, fa_weight=config.loss.fa_weight, b0_input=config.data.b0,
-        neighbours=config.data.neighbours)
+        neighbours=config.data.neighbours, denoised=config.data.get("denoise", False))
     return tasks.joined(task) if config.model.joint else task
 
 
@@ -194,7 +201,8 @@ def build_network(config, task):
             dtype=compute_dtype(config), rngs=rngs))
     return functional(lambda rngs: UNet(
         task.in_channels, task.out_channels, width=m.width, levels=m.levels,
-        convolutions=m.convolutions, first_kernel=m.first_kernel, norm=m.norm,
+        convolutions=m.convolutions, first_kernel=m.first_kernel,
+        head_width=m.get("head_width", 0), norm=m.norm,
         activation=m.activation, zero_output=m.zero_output, dtype=compute_dtype(config),
         rngs=rngs))
 

@@ -17,9 +17,9 @@ class Task(NamedTuple):
     Attributes:
       numbers: what each network is called, int ``[K]``; its initialisation depends on it alone.
       in_channels, out_channels: of one network.
+      measured: how many of its input channels, the first ones, are as measured; None: all.
       see: ``(b0 [N, H, W, 1], dwi [N, H, W, n + m]) -> x [N, H, W, C]``, what all networks see;
-        behind the n directions come the m channels of neighbouring slices
-        (`dwijax.data.slices.surroundings`), if any.
+        behind the n directions come m further channels (`dwijax.data.slices.further`), if any.
       targets: ``(b0, dwi) -> [K, N, H, W, D]``, measured, noise and all.
       reference: ``(weights_k, x) -> [N, H, W, D]``, see :mod:`dwijax.training.references`.
       reference_weights: ``[K, ...]``.
@@ -41,12 +41,13 @@ class Task(NamedTuple):
     reference: Callable
     reference_weights: Any
     coupled: Callable | None
+    measured: int | None = None
     combine: Callable = lambda weights, reference, output: reference + output
     loss: Callable = losses.squared_error
 
 
 def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2, sh_weight=0.001,
-                        sh_log=True, fa_weight=0.0, b0_input=True, neighbours=0):
+                        sh_log=True, fa_weight=0.0, b0_input=True, neighbours=0, denoised=False):
     """He et al. 2020: each network synthesises one more DWI from b0 and the input DWIs.
 
     Args:
@@ -58,6 +59,8 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
       fa_weight: weight of the FA loss relative to the squared error of the DWIs; 0 without.
       b0_input: whether the networks see the mean b0 too.
       neighbours: slices on either side of which the networks see b0 and inputs too.
+      denoised: whether they see b0 and inputs without noise too (`dwijax.data.slices.denoised`),
+        of which the reference is then made.
 
     Raises:
       ValueError: an input is among the targets, or something needs the b0 that is not seen.
@@ -76,9 +79,11 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
 
     def see(b0, dwi):
         seen = acquired(b0, dwi) if b0_input else dwi[..., inputs]
-        return jnp.concatenate([seen, dwi[..., len(gtab):]], axis=-1) if neighbours else seen
+        return jnp.concatenate([seen, dwi[..., len(gtab):]], axis=-1)
 
     def reference(weights, x):
+        if denoised:
+            return of_slice(weights, x[..., -1 - q:])
         # References expect a b0 in front; those that can do without give it no weight.
         return of_slice(weights, x[..., :1 + q] if b0_input else
                         jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(1, 0)]))
@@ -105,7 +110,8 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
             return fa_weight * len(targets) * fa
 
     channels = (1 + 2 * neighbours) * (int(b0_input) + q)
-    return Task(targets, channels, 1, see, measured, reference, weights, coupled)
+    return Task(targets, channels + denoised * (1 + q), 1, see, measured, reference, weights,
+                coupled, channels)
 
 
 def joined(task):
@@ -134,7 +140,7 @@ def joined(task):
     return Task(np.zeros(1, int), task.in_channels, k, task.see,
                 lambda b0, dwi: together(task.targets(b0, dwi))[None], reference,
                 jax.tree.map(lambda a: a[None], task.reference_weights),
-                task.coupled and coupled)
+                task.coupled and coupled, task.measured)
 
 def predictor(task, network, output_scale, whitening=None):
     """``(params, x [N, H, W, C], rows=None) -> [K, N, H, W, D]``: reference and network combined.

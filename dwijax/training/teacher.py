@@ -5,6 +5,7 @@ their noise away. A larger network for all directions together, itself trained o
 of the same subjects, has done so already (distillation: Hinton et al. 2015).
 """
 
+import hashlib
 from pathlib import Path
 
 import jax
@@ -49,6 +50,18 @@ def teach(place, config, members, slices, gtab, progress=iter):
         slices.dwi[part, ..., q:len(gtab)] = np.maximum(found, 0).reshape(*found.shape[:3], -1)
 
 
+def fingerprint(place):
+    """SHA-256 of a run's parameters: a run that it teaches goes on with the same ones only.
+
+    Raises:
+      InputError: no such run.
+    """
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(restore.restore_run(place)[4]):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
 def _check(place, config, members, gtab, theirs, table, about):
     def expect(same, found, expected):
         if not same:
@@ -56,9 +69,9 @@ def _check(place, config, members, gtab, theirs, table, about):
                              expected=expected, remedy="train one with the same data options")
 
     expect(theirs.task == config.task, f"a run of {theirs.task}", f"one of {config.task}")
-    for field in ("inputs", "neighbours", "shell", "axis"):
-        expect(theirs.data[field] == config.data[field],
-               f"data.{field} {theirs.data[field]}", f"{config.data[field]}")
+    for field in ("inputs", "neighbours", "denoise", "shell", "axis"):
+        there, here = (c.data.get(field, False) for c in (theirs, config))
+        expect(there == here, f"data.{field} {there}", f"{here}")
     expect(len(table) == len(gtab) and np.max(compare(table.bvecs, gtab.bvecs)) < leakage.SAME_AXIS,
            "other directions", "those of the training subjects, in their order")
     expect(about["subjects"]["origin"] == members.origin and not members.within_subject,

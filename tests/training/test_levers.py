@@ -1,5 +1,6 @@
 """What can be changed about a direction stack: each does what it says, in numbers."""
 
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -13,15 +14,18 @@ from ml_collections import ConfigDict
 from configs.phantom import get_config
 from dwijax.data.cohort import Cohort, Member, load_slices
 from dwijax.data.layouts import find_subjects
+from dwijax.data.mppca import mppca
 from dwijax.data.phantom import simulate
 from dwijax.data.sampling import fresh_noise
 from dwijax.data.slices import Slices, surroundings
 from dwijax.data.subject import load_subject
+from dwijax.data.whitening import whitening
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
 from dwijax.inference import Run, load_run, outputs, synthesise
-from dwijax.training import averaging, losses, settings, tasks
+from dwijax.training import averaging, checkpoint, losses, run, settings, tasks, teacher
+from dwijax.training.best import init_best
 from dwijax.training.step import Health, TrainState
 from dwijax.training.teacher import teach
 from tests.tiny_run import GTAB as TINY
@@ -208,6 +212,51 @@ def test_beyond_the_slices_that_count_nothing_is_seen():
     np.testing.assert_array_equal(found, [[3, 3, 4, 5], [3, 3, 5, 5], [3, 4, 5, 5]])
 
 
+def test_inputs_without_noise_are_seen_too(cohort):
+    """The same channels in training and in prediction: MP-PCA of b0s and inputs, never of targets;
+    the reference is made of them."""
+    options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0, "seen": np.arange(Q)}
+    slices, tables, _, _ = load_slices(cohort, neighbours=1, denoise=True, **options)
+    subject = load_subject(cohort[0].files)
+    filled = np.flatnonzero(subject.mask.any((0, 1)))
+    found = mppca(subject.dwi[..., : 2 + Q], subject.mask) / np.float32(subject.scale)
+    channels = np.concatenate([found[..., :2].mean(-1, keepdims=True), found[..., 2:]], -1)
+    channels = np.moveaxis(channels[:, :, filled], 2, 0)
+    np.testing.assert_allclose(
+        slices.dwi[: len(filled), ..., N + 2 * (1 + Q):], channels, rtol=1e-5, atol=1e-6)
+
+    config = ConfigDict({"data": {"axis": 2, "neighbours": 1, "denoise": True},
+                         "model": {"levels": 2}})
+    task = tasks.direction_synthesis(
+        tables[0], 2, np.arange(Q), np.arange(Q, N), neighbours=1, denoised=True)
+    seen = []
+    run = Run(config, tables[0], np.arange(Q), np.arange(Q, N), task, None,
+              lambda params, x: seen.append(x) or np.zeros((N - Q, *x.shape[:3], 1)), {})
+    blind = replace(subject, dwi=np.where(np.arange(2 + N) < 2 + Q, subject.dwi, 9e9))
+    outputs(run, blind)
+    x = np.concatenate(seen)[: len(filled)]
+    assert x.shape[-1] == task.in_channels == task.measured + 1 + Q
+    np.testing.assert_allclose(x, task.see(slices.b0, slices.dwi)[: len(filled)], rtol=1e-6)
+    alone = tasks.direction_synthesis(tables[0], 2, np.arange(Q), np.arange(Q, N))
+    np.testing.assert_allclose(*(
+        jax.vmap(of.reference, (0, None))(of.reference_weights, jnp.asarray(part))
+        for of, part in ((task, x), (alone, x[..., -1 - Q:]))))
+
+
+def test_whitening_does_not_blow_up_what_denoising_left():
+    """Channels of three signals in eight, with noise; and without, but for a ten thousandth."""
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(4, 16, 16, 3)) @ rng.normal(size=(3, 8))
+    noisy = signal + 0.1 * rng.normal(size=signal.shape)
+    clean = signal + 1e-4 * rng.normal(size=signal.shape)
+    mask = np.ones((4, 16, 16, 1))
+    gain = [np.linalg.norm(whitening(x.astype(np.float32), mask, measured).matrix, 2)
+            for x, measured in ((noisy, None), (np.concatenate([noisy, clean], -1), 8),
+                                (np.concatenate([noisy, clean], -1), None))]
+    np.testing.assert_allclose(gain[:2], 1 / 0.1, rtol=0.2)
+    assert gain[2] > 10 * gain[0]
+
+
 def test_clean_targets(cohort):
     options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0}
     noisy = load_slices(cohort, **options)[0]
@@ -219,6 +268,15 @@ def test_clean_targets(cohort):
     config = get_config("clean_targets")
     config.data.layout = "hcp"
     with pytest.raises(InputError, match="clean_targets"):
+        settings.check(config)
+
+
+@pytest.mark.parametrize("field, value", [("augment.noise", 0.5), ("data.resample", True)])
+def test_what_does_not_go_with_denoising(field, value):
+    config = get_config("denoise")
+    settings.check(config)
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match="denoise"):
         settings.check(config)
 
 
@@ -256,6 +314,20 @@ def test_what_cannot_teach(tmp_path, changed, said):
         teach(write_tiny_run(tmp_path), *teaching(**changed), None, gtab)
 
 
+def test_a_run_goes_on_with_the_same_teacher_only(tmp_path):
+    place, workdir = write_tiny_run(tmp_path / "teacher"), tmp_path / "run"
+    known, config = teacher.fingerprint(place), {"data": {"teacher": str(place)}}
+    assert known == teacher.fingerprint(write_tiny_run(tmp_path / "copy"))
+    run.write(workdir, {"config": config, "teacher": known})
+    run.open_folder(workdir, config, known)
+    params = load_run(place).params
+    with checkpoint.saving(place, load_run(place).about, keep=1) as save:
+        save(30, {"params": jax.tree.map(lambda leaf: leaf + 1e-6, params),
+                  "best": init_best(params)})
+    with pytest.raises(InputError, match="other parameters of"):
+        run.open_folder(workdir, config, teacher.fingerprint(place))
+
+
 def test_an_exported_run_cannot_teach(tmp_path):
     (tmp_path / "x.dwijax").write_bytes(b"")
     with pytest.raises(InputError, match="names the subjects"):
@@ -278,7 +350,7 @@ def test_a_joint_network_synthesises_every_direction(cohort):
 
 
 @pytest.mark.parametrize("field, value", [
-    ("data.neighbours", 1), ("augment.noise", 0.5)])
+    ("data.neighbours", 1), ("data.denoise", True), ("augment.noise", 0.5)])
 def test_a_store_cannot_tell(field, value):
     config = get_config()
     config.update_from_flattened_dict({"data.layout": "store", field: value})

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax.data import domain
+from dwijax.data.mppca import mppca
 from dwijax.data.phantom import noise
 from dwijax.data.phantom.fields import band_noise, texture
-from dwijax.data.phantom.mppca import mppca
 from dwijax.data.phantom.store import truth_maps
 from dwijax.data.phantom.subject import SimulatedSubject
 from dwijax.gradients import GradientTable

@@ -9,9 +9,12 @@ result is dipy's.
 """
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from tqdm import tqdm
+
+from dwijax.threads import cores
 
 RADIUS = 2  # patches of 5 × 5 × 5 voxels
 STRIDE = 2
@@ -29,6 +32,7 @@ def mppca(dwi, head, *, stride=STRIDE, progress=False):
       float32 ``[X, Y, Z, M]``, at least 0; 0 where ``head`` is false.
     """
     from scipy.ndimage import binary_dilation
+    from threadpoolctl import threadpool_limits
 
     width, M = 2 * RADIUS + 1, dwi.shape[3]
     padded = np.pad(dwi, [*[(RADIUS, RADIUS)] * 3, (0, 0)], mode="symmetric")
@@ -43,11 +47,17 @@ def mppca(dwi, head, *, stride=STRIDE, progress=False):
     corners = np.ravel_multi_index(centres.T, padded.shape[:3])
     signal = padded.reshape(-1, M)
     total, weights = np.zeros_like(signal), np.zeros(len(signal), np.float32)
-    with tqdm(total=len(corners), desc="denoise the scan", unit="patch", leave=False,
-              disable=not progress or None) as bar:
-        for start in range(0, len(corners), _BLOCK):
-            where = corners[start : start + _BLOCK, None] + cells
-            found, kept = _without_noise(signal[where])
+
+    def block(start):
+        where = corners[start : start + _BLOCK, None] + cells
+        return where, *_without_noise(signal[where])
+
+    # A block for each core, as LAPACK's own threads only get into each other's way with matrices
+    # this small; summed in order, so that the bits are always the same.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool, tqdm(
+            total=len(corners), desc="denoise the scan", unit="patch", leave=False,
+            disable=not progress or None) as bar:
+        for where, found, kept in pool.map(block, range(0, len(corners), _BLOCK)):
             weight = 1 / (1 + kept)
             for places, patch, share in zip(where, found, weight, strict=True):
                 total[places] += share * patch
