@@ -68,6 +68,17 @@ def test_a_page_beside_the_series(run, scan, tmp_path, capsys):
     assert before == {name: (out / name).read_bytes() for name in files(out)}
 
 
+def test_a_run_that_sees_inputs_without_noise(scan, tmp_path, capsys):
+    run, out = write_tiny_run(tmp_path / "run", denoise=True), tmp_path / "out"
+    assert cli.main(line("predict", scan, out, "--run", run, "--resample")) == 2
+    assert "expected volumes as they were measured" in capsys.readouterr().err
+    assert not out.exists()
+    assert cli.main(line("predict", scan, out, "--run", run)) == 0
+    mask = np.asanyarray(nib.load(scan / "mask.nii").dataobj) > 0
+    made = np.asanyarray(nib.load(out / "dwi.nii.gz").dataobj)[mask][:, -2:]
+    assert np.isfinite(made).all() and np.ptp(made) > 0
+
+
 def test_bids_derivatives_of_several_subjects(run, scan, tmp_path):
     """One dataset, as pybids reads it; a fit of the same scan stands beside the prediction."""
     from bids import BIDSLayout

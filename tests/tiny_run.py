@@ -13,11 +13,11 @@ from dwijax.training.best import init_best
 GTAB = GradientTable(np.full(8, 1000.0), direction_set(8))
 
 
-def write_tiny_run(workdir):
+def write_tiny_run(workdir, denoise=False):
     """Writes config, a checkpoint with random parameters, a log and a report."""
     config = get_config("smoke")
     config.data.layout, config.data.root, config.data.inputs = "plain", "/secret/place", 6
-    config.data.teacher = "/secret/teacher"
+    config.data.teacher, config.data.denoise = "/secret/teacher", denoise
     task = settings.build_task(config, GTAB, 2)
     network = settings.build_network(config, task)
     like = jax.eval_shape(jax.vmap(network.init), settings.build_keys(config, task))
@@ -29,7 +29,7 @@ def write_tiny_run(workdir):
         {"train": ["Ann"], "validation": ["Bob"], "test": ["Eve"], "within_subject": False,
          "origin": "/secret/place"})
     about["normalisation"]["whitening"] = {
-        "mean": np.zeros(7).tolist(), "matrix": np.eye(7).tolist()}
+        "mean": np.zeros(task.in_channels).tolist(), "matrix": np.eye(task.in_channels).tolist()}
     run.write(workdir, about)
     with checkpoint.saving(workdir, about, keep=1) as save:
         save(20, {"params": params, "best": init_best(params)})
