@@ -43,7 +43,7 @@ VARIANTS = {
     "joint": {"model.joint": True, "model.width": 144, "optimizer.learning_rate": 1e-3},
     # As many parameters, in a narrower trunk and a hidden layer for each direction.
     "heads": {"model.joint": True, "model.width": 112, "model.head_width": 6,
-              "optimizer.learning_rate": 1e-3},
+              "optimizer.learning_rate": 2e-3},
     # FA of the fit as an auxiliary loss.
     "fa_loss": {"loss.fa_weight": 0.1},
     # What a network's output is added to.
