@@ -40,7 +40,7 @@ VARIANTS = {
     },
     # One network for all directions, with as many parameters as the 60 have together (0.96 and
     # 0.95 million).
-    "joint": {"model.joint": True, "model.width": 144, "optimizer.learning_rate": 1e-3},
+    "joint": {"model.joint": True, "model.width": 144, "optimizer.learning_rate": 2e-3},
     # As many parameters, in a narrower trunk and a hidden layer for each direction.
     "heads": {"model.joint": True, "model.width": 112, "model.head_width": 6,
               "optimizer.learning_rate": 2e-3},
