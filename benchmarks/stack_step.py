@@ -15,8 +15,10 @@ of the images, which nobody computes.
 import argparse
 import os
 import statistics
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's idle threads must not spin beside us
 
@@ -25,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # configs/ is in no package
 from configs import phantom
 from dwijax.data.slices import Slices
 from dwijax.directions import direction_set
