@@ -76,9 +76,10 @@ def outputs(run, subject, directions=None, *, quiet=True):
     where = {"axis": axis, "size": size,
              "directions": run.inputs if directions is None else directions}
     b0, dwi, _ = cut(subject, filled, **where)
-    dwi = np.concatenate([dwi, further(
-        subject, filled, neighbours=run.config.data.get("neighbours", 0),
-        denoise=run.config.data.get("denoise", False), **where)], axis=-1)
+    more = further(subject, filled, neighbours=run.config.data.get("neighbours", 0),
+                   denoise=run.config.data.get("denoise", False), **where)
+    if more:
+        dwi = np.concatenate([dwi, *more], axis=-1)
     out = None
     starts = range(0, len(filled), BATCH)
     for start in tqdm(starts, disable=quiet or None, leave=False, desc="networks"):

@@ -150,10 +150,9 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
                 remedy="give --config.data.size as large as the largest subject's slices")
         positions = brain_slices(member, subject.mask, axis)
         b0, dwi, mask = cut(subject, positions, axis=axis, size=size)
-        if neighbours or denoise:
-            dwi = np.concatenate([dwi, further(
-                subject, positions, neighbours=neighbours, denoise=denoise, axis=axis, size=size,
-                directions=seen)], axis=-1)
+        if more := further(subject, positions, neighbours=neighbours, denoise=denoise, axis=axis,
+                           size=size, directions=seen):
+            dwi = np.concatenate([dwi, *more], axis=-1)
         parts.append((b0, dwi, mask))
         tables.append(subject.gtab[~subject.gtab.b0s_mask])
         scales[member.files.name] = float(subject.scale)

@@ -89,12 +89,10 @@ def further(subject, positions, *, neighbours=0, denoise=False, **where):
       denoise: with :func:`denoised` behind them.
 
     Returns:
-      float32 ``[S, H, W, m]``; m is 0 where nothing is asked for.
+      list of float32 ``[S, H, W, m]``; empty where nothing is asked for.
     """
-    own = cut(subject, positions, **where)[0][..., :0]
     beside = [surroundings(subject, positions, neighbours, **where)] if neighbours else []
-    behind = [denoised(subject, positions, **where)] if denoise else []
-    return np.concatenate([own, *beside, *behind], axis=-1)
+    return beside + ([denoised(subject, positions, **where)] if denoise else [])
 
 
 def surroundings(subject, positions, count, *, axis=2, size=None, directions=None):

@@ -31,7 +31,7 @@ def whitening(inputs, mask, measured=None):
       mask: ``[S, H, W, 1]``; voxels that count.
       measured: number of channels, the first ones, that hold noise; default: all. What has less
         variance than any combination of these is what denoising has left behind it, and is not
-        blown up to the size of a signal (with it, networks learn next to nothing).
+        blown up to the size of a signal.
 
     Returns:
       :class:`Whitening`, float32.
