@@ -21,8 +21,7 @@ VARIANTS = {
     # simulated first), and inputs denoised by what the slices above and below hold too. One joint
     # network learns from their measured DWIs, with FA of the fit as an auxiliary loss, which takes
     # away most of the bias in white matter; the 60 learn from it. Small batches, as steps are what
-    # both lack: validation loss of the 60 after 400 batches of 4, 800 of 2 and 1600 of 1 slices:
-    # 2.594, 2.587 and 2.583e-3.
+    # both lack (README).
     "teacher": {
         "phantom.subjects": (48, 2, 6), "data.denoise": True, "model.joint": True,
         "model.width": 144, "loss.fa_weight": 0.1, "optimizer.learning_rate": 2e-3, "batch": 2,
