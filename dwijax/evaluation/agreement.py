@@ -54,7 +54,8 @@ class Agreement:
                 for y, style in ((bias, "-"), (bias - limit, "--"), (bias + limit, "--")):
                     axes.axhline(y, color="#D55E00", linestyle=style, linewidth=1.2)
                 axes.text(0.97, 0.96, f"{bias:+.4f} ± {limit:.4f}", transform=axes.transAxes,
-                          ha="right", va="top", fontsize=9, color="#A03000")
+                          ha="right", va="top", fontsize=9, color="#A03000",
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})
                 axes.grid(alpha=0.25)
             axes_row[0].set_ylabel(f"{group}\ndifference of FA", fontsize=9)
         for axes, method in zip(grid[0], methods, strict=True):
