@@ -36,6 +36,7 @@ def get_config(variant=""):
     config.data.teacher = ""            # a run whose predictions are the targets; "": measured ones
     config.data.axis = 2                # [stated] X, Y slices of 144×144, which pads HCP's 145×174
     #                                     are cut from; how is not said: whole slices here [chosen]
+    config.data.subjects = 0            # the first so many of the training subjects; 0: all
     # [stated] 149 subjects, 1710 training, 854 validation and 793 test slices; [chosen] 854 and 793
     # are the central 61 slices of 14 and of 13 subjects, 1710 the 14 or 15 of each of the other
     # 122 that are evenly spread over the central 61

@@ -20,17 +20,18 @@ VARIANTS = {
     # For 30 minutes of training on two CPU cores, in two commands: four times the subjects (to be
     # simulated first), and inputs denoised by what the slices above and below hold too. One joint
     # network learns from their measured DWIs, with FA of the fit as an auxiliary loss, which takes
-    # away most of the bias in white matter; the 60 learn from it. Small batches, as steps are what
-    # both lack (README).
+    # away most of the bias in white matter; the 60 learn from it, half of the subjects being enough
+    # for that. Small batches, as steps are what both lack (README).
     "teacher": {
         "phantom.subjects": (48, 2, 6), "data.denoise": True, "model.joint": True,
         "model.width": 144, "loss.fa_weight": 0.1, "optimizer.learning_rate": 2e-3, "batch": 2,
         "steps": 5500, "log_every": 200, "validate_every": 600, "checkpoint_every": 600,
     },
     "best": {
-        "phantom.subjects": (48, 2, 6), "data.denoise": True,
-        "data.teacher": "runs/phantom-teacher", "optimizer.learning_rate": 5e-3, "batch": 1,
-        "steps": 9400, "log_every": 400, "validate_every": 2000, "checkpoint_every": 2000,
+        "phantom.subjects": (48, 2, 6), "data.subjects": 24, "data.denoise": True,
+        "data.teacher": "runs/phantom-teacher", "optimizer.name": "muon",
+        "optimizer.learning_rate": 5e-3, "batch": 1, "steps": 11000, "log_every": 500,
+        "validate_every": 3000, "checkpoint_every": 2000,
     },
     # For one GPU; not tried yet.
     "gpu": {
@@ -93,6 +94,7 @@ def get_config(variant=""):
     config.data.teacher = ""            # a run whose predictions are the targets; "": measured ones
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
     config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
+    config.data.subjects = 0            # the first so many of the training subjects; 0: all
     config.data.slices = ()             # for training and validation, e.g. (1710, 854); (): all
     config.data.within_subject = False  # True: cut a single scan into slabs
     config.data.stream = "auto"         # batches of a store: auto (where it does not fit on the
@@ -135,7 +137,7 @@ def get_config(variant=""):
     config.loss.fa_weight = 0.0         # > 0: FA of the tensor fit as an auxiliary loss
 
     config.optimizer = ConfigDict()
-    config.optimizer.name = "adamw"     # adamw (warm-up, cosine), sgd (rate / (1 + decay·step))
+    config.optimizer.name = "adamw"     # adamw, muon (both: cosine), sgd (rate / (1 + decay·step))
     config.optimizer.learning_rate = 7e-3
     config.optimizer.decay = 0.0
     config.optimizer.momentum = 0.0

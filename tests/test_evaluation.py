@@ -8,6 +8,7 @@ from dwijax import baselines
 from dwijax.data.cohort import Cohort, Member, brain_slices, central_slices, limited
 from dwijax.data.split import subject_split
 from dwijax.directions import direction_set
+from dwijax.errors import InputError
 from dwijax.evaluation import figures, noise, regions
 from dwijax.evaluation.direction_synthesis import Split, judge
 from dwijax.evaluation.rows import (
@@ -162,8 +163,8 @@ def test_the_slices_of_he_et_al():
     names = [f"{i:03d}" for i in range(149)]
     parts = subject_split(names, tuple(config.data.split), config.seed)
     assert [len(part) for part in parts] == [122, 14, 13]
-    cohort = limited(Cohort(*([Member(n, None) for n in part] for part in parts), False),
-                     config.data.slices)
+    whole = Cohort(*([Member(n, None) for n in part] for part in parts), False)
+    cohort = limited(whole, config.data.subjects, config.data.slices)
     brain = np.zeros((4, 4, 145), bool)
     brain[:, :, 12:128] = True
     train, validation = ([brain_slices(m, brain, 2) for m in part] for part in cohort[:2])
@@ -177,6 +178,9 @@ def test_the_slices_of_he_et_al():
         assert abs(found.mean() - central.mean()) < 1
     np.testing.assert_array_equal(central_slices(np.arange(5)), np.arange(5))
     np.testing.assert_array_equal(brain_slices(Member("", None, 3), brain[..., :14], 2), [12, 13])
+    assert limited(whole, 9, ()) == whole._replace(train=whole.train[:9])
+    with pytest.raises(InputError, match=r"found 123.*at most 122"):
+        limited(whole, 123, ())
 
 
 def test_errors_are_counted_by_region(scan, split):

@@ -84,15 +84,27 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
     return Cohort(*([Member(by_name[n], None) for n in names] for names in parts), False, str(root))
 
 
-def limited(cohort, slices):
-    """The cohort with so many training and validation slices, shared out evenly over subjects.
+def limited(cohort, subjects, slices):
+    """The cohort with so many training subjects, and so many training and validation slices, shared
+    out evenly over subjects.
 
     He et al. have 1710 training, 854 validation and 793 test slices of 149 subjects: 14 or 15 of
     each of 122 subjects, 61 of each of 14 and of 13.
 
     Args:
-      cohort: :class:`Cohort`. slices: training and validation slices; empty for all there are.
+      cohort: :class:`Cohort`.
+      subjects: the first so many train; 0 for all there are.
+      slices: training and validation slices; empty for all there are.
+
+    Raises:
+      InputError: there are not so many training subjects.
     """
+    if subjects > len(cohort.train):
+        raise InputError("--config.data.subjects", found=f"{subjects}",
+                         expected=f"at most {len(cohort.train)}, the training subjects there are",
+                         remedy="give fewer, or 0 for all of them")
+    if subjects:
+        cohort = cohort._replace(train=cohort.train[:subjects])
     if not slices:
         return cohort
 

@@ -31,7 +31,7 @@ def read_cohort(config):
             seed=config.seed, axis=config.data.axis, shell=config.data.shell,
             within_subject=config.data.within_subject)
     leakage.check_cohort(found, config.data.root)
-    return cohorts.limited(found, config.data.get("slices", ()))
+    return cohorts.limited(found, config.data.get("subjects", 0), config.data.get("slices", ()))
 
 
 def _open_store(config):

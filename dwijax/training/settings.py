@@ -38,7 +38,7 @@ def check(config):
     expect("data.stream", *one_of("auto", "always", "never"))
     expect("data.axis", lambda v: v in (0, 1, 2), "0, 1 or 2")
     expect("model.name", *one_of("unet", "superdti"))
-    expect("optimizer.name", *one_of("adamw", "sgd"))
+    expect("optimizer.name", *one_of("adamw", "muon", "sgd"))
     expect("select", *one_of("last", "best"))
     expect("placement", *one_of(*placement.KINDS))
     expect("model.dtype", *one_of("float32", "bfloat16"))
@@ -90,6 +90,9 @@ def _check_direction_synthesis(config, expect, one_of):
            "0 with a store, which does not tell its subjects' noise level")
     expect("data.clean_targets", lambda v: not v or config.data.layout == "phantom",
            "False: only a phantom has noise-free targets")
+    if "subjects" in config.data:
+        expect("data.subjects", lambda v: v >= 0 and not (v and stored),
+               "0 or more; 0 with a store, which was prepared with the subjects that it has")
     if "teacher" in config.data:
         expect("data.teacher", lambda v: not v or not (stored or config.data.clean_targets),
                "empty with a store or with noise-free targets")
