@@ -33,6 +33,9 @@ def main(*runs):
     if ATLAS.value and len(ATLAS.value) != 3:
         raise InputError("--atlas", found=",".join(ATLAS.value), expected="FA,LABELS,TABLE",
                          remedy="give three files")
+    from dwijax.training import processes
+
+    processes.split_cpu()
     if COMPARE.value:
         return compare(runs)
     if not WORKDIR.value or runs:

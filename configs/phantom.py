@@ -20,18 +20,17 @@ VARIANTS = {
     # For 30 minutes of training on two CPU cores, in two commands: four times the subjects (to be
     # simulated first), and inputs denoised by what the slices above and below hold too. One joint
     # network learns from their measured DWIs, with FA of the fit as an auxiliary loss, which takes
-    # away most of the bias in white matter; the 60 learn from it, half of the subjects being enough
-    # for that. Small batches, as steps are what both lack (README).
+    # away most of the bias in white matter; the 60 learn from it. Small batches, as steps are what
+    # both lack (README).
     "teacher": {
         "phantom.subjects": (48, 2, 6), "data.denoise": True, "model.joint": True,
         "model.width": 144, "loss.fa_weight": 0.1, "optimizer.learning_rate": 2e-3, "batch": 2,
         "steps": 5500, "log_every": 200, "validate_every": 600, "checkpoint_every": 600,
     },
     "best": {
-        "phantom.subjects": (48, 2, 6), "data.subjects": 24, "data.denoise": True,
-        "data.teacher": "runs/phantom-teacher", "optimizer.name": "muon",
-        "optimizer.learning_rate": 5e-3, "batch": 1, "steps": 11000, "log_every": 500,
-        "validate_every": 3000, "checkpoint_every": 2000,
+        "phantom.subjects": (48, 2, 6), "data.denoise": True,
+        "data.teacher": "runs/phantom-teacher", "optimizer.learning_rate": 5e-3, "batch": 1,
+        "steps": 9400, "log_every": 400, "validate_every": 2000, "checkpoint_every": 2000,
     },
     # For one GPU; not tried yet.
     "gpu": {
@@ -66,7 +65,9 @@ VARIANTS = {
     "inputs_20": {"data.inputs": 20},
     "inputs_30": {},
     "inputs_60": {"data.inputs": 60},
-    # Capacity.
+    # Capacity, and subjects to learn from.
+    "subjects_3": {"data.subjects": 3},
+    "subjects_6": {"data.subjects": 6},
     "width_8": {"model.width": 8},
     "width_32": {"model.width": 32},
     # The average of the parameters predicts.
@@ -137,7 +138,7 @@ def get_config(variant=""):
     config.loss.fa_weight = 0.0         # > 0: FA of the tensor fit as an auxiliary loss
 
     config.optimizer = ConfigDict()
-    config.optimizer.name = "adamw"     # adamw, muon (both: cosine), sgd (rate / (1 + decay·step))
+    config.optimizer.name = "adamw"     # adamw (warm-up, cosine), sgd (rate / (1 + decay·step))
     config.optimizer.learning_rate = 7e-3
     config.optimizer.decay = 0.0
     config.optimizer.momentum = 0.0

@@ -11,11 +11,11 @@ from tqdm import tqdm
 from dwijax.data.slices import cut, further, padded_size
 from dwijax.data.volumes import pad_to
 from dwijax.gradients import GradientTable
-from dwijax.training import restore, settings
+from dwijax.training import placement, restore, settings
 from dwijax.training.tasks import Task
 
-# Slices of a volume that go through the stack at once.
-BATCH = 4
+# Slices of a volume that go through the stack at once, at least.
+_BATCH = 4
 
 
 class Run(NamedTuple):
@@ -50,8 +50,9 @@ def load_run(place, networks=None):
     targets = np.asarray(task.numbers)
     if config.task == "direction_synthesis" and config.model.joint:
         targets = settings.output_positions(config, gtab)
+    predict, params = placement.share_slices(predict, params)
     return Run(config, gtab, settings.input_positions(config, gtab), targets, task, params,
-               jax.jit(predict), about)
+               predict, about)
 
 
 def outputs(run, subject, directions=None, *, quiet=True):
@@ -81,14 +82,16 @@ def outputs(run, subject, directions=None, *, quiet=True):
     if more:
         dwi = np.concatenate([dwi, *more], axis=-1)
     out = None
-    starts = range(0, len(filled), BATCH)
+    devices = jax.local_device_count()
+    batch = -(-_BATCH // devices) * devices
+    starts = range(0, len(filled), batch)
     for start in tqdm(starts, disable=quiet or None, leave=False, desc="networks"):
-        part = slice(start, start + BATCH)
+        part = slice(start, start + batch)
         # Networks without the b0 have one channel less.
         x = np.concatenate([b0[part], dwi[part]], axis=-1)[..., -run.task.in_channels:]
-        short = BATCH - len(x)  # the last batch is filled up: one shape, one compilation
+        short = batch - len(x)  # the last batch is filled up: one shape, one compilation
         x = jnp.asarray(np.pad(x, [(0, short), (0, 0), (0, 0), (0, 0)]))
-        y = np.asarray(run.predict(run.params, x))[:, : BATCH - short]
+        y = np.asarray(run.predict(run.params, x))[:, : batch - short]
         if out is None:
             out = np.zeros((y.shape[0], shape[axis], *plane, y.shape[-1]), np.float32)
         out[:, filled[part]] = pad_to(y, plane, axes=(2, 3))

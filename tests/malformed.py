@@ -274,7 +274,7 @@ CONFIGS = {
     "layout": ("data.layout", "heap"),
     "axis": ("data.axis", 3),
     "no inputs": ("data.inputs", 0),
-    "subjects": ("data.subjects", 1000),
+    "subjects": ("data.subjects", -1),
     "width": ("model.width", -1),
     "levels": ("model.levels", 40),
     "residual": ("model.residual", "guess"),

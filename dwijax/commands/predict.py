@@ -33,8 +33,10 @@ def add_arguments(parser):
 def run(args):
     from dwijax.compilation import keep_compilations
     from dwijax.prediction import predict_scan
+    from dwijax.training import processes
     from dwijax.training.run import read
 
+    processes.split_cpu()
     keep_compilations()
     files = (args.dwi, args.bvals, args.bvecs, args.mask)
     options = {"resample": args.resample, "scale_b": args.scale_b, "naming": args.naming,

@@ -140,6 +140,25 @@ def lift(placement, function, takes, *, donate=()):
     return jax.jit(mapped, donate_argnums=donate)
 
 
+def share_slices(predict, params):
+    """A stack as it is, its slices shared out over the devices of this process.
+
+    Args:
+      predict: ``(params, x [N, H, W, C]) -> [K, N, H, W, D]``. params: leaves ``[K, ...]``.
+
+    Returns:
+      ``(predict, params)``, compiled and in place. The devices must divide N.
+    """
+    devices = jax.local_devices()
+    if len(devices) == 1:
+        return jax.jit(predict), params
+    mesh = jax.make_mesh((len(devices),), ("batch",), devices=devices,
+                         axis_types=(AxisType.Auto,))
+    shared = jax.shard_map(predict, mesh=mesh, check_vma=False, in_specs=(P(), P("batch")),
+                           out_specs=P(None, "batch"))
+    return jax.jit(shared), jax.device_put(params, NamedSharding(mesh, P()))
+
+
 def sharding(placement, leaf):
     """Where a leaf ``[K, ...]`` of a stack lies outside the lifted functions, as in checkpoints."""
     if placement.mesh is None:

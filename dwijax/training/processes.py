@@ -1,5 +1,6 @@
 """Several processes that train one stack together, and what has to be set before JAX starts."""
 
+import contextlib
 import os
 
 from dwijax import threads
@@ -14,9 +15,9 @@ def deterministic():
 def split_cpu(count=None, most=8):
     """On CPU: makes devices of the cores, for a placement to share a stack out among them.
 
-    A network's layers are too small to keep several cores busy; networks beside each other do
-    (1.2 to 1.5 times the rate on two cores, `benchmarks/RESULTS.md`). To be called before JAX's
-    backends start; other kinds of devices stay as they are, and so do ``XLA_FLAGS`` that already
+    A network's layers are too small to keep several cores busy; networks, or slices, beside each
+    other do (1.2 to 1.7 times the rate on two cores, `benchmarks/RESULTS.md`). Where JAX's backends
+    have started, all stays as it is; so do other kinds of devices, and ``XLA_FLAGS`` that already
     name a number.
 
     Args:
@@ -25,7 +26,8 @@ def split_cpu(count=None, most=8):
     import jax
 
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", count or min(threads.cores(), most))
+        with contextlib.suppress(RuntimeError):  # they have started
+            jax.config.update("jax_num_cpu_devices", count or min(threads.cores(), most))
         # A run that was suspended for a minute (Ctrl-Z, a closed laptop) goes on: XLA complains of
         # devices that wait for each other, by the clock, and has a time after which it gives up.
         os.environ["XLA_FLAGS"] = " ".join([

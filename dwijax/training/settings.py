@@ -38,7 +38,7 @@ def check(config):
     expect("data.stream", *one_of("auto", "always", "never"))
     expect("data.axis", lambda v: v in (0, 1, 2), "0, 1 or 2")
     expect("model.name", *one_of("unet", "superdti"))
-    expect("optimizer.name", *one_of("adamw", "muon", "sgd"))
+    expect("optimizer.name", *one_of("adamw", "sgd"))
     expect("select", *one_of("last", "best"))
     expect("placement", *one_of(*placement.KINDS))
     expect("model.dtype", *one_of("float32", "bfloat16"))

@@ -15,9 +15,9 @@ import numpy as np
 from dwijax import leakage
 from dwijax.directions import compare
 from dwijax.errors import InputError
-from dwijax.training import restore
+from dwijax.training import placement, restore
 
-# Slices that go through the teacher at once.
+# Slices that go through the teacher at once, at least.
 _BATCH = 4
 
 
@@ -40,13 +40,15 @@ def teach(place, config, members, slices, gtab, progress=iter):
                          remedy="give the --workdir of its training")
     theirs, table, task, predict, params, about = restore.restore_run(place)
     _check(place, config, members, gtab, theirs, table, about)
-    predict, q = jax.jit(predict), config.data.inputs
-    for start in progress(range(0, len(slices.mask), _BATCH)):
-        part = slice(start, start + _BATCH)
+    predict, params = placement.share_slices(predict, params)
+    q, devices = config.data.inputs, jax.local_device_count()
+    batch = -(-_BATCH // devices) * devices
+    for start in progress(range(0, len(slices.mask), batch)):
+        part = slice(start, start + batch)
         x = np.asarray(task.see(slices.b0[part], slices.dwi[part]))
-        short = _BATCH - len(x)  # the last batch is filled up: one shape, one compilation
+        short = batch - len(x)  # the last batch is filled up: one shape, one compilation
         x = jnp.asarray(np.pad(x, [(0, short), (0, 0), (0, 0), (0, 0)]))
-        found = np.moveaxis(np.asarray(predict(params, x)), 0, -2)[: _BATCH - short]
+        found = np.moveaxis(np.asarray(predict(params, x)), 0, -2)[: batch - short]
         slices.dwi[part, ..., q:len(gtab)] = np.maximum(found, 0).reshape(*found.shape[:3], -1)
 
 

@@ -350,7 +350,7 @@ def test_a_joint_network_synthesises_every_direction(cohort):
 
 
 @pytest.mark.parametrize("field, value", [
-    ("data.neighbours", 1), ("data.denoise", True), ("augment.noise", 0.5)])
+    ("data.neighbours", 1), ("data.denoise", True), ("augment.noise", 0.5), ("data.subjects", 3)])
 def test_a_store_cannot_tell(field, value):
     config = get_config()
     config.update_from_flattened_dict({"data.layout": "store", field: value})

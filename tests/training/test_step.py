@@ -56,11 +56,11 @@ def setup(slices, targets, *, optimizer="sgd", fa_weight=0.0, residual="sh", rat
     return task, predict, step, init_state(network, optimizer, keys)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_network_in_the_stack_equals_network_alone(slices, optimizer):
     """Parameters to 1e-5 after 20 steps, same seed, same batches."""
     with jax.numpy_dtype_promotion("standard"):  # optax's adam mixes dtypes
-        rate = {"sgd": 0.05, "adamw": 1e-3, "muon": 1e-3}[optimizer]
+        rate = {"sgd": 0.05, "adamw": 1e-3}[optimizer]
         _, _, step, state = setup(slices, np.arange(Q, N), optimizer=optimizer, rate=rate)
         together, _ = make_dispatch(step)(state, slices, 20)
         _, _, step, state = setup(slices, np.array([10]), optimizer=optimizer, rate=rate)
@@ -71,27 +71,6 @@ def test_network_in_the_stack_equals_network_alone(slices, optimizer):
         np.testing.assert_allclose(a[2], b[0], atol=1e-5)
         moved = max(moved, float(np.abs(b - s).max()))
     assert moved > 1e-3  # it did train
-
-
-def test_muon_steps_along_the_nearest_orthogonal_matrix():
-    """Every singular vector of the gradient as far (to the iteration's ± 0.3), by SVD; biases and
-    kernels of one output by their sign, as Adam's first steps are."""
-    rng = np.random.default_rng(3)
-    gradient = {"kernel": jnp.asarray(rng.standard_normal((3, 3, 5, 7)), jnp.float32),
-                "bias": jnp.asarray(rng.standard_normal(7), jnp.float32),
-                "out": jnp.asarray(rng.standard_normal((1, 1, 7, 1)), jnp.float32)}
-    optimizer = optimizers.build("muon", learning_rate=0.1, steps=40, weight_decay=0.0)
-    zeros = jax.tree.map(jnp.zeros_like, gradient)
-    state = optimizer.init(zeros)
-    _, state = optimizer.update(gradient, state, zeros)  # the warm-up begins at a rate of 0
-    update, _ = optimizer.update(gradient, state, zeros)
-    u, _, vt = np.linalg.svd(np.asarray(gradient["kernel"]).reshape(45, 7), full_matrices=False)
-    length = 0.05 * 0.2 * 45**0.5  # rate, and Adam's root mean square
-    along = np.diag(u.T @ np.asarray(update["kernel"]).reshape(45, 7) @ vt.T) / -length
-    assert np.abs(along - 1).max() < 0.35
-    first = np.abs(update["bias"][0])
-    for name in ("bias", "out"):
-        np.testing.assert_allclose(update[name], -first * np.sign(gradient[name]), rtol=1e-4)
 
 
 def test_training_lowers_the_loss_and_validation_agrees(slices):
