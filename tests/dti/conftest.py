@@ -4,14 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from dwijax import dti
 from dwijax.dti.elements import from_matrix
-
-# Op by op hundreds of programs would be compiled, and again for every shape.
-fit_tensor = jax.jit(dti.fit_tensor, static_argnames=(
-    "method", "start", "reweightings", "floor", "relative_floor", "min_diffusivity"))
-fit_statistics = jax.jit(dti.fit_statistics, static_argnames="method")
-fractional_anisotropy = jax.jit(dti.fractional_anisotropy)
 
 
 @pytest.fixture(autouse=True, scope="package")

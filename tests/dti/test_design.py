@@ -7,7 +7,7 @@ import pytest
 from dwijax import dti
 from dwijax.dti.elements import from_matrix
 from dwijax.errors import InputError
-from tests.dti.conftest import directions, fit_tensor, random_tensors, scheme
+from tests.dti.conftest import directions, random_tensors, scheme
 
 
 def test_design_by_hand(x64):
@@ -61,8 +61,8 @@ def test_corrected_tensors_are_those_of_corrected_tables(x64):
     signal = dti.predict_signal(jnp.asarray(random_tensors(20)), jnp.full(20, 6.0), nominal)
     signal = signal * jnp.asarray(1 + 0.05 * rng.normal(size=signal.shape))
     grad_dev = jnp.asarray(rng.normal(size=(20, 9)) * 0.05)
-    fast = dti.correct_tensor(fit_tensor(signal, nominal).tensor, grad_dev)
+    fast = dti.correct_tensor(dti.fit_tensor(signal, nominal).tensor, grad_dev)
     b, g = dti.correct_gradients(jnp.asarray(bvals), jnp.asarray(bvecs), grad_dev)
     for v in range(3):
         own = dti.design_matrix(b[v], g[v], jnp.float64)
-        np.testing.assert_allclose(fast[v], fit_tensor(signal[v], own).tensor, atol=1e-10)
+        np.testing.assert_allclose(fast[v], dti.fit_tensor(signal[v], own).tensor, atol=1e-10)

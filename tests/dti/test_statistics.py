@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dwijax import dti
-from tests.dti.conftest import fit_statistics, fit_tensor, random_tensors, scheme
+from tests.dti.conftest import random_tensors, scheme
 
 
 @pytest.mark.parametrize("method", ["ols", "wls"])
@@ -16,8 +16,8 @@ def test_standard_errors_are_those_of_repeated_measurements(x64, method):
     clean = np.asarray(dti.predict_signal(tensor, jnp.full(1, np.log(1000.0)), design))
     sigma = 8.0
     signal = jnp.asarray(clean + np.random.default_rng(0).normal(size=(4000, 34)) * sigma)
-    fit = fit_tensor(signal, design, method)
-    found = fit_statistics(signal, design, fit, method)
+    fit = dti.fit_tensor(signal, design, method)
+    found = dti.fit_statistics(signal, design, fit, method)
     np.testing.assert_allclose(np.sqrt((found.sigma**2).mean()), sigma, rtol=0.02)
     np.testing.assert_allclose(
         np.asarray(found.covariance).mean(0), np.cov(np.asarray(fit.tensor).T),
@@ -33,9 +33,9 @@ def test_synthetic_volumes_of_weight_zero_do_not_count(x64):
     clean = dti.predict_signal(jnp.asarray(random_tensors(20)), jnp.full(20, 6.0), design)
     signal = clean + jnp.asarray(np.random.default_rng(0).normal(size=clean.shape))
     real = np.arange(34) < 24
-    fit = fit_tensor(signal[:, real], design[real])
-    expected = fit_statistics(signal[:, real], design[real], fit)
-    found = fit_statistics(signal, design, fit, weights=jnp.asarray(real, jnp.float64))
+    fit = dti.fit_tensor(signal[:, real], design[real])
+    expected = dti.fit_statistics(signal[:, real], design[real], fit)
+    found = dti.fit_statistics(signal, design, fit, weights=jnp.asarray(real, jnp.float64))
     np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose(found.sigma, expected.sigma, rtol=1e-8)
 
@@ -45,6 +45,6 @@ def test_nothing_is_known_about_an_exact_fit():
     design = dti.design_matrix(bvals, bvecs)
     signal = jnp.asarray(np.random.default_rng(0).uniform(100, 900, (5, 7)), jnp.float32)
     signal = signal.at[4].set(0)
-    found = fit_statistics(signal, design, fit_tensor(signal, design))
+    found = dti.fit_statistics(signal, design, dti.fit_tensor(signal, design))
     np.testing.assert_array_equal(found.sigma, 0)
     np.testing.assert_array_equal(found.covariance, 0)
