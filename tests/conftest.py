@@ -1,8 +1,13 @@
 """Shared fixtures. Warnings are errors (pyproject.toml)."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
+
+# A background job of a shell ignores Ctrl-C, and so would the commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before any test imports jax. Programs that run for milliseconds are not worth a minute of LLVM;
 # what several tests, workers and commands compile, they compile once.
@@ -13,8 +18,11 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers find the first proc
     os.environ |= {"JAX_COMPILATION_CACHE_DIR": _cache.name,
                    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3"}
 
+import jax
 import pytest
 from hypothesis import settings
+
+jax.devices()  # one, which commands that make devices of the cores find started
 
 # A property's first example may compile: time says nothing about it.
 settings.register_profile("no deadline", deadline=None)

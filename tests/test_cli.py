@@ -180,7 +180,10 @@ def interrupted(line, when):
     while process.poll() is None and not when():
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    try:
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert err.splitlines()[-1].startswith("dwijax: interrupted; no unfinished file is left"), err
     assert "Traceback" not in err and out == ""

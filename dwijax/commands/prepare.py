@@ -42,7 +42,7 @@ def run(args):
     cohort = split_cohort(args.root, args.layout, fractions=tuple(args.split), seed=args.seed,
                           axis=args.axis, shell=args.shell, within_subject=args.within_subject)
     leakage.check_cohort(cohort, args.root)
-    cohort = limited(cohort, args.slices)
+    cohort = limited(cohort, 0, args.slices)
     slices, plain, stored = write_store(
         args.store, cohort, shell=args.shell, axis=args.axis, force=args.force,
         progress=partial(tqdm, desc="preparing", unit="subject", disable=args.quiet or None,

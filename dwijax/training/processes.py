@@ -1,6 +1,5 @@
 """Several processes that train one stack together, and what has to be set before JAX starts."""
 
-import contextlib
 import os
 
 from dwijax import threads
@@ -25,15 +24,18 @@ def split_cpu(count=None, most=8):
     """
     import jax
 
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        with contextlib.suppress(RuntimeError):  # they have started
-            jax.config.update("jax_num_cpu_devices", count or min(threads.cores(), most))
-        # A run that was suspended for a minute (Ctrl-Z, a closed laptop) goes on: XLA complains of
-        # devices that wait for each other, by the clock, and has a time after which it gives up.
-        os.environ["XLA_FLAGS"] = " ".join([
-            os.environ.get("XLA_FLAGS", ""),
-            "--xla_cpu_collective_call_warn_stuck_timeout_seconds=3600",
-            "--xla_cpu_collective_call_terminate_timeout_seconds=604800"]).strip()
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    try:
+        jax.config.update("jax_num_cpu_devices", count or min(threads.cores(), most))
+    except RuntimeError:  # they have started
+        return
+    # A run that was suspended for a minute (Ctrl-Z, a closed laptop) goes on: XLA complains of
+    # devices that wait for each other, by the clock, and has a time after which it gives up.
+    os.environ["XLA_FLAGS"] = " ".join([
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_cpu_collective_call_warn_stuck_timeout_seconds=3600",
+        "--xla_cpu_collective_call_terminate_timeout_seconds=604800"]).strip()
 
 
 def join(found_out, coordinator, count, index):

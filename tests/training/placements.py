@@ -4,8 +4,8 @@
         KIND DIRECTIONS DEVICES FA_WEIGHT ... [--process I N ADDRESS FOLDER]
 
 For every four arguments one line: largest difference of gradients, and of averaged parameters
-after 20 SGD steps on inputs with fresh noise, relative to the largest entry of their leaf; and of
-the validation losses.
+after 20 SGD steps on inputs with fresh noise, relative to the largest entry of their leaf; of the
+validation losses; and of predictions whose slices all devices of a process share.
 """
 
 import sys
@@ -67,6 +67,13 @@ def run(place, slices, task, predict, network, optimizer):
     return found, placement.collect(place, averaging.predicting(state)), validation
 
 
+def shared(params, slices, task, predict):
+    """Largest difference, in units of b0, of predictions by one device and by all of a process."""
+    x = task.see(slices.b0, slices.dwi)
+    by_all, there = placement.share_slices(predict, params)
+    return float(np.abs(np.asarray(by_all(there, x)) - jax.jit(predict)(params, x)).max())
+
+
 def augment(batch, step, first):
     return fresh_noise(batch, 3, step, first, channels=np.arange(Q), sigma=np.full(1 + Q, 0.02))
 
@@ -108,7 +115,8 @@ def main(argv):
             single = placement.Placement("single", K, None)
             assert single.axes == ALONE
             with jax.default_device(jax.local_devices()[0]):
-                alone[fa_weight] = jax.tree.map(np.asarray, run(single, *parts))
+                expected = jax.tree.map(np.asarray, run(single, *parts))
+                alone[fa_weight] = *expected, shared(expected[1], *parts[:3])
         place = placement.place(kind, K, BATCH, directions=int(directions),
                                 devices=jax.devices()[: int(devices)])
         found, params, validation = run(place, *parts)
@@ -117,7 +125,8 @@ def main(argv):
         expected = alone[fa_weight]
         print(f"{kind} {'×'.join(map(str, place.mesh.devices.shape))} fa {fa_weight}: "
               f"{largest(place, found, expected[0]):.1e} {largest(place, params, expected[1]):.1e} "
-              f"{np.abs(validation - expected[2]).max() / expected[2].max():.1e}", flush=True)
+              f"{np.abs(validation - expected[2]).max() / expected[2].max():.1e} "
+              f"{expected[3]:.1e}", flush=True)
 
 
 if __name__ == "__main__":
