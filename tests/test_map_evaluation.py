@@ -387,6 +387,8 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[..., positions], image.affine), short)
     np.savetxt(tmp_path / "dwi.bval", bvals[positions][None])
     np.savetxt(tmp_path / "dwi.bvec", -bvecs[:, positions])
+    # Modules that are first imported now would keep what is pretended here.
+    importlib.import_module("dwijax.prediction")
     monkeypatch.setattr("dwijax.inference.load_run", lambda _: run)
     monkeypatch.setattr("dwijax.training.run.read", lambda _: (run.config, None, None, None))
     command = ["predict", str(short), "--bvals", str(tmp_path / "dwi.bval"), "--bvecs",
