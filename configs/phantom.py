@@ -17,20 +17,21 @@ VARIANTS = {
         "phantom.shape": (40, 48, 6), "model.width": 4, "steps": 20, "checkpoint_every": 10,
         "validate_every": 10,
     },
-    # For 30 minutes of training on two CPU cores, in two commands: four times the subjects (to be
+    # For 30 minutes of training on two CPU cores, in two commands: eight times the subjects (to be
     # simulated first), and inputs denoised by what the slices above and below hold too. One joint
     # network learns from their measured DWIs, with FA of the fit as an auxiliary loss, which takes
     # away most of the bias in white matter; the 60 learn from it. Small batches, as steps are what
     # both lack (README).
     "teacher": {
-        "phantom.subjects": (48, 2, 6), "data.denoise": True, "model.joint": True,
+        "phantom.subjects": (96, 2, 6), "data.denoise": True, "model.joint": True,
         "model.width": 144, "loss.fa_weight": 0.1, "optimizer.learning_rate": 2e-3, "batch": 2,
-        "steps": 5500, "log_every": 200, "validate_every": 600, "checkpoint_every": 600,
+        "steps": 16000, "log_every": 400, "validate_every": 2000, "checkpoint_every": 2000,
     },
     "best": {
-        "phantom.subjects": (48, 2, 6), "data.denoise": True,
-        "data.teacher": "runs/phantom-teacher", "optimizer.learning_rate": 5e-3, "batch": 1,
-        "steps": 9400, "log_every": 400, "validate_every": 2000, "checkpoint_every": 2000,
+        "phantom.subjects": (96, 2, 6), "data.subjects": 48, "data.denoise": True,
+        "data.teacher": "runs/phantom-teacher", "model.width": 24,
+        "optimizer.learning_rate": 5e-3, "batch": 1, "steps": 18000, "log_every": 400,
+        "validate_every": 3000, "checkpoint_every": 3000,
     },
     # For one GPU; not tried yet.
     "gpu": {

@@ -1,9 +1,8 @@
 """Whole volumes through a trained run."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -13,9 +12,6 @@ from dwijax.data.volumes import pad_to
 from dwijax.gradients import GradientTable
 from dwijax.training import placement, restore, settings
 from dwijax.training.tasks import Task
-
-# Slices of a volume that go through the stack at once, at least.
-_BATCH = 4
 
 
 class Run(NamedTuple):
@@ -81,17 +77,15 @@ def outputs(run, subject, directions=None, *, quiet=True):
                    denoise=run.config.data.get("denoise", False), **where)
     if more:
         dwi = np.concatenate([dwi, *more], axis=-1)
-    out = None
-    devices = jax.local_device_count()
-    batch = -(-_BATCH // devices) * devices
-    starts = range(0, len(filled), batch)
-    for start in tqdm(starts, disable=quiet or None, leave=False, desc="networks"):
-        part = slice(start, start + batch)
+
+    def see(part):
         # Networks without the b0 have one channel less.
-        x = np.concatenate([b0[part], dwi[part]], axis=-1)[..., -run.task.in_channels:]
-        short = batch - len(x)  # the last batch is filled up: one shape, one compilation
-        x = jnp.asarray(np.pad(x, [(0, short), (0, 0), (0, 0), (0, 0)]))
-        y = np.asarray(run.predict(run.params, x))[:, : batch - short]
+        return np.concatenate([b0[part], dwi[part]], axis=-1)[..., -run.task.in_channels:]
+
+    out = None
+    bar = partial(tqdm, disable=quiet or None, leave=False, desc="networks")
+    for part, y in placement.predict_slices(run.predict, run.params, see, len(filled),
+                                            progress=bar):
         if out is None:
             out = np.zeros((y.shape[0], shape[axis], *plane, y.shape[-1]), np.float32)
         out[:, filled[part]] = pad_to(y, plane, axes=(2, 3))

@@ -19,6 +19,9 @@ from dwijax.training.step import ALONE, Axes, TrainState
 
 KINDS = ("auto", "single", "pmap", "mesh")
 
+# Slices that go through a stack at once where it predicts, at least.
+_BATCH = 4
+
 
 class Placement(NamedTuple):
     """Where a stack of ``networks`` trains.
@@ -157,6 +160,27 @@ def share_slices(predict, params):
     shared = jax.shard_map(predict, mesh=mesh, check_vma=False, in_specs=(P(), P("batch")),
                            out_specs=P(None, "batch"))
     return jax.jit(shared), jax.device_put(params, NamedSharding(mesh, P()))
+
+
+def predict_slices(predict, params, see, count, *, progress=iter):
+    """Predictions a few slices at a time, always as many: one shape, one compilation.
+
+    Args:
+      predict, params: from :func:`share_slices`.
+      see: ``slice -> x [n, H, W, C]``, what networks see of these slices.
+      count: number of slices. progress: wraps the batches that are gone through.
+
+    Yields:
+      ``(slice, float32 [K, n, H, W, D])``.
+    """
+    devices = jax.local_device_count()
+    batch = -(-_BATCH // devices) * devices
+    for start in progress(range(0, count, batch)):
+        part = slice(start, min(start + batch, count))
+        x = np.asarray(see(part))
+        n = len(x)
+        x = np.pad(x, [(0, batch - n), (0, 0), (0, 0), (0, 0)])
+        yield part, np.asarray(predict(params, x))[:, :n]
 
 
 def sharding(placement, leaf):

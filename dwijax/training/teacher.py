@@ -9,16 +9,12 @@ import hashlib
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from dwijax import leakage
 from dwijax.directions import compare
 from dwijax.errors import InputError
 from dwijax.training import placement, restore
-
-# Slices that go through the teacher at once, at least.
-_BATCH = 4
 
 
 def teach(place, config, members, slices, gtab, progress=iter):
@@ -41,14 +37,11 @@ def teach(place, config, members, slices, gtab, progress=iter):
     theirs, table, task, predict, params, about = restore.restore_run(place)
     _check(place, config, members, gtab, theirs, table, about)
     predict, params = placement.share_slices(predict, params)
-    q, devices = config.data.inputs, jax.local_device_count()
-    batch = -(-_BATCH // devices) * devices
-    for start in progress(range(0, len(slices.mask), batch)):
-        part = slice(start, start + batch)
-        x = np.asarray(task.see(slices.b0[part], slices.dwi[part]))
-        short = batch - len(x)  # the last batch is filled up: one shape, one compilation
-        x = jnp.asarray(np.pad(x, [(0, short), (0, 0), (0, 0), (0, 0)]))
-        found = np.moveaxis(np.asarray(predict(params, x)), 0, -2)[: batch - short]
+    q = config.data.inputs
+    for part, found in placement.predict_slices(
+            predict, params, lambda part: task.see(slices.b0[part], slices.dwi[part]),
+            len(slices.mask), progress=progress):
+        found = np.moveaxis(found, 0, -2)
         slices.dwi[part, ..., q:len(gtab)] = np.maximum(found, 0).reshape(*found.shape[:3], -1)
 
 
