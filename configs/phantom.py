@@ -23,15 +23,15 @@ VARIANTS = {
     # away most of the bias in white matter; the 60 learn from it. Small batches, as steps are what
     # both lack (README).
     "teacher": {
-        "phantom.subjects": (96, 2, 6), "data.denoise": True, "model.joint": True,
-        "model.width": 144, "loss.fa_weight": 0.1, "optimizer.learning_rate": 2e-3, "batch": 2,
-        "steps": 16000, "log_every": 400, "validate_every": 2000, "checkpoint_every": 2000,
+        "phantom.subjects": (96, 8, 6), "data.denoise": True, "model.joint": True,
+        "model.width": 144, "loss.fa_weight": 0.25, "optimizer.learning_rate": 2e-3, "batch": 2,
+        "steps": 15600, "log_every": 400, "validate_every": 5200, "checkpoint_every": 2000,
     },
     "best": {
-        "phantom.subjects": (96, 2, 6), "data.subjects": 48, "data.denoise": True,
+        "phantom.subjects": (96, 8, 6), "data.subjects": 48, "data.denoise": True,
         "data.teacher": "runs/phantom-teacher", "model.width": 24,
-        "optimizer.learning_rate": 5e-3, "batch": 1, "steps": 18000, "log_every": 400,
-        "validate_every": 3000, "checkpoint_every": 3000,
+        "optimizer.learning_rate": 5e-3, "batch": 1, "steps": 17400, "log_every": 400,
+        "validate_every": 5800, "checkpoint_every": 2000,
     },
     # For one GPU; not tried yet.
     "gpu": {
