@@ -17,8 +17,8 @@ VARIANTS = {
         "phantom.shape": (40, 48, 6), "model.width": 4, "steps": 20, "checkpoint_every": 10,
         "validate_every": 10,
     },
-    # For 30 minutes of training on two CPU cores, in two commands: eight times the subjects (to be
-    # simulated first), and inputs denoised by what the slices above and below hold too. One joint
+    # For 30 minutes of training on two fast CPU cores (400 GFLOP/s together; README has less for
+    # slower ones), in two commands: eight times the subjects (to be simulated first), and inputs denoised by what the slices above and below hold too. One joint
     # network learns from their measured DWIs, with FA of the fit as an auxiliary loss, which takes
     # away most of the bias in white matter; the 60 learn from it. Small batches, as steps are what
     # both lack (README).
