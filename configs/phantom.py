@@ -18,10 +18,10 @@ VARIANTS = {
         "validate_every": 10,
     },
     # For 30 minutes of training on two fast CPU cores (400 GFLOP/s together; README has less for
-    # slower ones), in two commands: eight times the subjects (to be simulated first), and inputs denoised by what the slices above and below hold too. One joint
-    # network learns from their measured DWIs, with FA of the fit as an auxiliary loss, which takes
-    # away most of the bias in white matter; the 60 learn from it. Small batches, as steps are what
-    # both lack (README).
+    # slower ones), in two commands: eight times the subjects (to be simulated first), and inputs
+    # denoised by what the slices above and below hold too. One joint network learns from their
+    # measured DWIs, with FA of the fit as an auxiliary loss, which takes away most of the bias in
+    # white matter; the 60 learn from it. Small batches, as steps are what both lack (README).
     "teacher": {
         "phantom.subjects": (96, 8, 6), "data.denoise": True, "model.joint": True,
         "model.width": 144, "loss.fa_weight": 0.25, "optimizer.learning_rate": 2e-3, "batch": 2,
