@@ -5,12 +5,15 @@ from pathlib import Path
 
 from dwijax.data.cohort import Cohort, Member
 from dwijax.data.layouts import find_subjects
-from dwijax.data.phantom import make_settings, settings_hash, simulate
+from dwijax.data.phantom import make_settings, settings_hash, simulate, simulators
 from dwijax.data.phantom.simulate import RECORD
 
 
 def simulated_cohort(root, *, subjects, lesions=False, progress=True, **options):
     """Training, validation and test subjects of the default generator.
+
+    Those of the shifted generator (:func:`shifted_members`) are made in the same go, so that one
+    waits once.
 
     Args:
       root: folder of all phantoms; this one's is named after the hash of its settings.
@@ -25,10 +28,13 @@ def simulated_cohort(root, *, subjects, lesions=False, progress=True, **options)
       :class:`dwijax.data.cohort.Cohort`.
     """
     train, validation, test = subjects
-    options.pop("shifted_subjects", None)
-    healthy = _members(root, "default", train + validation, progress, **options)
-    judged = _members(root, "default", test, progress, first=train + validation, lesions=lesions,
-                      **options)
+    shifted = options.pop("shifted_subjects", 0)
+    with simulators() as workers:
+        options |= {"progress": progress, "workers": workers}
+        healthy = _members(root, "default", train + validation, **options)
+        judged = _members(root, "default", test, first=train + validation, lesions=lesions,
+                          **options)
+        shifted_members(root, shifted_subjects=shifted, lesions=lesions, **options)
     return Cohort(healthy[:train], healthy[train:], judged, within_subject=False,
                   origin=origin(healthy))
 
@@ -37,7 +43,7 @@ def shifted_members(root, *, shifted_subjects, progress=True, **options):
     """Subjects of the shifted generator, for test only; arguments as above."""
     options.pop("subjects", None)
     options.pop("snr", None)  # drawn per subject
-    return _members(root, "shifted", shifted_subjects, progress, **options)
+    return _members(root, "shifted", shifted_subjects, progress=progress, **options)
 
 
 def origin(members):
@@ -60,16 +66,17 @@ def made_like(members):
     return sorted(found - {None})
 
 
-def _members(root, generator, count, progress, *, shape, voxel_size, directions, seed, snr=None,
-             b0s=6, averages=1, first=0, lesions=False):
+def _members(root, generator, count, *, shape, voxel_size, directions, seed, snr=None, b0s=6,
+             averages=1, first=0, lesions=False, workers=2, progress=True):
     """``shape`` in voxels, ``voxel_size`` in mm, ``directions`` in the shell; ``snr``, ``b0s``,
-    ``averages``, ``first``, ``lesions`` as in :func:`dwijax.data.phantom.simulate`."""
+    ``averages``, ``first``, ``lesions``, ``workers`` as in :func:`dwijax.data.phantom.simulate`."""
     if count == 0:
         return []
     options = {"generator": generator, "seed": seed, "snr": snr, "shape": tuple(shape),
                "voxel_size": voxel_size, "n_directions": directions, "b0s": b0s,
                "averages": averages, "lesions": lesions}
     folder = Path(root) / f"phantom-{generator}-{settings_hash(make_settings(**options))[:8]}"
-    names = simulate(folder, subjects=count, first=first, progress=progress, **options)
+    names = simulate(folder, subjects=count, first=first, workers=workers, progress=progress,
+                     **options)
     files = {f.name: f for f in find_subjects(folder, "phantom")}
     return [Member(files[name], None) for name in names]

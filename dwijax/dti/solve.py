@@ -3,14 +3,21 @@
 The normal matrix of every voxel comes from one matrix product of the weights ``[..., M]`` with the
 28 distinct products of design columns ``[M, 28]``, so nothing of size 49 (or even 7) per voxel and
 volume exists. Unknowns lie along the first axis: the factorisation is written out over separate
-arrays with the voxels contiguous, which vectorises; LAPACK called voxel by voxel does not.
+arrays with the voxels contiguous, which vectorises; LAPACK called voxel by voxel does not. Where
+there are many more, as of spherical harmonics, the same is a loop.
 """
+
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 _HIGHEST = lax.Precision.HIGHEST
+# Written out for 15 unknowns a fit takes seconds to compile, and 40 times as long to run where XLA
+# fuses its steps and so repeats them for each unknown. (`jnp.linalg.cholesky` of many matrices
+# waits for ever where two such programs run at once: CPU, jax 0.10.2.)
+_WRITTEN_OUT = 8
 
 
 def project(rows, samples):
@@ -79,6 +86,44 @@ def cholesky_solve(factor, rhs):
     return jnp.stack(x)
 
 
+def _by_columns(matrix, n):
+    """``(solve, ok)`` as of `cholesky`, column by column over ``[n, n, ...]``."""
+    i, j = np.tril_indices(n)
+    place = np.zeros((n, n), int)
+    place[i, j] = place[j, i] = np.arange(len(i))
+    full, diagonal = matrix[place], matrix[np.diag(place)]
+    rows = jnp.arange(n).reshape(-1, *[1] * (matrix.ndim - 1))
+    error = jnp.full(matrix.shape[1:], n * jnp.finfo(matrix.dtype).eps, matrix.dtype)
+
+    def factorise(carry, k):
+        a, lost = carry
+        positive = a[k, k] > lost * diagonal[k]
+        pivot = jnp.where(positive, a[k, k], jnp.ones_like(lost))
+        largest = jnp.where(positive, diagonal[k], jnp.ones_like(lost))
+        inverse = lax.rsqrt(pivot)
+        column = jnp.where(rows >= k, a[k] * inverse, jnp.zeros_like(inverse))
+        lost = jnp.maximum(lost, error * largest / pivot)
+        return (a - column[:, None] * column, lost), (column, inverse, positive)
+
+    _, (columns, inverses, positive) = lax.scan(factorise, (full, error), jnp.arange(n))
+
+    def forward(b, factor):
+        k, column, inverse = factor
+        y = b[k] * inverse
+        return b - column * y, y
+
+    def backward(x, factor):
+        k, column, inverse, y = factor
+        return x.at[k].set((y - jnp.sum(column * x, axis=0)) * inverse), None
+
+    def solve(b):
+        k = jnp.arange(n)
+        _, y = lax.scan(forward, b, (k, columns, inverses))
+        return lax.scan(backward, jnp.zeros_like(b), (k, columns, inverses, y), reverse=True)[0]
+
+    return solve, jnp.all(positive, axis=0)
+
+
 def weighted_least_squares(basis, weights, residual, refine=False):
     """``argmin_γ Σ w (residual - basis γ)²`` per voxel, differentiable to any order.
 
@@ -97,13 +142,18 @@ def weighted_least_squares(basis, weights, residual, refine=False):
     """
     n = basis.shape[-1]
     stopped = lax.stop_gradient(weights)
-    factor, ok = cholesky(project(column_products(lax.stop_gradient(basis)), stopped), n)
+    matrix = project(column_products(lax.stop_gradient(basis)), stopped)
+    if n > _WRITTEN_OUT:
+        solution, ok = _by_columns(matrix, n)
+    else:
+        factor, ok = cholesky(matrix, n)
+        solution = partial(cholesky_solve, factor)
 
     def normal(x):
         return jnp.where(ok, project(basis, weights * expand(basis, x)), x)
 
     def solve(_, b):
-        return jnp.where(ok, cholesky_solve(factor, b), b)
+        return jnp.where(ok, solution(b), b)
 
     def gradient_of(residual):
         return jnp.where(ok, project(basis, weights * residual), jnp.zeros((), residual.dtype))

@@ -6,6 +6,7 @@ from dwijax.data.phantom.simulate import (
     settings_hash,
     simulate,
     simulate_scans_like,
+    simulators,
 )
 from dwijax.data.phantom.subject import Settings, SimulatedSubject, simulate_subject
 
@@ -18,4 +19,5 @@ __all__ = [
     "simulate",
     "simulate_scans_like",
     "simulate_subject",
+    "simulators",
 ]

@@ -4,7 +4,8 @@ import hashlib
 import json
 import multiprocessing
 import signal
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel
@@ -98,7 +99,7 @@ def simulate(out, *, subjects, first=0, prefix="sub-", workers=2, progress=True,
       subjects: how many.
       first: index of the first one.
       prefix: of their names, ``{prefix}{index:03d}``.
-      workers: processes.
+      workers: how many processes, or those of :func:`simulators`.
       progress: whether to show a bar.
       **options: see :func:`make_settings`.
 
@@ -177,22 +178,31 @@ def _simulate(out, subjects, first, prefix, progress, told, record, write):
     return list(names)
 
 
+@contextmanager
+def simulators(workers=2):
+    """Processes for several calls of :func:`simulate`, as each takes seconds to start."""
+    # Never fork: the parent may hold a running JAX.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _on_cpu) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def _write_all(out, settings, missing, workers):
     """Yields once per subject written."""
-    if min(workers, len(missing)) <= 1:
+    if isinstance(workers, Executor):
+        futures = [workers.submit(_write_one, out, settings, n, i) for n, i in missing.items()]
+        for future in as_completed(futures):
+            yield future.result()
+    elif min(workers, len(missing)) <= 1:
         for name, index in missing.items():
             _write_one(out, settings, name, index)
             yield name
-        return
-    # Never fork: the parent may hold a running JAX.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(missing)), context, _on_cpu) as pool:
-        futures = [pool.submit(_write_one, out, settings, n, i) for n, i in missing.items()]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    else:
+        with simulators(min(workers, len(missing))) as pool:
+            yield from _write_all(out, settings, missing, pool)
 
 
 def _write_one(out, settings, name, index):
