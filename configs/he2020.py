@@ -32,6 +32,7 @@ def get_config(variant=""):
     config.data.b0 = True               # networks see the mean b0 too
     config.data.neighbours = 0          # slices on either side that they see too
     config.data.denoise = False         # they see b0 and inputs after MP-PCA too
+    config.data.denoise_targets = False  # True: they learn from targets after MP-PCA of these alone
     config.data.clean_targets = False   # True: noise-free ones, of a phantom
     config.data.teacher = ""            # a run whose predictions are the targets; "": measured ones
     config.data.axis = 2                # [stated] X, Y slices of 144×144, which pads HCP's 145×174

@@ -59,6 +59,8 @@ VARIANTS = {
     "fresh_noise": {"augment.noise": 0.5},
     # What they learn from: noise-free DWIs, which only a simulation has.
     "clean_targets": {"data.clean_targets": True},
+    # Or from measured ones after MP-PCA of the targets alone, whose noise the inputs do not share.
+    "denoise_targets": {"data.denoise_targets": True},
     # From so many of the 90 directions to the others.
     "inputs_6": {"data.inputs": 6},
     "inputs_10": {"data.inputs": 10},
@@ -92,6 +94,7 @@ def get_config(variant=""):
     config.data.b0 = True               # networks see the mean b0 too
     config.data.neighbours = 0          # slices on either side that they see too
     config.data.denoise = False         # they see b0 and inputs after MP-PCA too
+    config.data.denoise_targets = False  # True: they learn from targets after MP-PCA of these alone
     config.data.clean_targets = False   # True: noise-free ones, of a phantom
     config.data.teacher = ""            # a run whose predictions are the targets; "": measured ones
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax.data.layouts import SubjectFiles, find_subjects
+from dwijax.data.mppca import mppca
 from dwijax.data.slices import cut, further, gather, padded_size
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
@@ -117,7 +118,8 @@ def limited(cohort, subjects, slices):
 
 
 def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, inputs=None,
-                neighbours=0, denoise=False, seen=None, clean=None, look=None, progress=iter):
+                neighbours=0, denoise=False, seen=None, clean=None, denoised=None, look=None,
+                progress=iter):
     """Reads members one by one and joins their slices.
 
     Every member's directions are put in the order of one table (`dwijax.data.tables`).
@@ -132,6 +134,8 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
       neighbours, denoise: what become further channels, of the directions ``seen``
         (`dwijax.data.slices.further`).
       clean: positions of directions to be taken from a phantom's truth, noise-free; None: none.
+      denoised: positions of directions to be replaced by what MP-PCA of them alone leaves
+        (`dwijax.data.mppca`); None: none.
       look: called with every `dwijax.data.subject.Subject` that is read.
       progress: wraps the list (tqdm).
 
@@ -153,6 +157,8 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
             look(subject)
         if clean is not None:
             subject = _noise_free(subject, member.files, clean)
+        if denoised is not None:
+            subject = _denoised(subject, denoised)
         plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
         at_least = [max(n, patch) for n in plane]
         size = size or padded_size(at_least, multiple)
@@ -178,6 +184,14 @@ def _noise_free(subject, files, directions):
     image = read_dwi(files.truth / "dwi.nii.gz")
     dwi = subject.dwi.copy()
     dwi[..., volumes] = canonical(read_volumes(image, subject.volumes[volumes]), image.affine)[0]
+    return replace(subject, dwi=dwi)
+
+
+def _denoised(subject, directions):
+    """The subject with some directions of its shell, and these alone, after MP-PCA."""
+    volumes = np.flatnonzero(~subject.gtab.b0s_mask)[directions]
+    dwi = subject.dwi.copy()
+    dwi[..., volumes] = mppca(subject.dwi[..., volumes], subject.mask)
     return replace(subject, dwi=dwi)
 
 

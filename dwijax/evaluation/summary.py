@@ -152,6 +152,8 @@ class Report(NamedTuple):
                f"synthesised, b = {config.data.shell} s/mm², dwijax {__version__}")
         if config.data.get("clean_targets"):
             yield "TRAINED ON NOISE-FREE TARGETS, which no scanner delivers"
+        if config.data.get("denoise_targets"):
+            yield "trained on measured targets after MP-PCA of the targets alone"
         if teacher := config.data.get("teacher"):
             yield f"trained on the predictions of {teacher}, not on measured targets"
         tuned = f"tuned on the measured DWIs of {self.tuned_on} validation subjects"

@@ -93,9 +93,10 @@ def _read(config, members, budget, bar):
         subjects.append(domain.of_subject(subject, positions))
 
     # Validation is always by measured targets, so that runs can be compared.
-    clean = slice(config.data.inputs, None) if config.data.get("clean_targets") else None
+    clean, denoised = (slice(config.data.inputs, None) if config.data.get(field) else None
+                       for field in ("clean_targets", "denoise_targets"))
     train = cohorts.load_slices(
-        members.train, patch=config.patch, clean=clean, **options, look=look,
+        members.train, patch=config.patch, clean=clean, denoised=denoised, **options, look=look,
         progress=partial(bar, desc="reading", unit="subject"))
     if config.data.get("teacher"):
         teacher.teach(config.data.teacher, config, members, train[0], train[1][0],

@@ -90,6 +90,14 @@ def _check_direction_synthesis(config, expect, one_of):
            "0 with a store, which does not tell its subjects' noise level")
     expect("data.clean_targets", lambda v: not v or config.data.layout == "phantom",
            "False: only a phantom has noise-free targets")
+    if "denoise_targets" in config.data:
+        d = config.data
+        expect("data.denoise_targets",
+               lambda v: not (v and (stored or d.resample or d.clean_targets or d.teacher)),
+               "False with a store, which is read slice by slice, with resample, whose noise "
+               "volumes share, with noise-free targets and with a teacher")
+        expect("data.denoise_targets", lambda v: not (v and d.within_subject),
+               "False within one subject, whose training and test slices would share noise")
     if "subjects" in config.data:
         expect("data.subjects", lambda v: v >= 0 and not (v and stored),
                "0 or more; 0 with a store, which was prepared with the subjects that it has")

@@ -12,6 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.phantom import get_config
+from dwijax.data import cohort as cohorts
 from dwijax.data.cohort import Cohort, Member, load_slices
 from dwijax.data.layouts import find_subjects
 from dwijax.data.mppca import mppca
@@ -268,6 +269,35 @@ def test_clean_targets(cohort):
     config = get_config("clean_targets")
     config.data.layout = "hcp"
     with pytest.raises(InputError, match="clean_targets"):
+        settings.check(config)
+
+
+def test_denoised_targets_are_nearer_the_truth_and_know_nothing_of_the_inputs(cohort):
+    options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0}
+    noisy, clean, denoised = (load_slices(cohort, **options, **how)[0] for how in (
+        {}, {"clean": slice(Q, None)}, {"denoised": slice(Q, None)}))
+    np.testing.assert_array_equal(denoised.dwi[..., :Q], noisy.dwi[..., :Q])
+    np.testing.assert_array_equal(denoised.b0, noisy.b0)
+    brain = noisy.mask[..., 0] > 0
+    left, before = (np.std((s.dwi - clean.dwi)[..., Q:][brain]) for s in (denoised, noisy))
+    assert left < 0.9 * before  # of five volumes, three or four are signal
+
+    subject = load_subject(cohort[0].files, shell=1000)
+    targets = np.arange(len(subject.gtab)) >= subject.gtab.b0s_mask.sum() + Q
+    other = replace(subject, dwi=subject.dwi * np.where(targets, np.float32(1), np.float32(0.5)))
+    found, same = (cohorts._denoised(s, slice(Q, None)).dwi for s in (subject, other))
+    np.testing.assert_array_equal(found[..., targets], same[..., targets])
+    np.testing.assert_array_equal(same[..., ~targets], other.dwi[..., ~targets])
+
+
+@pytest.mark.parametrize("field, value", [
+    ("data.layout", "store"), ("data.resample", True), ("data.clean_targets", True),
+    ("data.teacher", "run"), ("data.within_subject", True)])
+def test_what_does_not_go_with_denoised_targets(field, value):
+    config = get_config("denoise_targets")
+    settings.check(config)
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=r"denoise_targets|data\.teacher"):
         settings.check(config)
 
 
