@@ -13,6 +13,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from dwijax.data import domain
@@ -23,8 +24,9 @@ from dwijax.data.phantom.store import truth_maps
 from dwijax.data.phantom.subject import SimulatedSubject
 from dwijax.gradients import GradientTable
 from dwijax.interpolation import FLOOR, log_sh_coefficients, log_sh_system, sh_basis
+from dwijax.voxelwise import in_chunks
 
-VERSION = 2  # raised when the same scan and settings give other bits
+VERSION = 3  # raised when the same scan and settings give other bits
 WEIGHT = 0.001  # Laplace-Beltrami
 AROUND = 3  # voxels around the brain that are fitted too
 _CSF, _GREY, _WHITE = 1, 2, 4  # of the phantom's tissue map
@@ -110,8 +112,9 @@ def fit_scan(subject, progress=False):
     bvecs = subject.gtab.bvecs[~b0s_mask]
     order = 4 if len(bvecs) >= 20 else 2
     b0 = signal[:, b0s_mask].mean(axis=1)
-    coefficients = np.asarray(log_sh_coefficients(
-        *log_sh_system(bvecs, order, WEIGHT), signal[:, ~b0s_mask])).T.copy()
+    rows, start = log_sh_system(bvecs, order, WEIGHT)
+    coefficients, = in_chunks(lambda dwi: (_coefficients(rows, start, dwi),),
+                              [signal[:, ~b0s_mask]])
     isotropic = sh_basis(bvecs[:1], order)[0][0, 0]
     coefficients[:, 0] -= np.log(np.maximum(b0, FLOOR)) / isotropic
 
@@ -122,6 +125,11 @@ def fit_scan(subject, progress=False):
 
     return Fit(volume(b0), volume(coefficients), order, subject.mask, subject.gtab,
                subject.affine, float(sigma), float(scale))
+
+
+@jax.jit
+def _coefficients(rows, start, dwi):
+    return log_sh_coefficients(rows, start, dwi).T
 
 
 def noise_free(mean, sigma):
