@@ -61,6 +61,7 @@ VARIANTS = {
     "clean_targets": {"data.clean_targets": True},
     # Or from measured ones after MP-PCA of the targets alone, whose noise the inputs do not share.
     "denoise_targets": {"data.denoise_targets": True},
+    "denoise_both": {"data.denoise": True, "data.denoise_targets": True},
     # From so many of the 90 directions to the others.
     "inputs_6": {"data.inputs": 6},
     "inputs_10": {"data.inputs": 10},
