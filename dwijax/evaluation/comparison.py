@@ -233,6 +233,7 @@ def _draw(path, lines, groups):
             axes.set_yticks(range(len(shown)), [s[0].name for s in shown], fontsize=9)
             axes.set_ylim(len(shown) - 0.4, -0.6)
             axes.grid(axis="x", alpha=0.3)
+            axes.locator_params(axis="x", nbins=6)  # long numbers beside each other
             axes.spines[["top", "right"]].set_visible(False)
             axes.set_title(f"{group}: {column[0]} against {shown[0][2]}", fontsize=10)
     figure.suptitle("Runs compared: mean over subjects (diamond: over seeds too)", fontsize=12,
