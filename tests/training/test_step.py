@@ -24,11 +24,11 @@ def make_dispatch(step):
     return jax.jit(steps.make_dispatch(step), donate_argnums=0)
 
 
-# Not `direction_set(N)`, which may end in another minimum for another last bit: tolerances are for
-# these data.
+# `direction_set(N)` in two digits: it may itself end in another minimum for another last bit, and
+# what rounding does to a gradient depends on the directions.
 AXES = np.array([
-    (0, 1, 2), (0, -1, 2), (2, 0, 1), (2, 0, -1), (1, 2, 0), (-1, 2, 0), (1, 1, 1), (1, 1, -1),
-    (1, -1, 1), (-1, 1, 1), (1, 0, 0), (0, 1, 0)], float)
+    (-9, -39, 92), (-79, -58, -20), (-98, -4, 20), (43, -70, -57), (-6, 99, -13), (-79, 1, -61),
+    (19, 27, 94), (80, -60, 2), (54, 71, -46), (-61, 6, 79), (-25, -83, -50), (45, -64, 62)], float)
 GTAB = GradientTable(np.full(N, 1000.0), AXES / np.linalg.norm(AXES, axis=1, keepdims=True))
 
 
@@ -148,8 +148,7 @@ def test_gradients_do_not_depend_on_the_plan(slices, fa_weight, plans):
     batch = slices[:3]
     losses, found = jax.jit(make_gradients(predict, task))(state.params, batch)
     expected = jax.jit(jax.grad(lambda p: whole_objective(task, predict, p, slices)))(state.params)
-    # FA is steep where a tensor is nearly isotropic: what is rounding before it is more behind it.
-    _close(found, expected, 3e-5 if fa_weight else 1e-5)
+    _close(found, expected, 1e-5)
     for plan in plans:
         pieces = Pieces(*plan)
         again, piecewise = jax.jit(make_gradients(predict, task, pieces=pieces))(
