@@ -135,6 +135,8 @@ def get_config(variant=""):
     config.model.whiten = True          # input channels, by the training inputs' covariance
     config.model.output_scale = 0.1     # a residual is about a tenth of the signal
     config.model.zero_output = True     # start at the reference
+    config.model.start = ""             # a run to start from, of one joint network or of as many;
+    #                                     "": random parameters
 
     config.augment = ConfigDict()
     config.augment.noise = 0.0          # fresh noise on the inputs in every step, in σ

@@ -156,6 +156,8 @@ class Report(NamedTuple):
             yield "trained on measured targets after MP-PCA of the targets alone"
         if teacher := config.data.get("teacher"):
             yield f"trained on the predictions of {teacher}, not on measured targets"
+        if begun := config.model.get("start"):
+            yield f"networks started from those of {begun}"
         tuned = f"tuned on the measured DWIs of {self.tuned_on} validation subjects"
         if self.within_subject:
             yield ("networks trained on one slab, baselines tuned on the measured DWIs of another, "

@@ -21,11 +21,12 @@ from dwijax.training import (
     checkpoint,
     feed,
     insight,
+    lineage,
     placement,
     plan,
     run,
     settings,
-    teacher,
+    start,
 )
 from dwijax.training.best import init_best, update_best
 from dwijax.training.preemption import deferred_sigterm
@@ -53,9 +54,9 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     settings.check(config)
     plain = settings.to_dict(config)
     main = jax.process_index() == 0
-    taught = {"teacher": teacher.fingerprint(config.data.teacher)} if config.data.get(
-        "teacher") else {}
-    run.open_folder(workdir, plain, **taught)
+    built_on = {word: lineage.fingerprint(place)
+                for word, place in lineage.ancestors(config).items()}
+    run.open_folder(workdir, plain, built_on)
     members = read_cohort(config)
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
     bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
@@ -68,18 +69,24 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     task = settings.build_task(config, gtab, b0s)
     network = settings.build_network(config, task)
     optimizer = settings.build_optimizer(config)
-    statistics = None
-    if config.model.whiten:
+    keys = settings.build_keys(config, task)
+    names = {part: [m.files.name for m in getattr(members, part)]
+             for part in ("train", "validation", "test")}
+    inputs, begun, statistics = settings.input_positions(config, gtab), None, None
+    whitening_from = {"directions": inputs.tolist(), "subjects": names["train"]}
+    if config.model.get("start"):
+        begun, statistics, whitening_from = start.begin(
+            config.model.start, config, members, gtab, network, keys)
+    elif config.model.whiten:
         b0, dwi, mask = train.read(whitening_slices(len(train.origins)))
         statistics = whitening(np.asarray(task.see(b0, dwi)), mask, task.measured)
     predict = settings.build_predictor(config, task, statistics)
+    names["train"] = sorted({*names["train"], *lineage.learnt_from(config)})
     about = run.describe(
-        plain, gtab, settings.input_positions(config, gtab), b0s, turned, scales,
-        statistics, domain.join(subjects) if subjects else {},
-        {name: [m.files.name for m in getattr(members, name)]
-         for name in ("train", "validation", "test")}
-        | {"within_subject": members.within_subject, "origin": members.origin,
-           "made_like": made_like(members.train + members.validation)}) | taught
+        plain, gtab, inputs, b0s, turned, scales, statistics, whitening_from,
+        domain.join(subjects) if subjects else {},
+        names | {"within_subject": members.within_subject, "origin": members.origin,
+                 "made_like": made_like(members.train + members.validation)}) | built_on
     if main:
         run.write(workdir, about)
 
@@ -94,8 +101,7 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
               f"{', read ahead,' if isinstance(source, feed.Streamed) else ''}")
     del train, validation  # they are on the device, where they are to be
 
-    state, best, first = _start(workdir, network, optimizer, place,
-                                settings.build_keys(config, task))
+    state, best, first = _start(workdir, network, optimizer, place, keys, begun)
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // place.padded
     tell = print if main else lambda *_, **__: None
     tell(f"{len(task.numbers)} network{'s' * (len(task.numbers) > 1)} of {count:,} parameters, "
@@ -169,13 +175,16 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     return placement.collect(place, state)
 
 
-def _start(workdir, network, optimizer, place, keys):
-    """``(state, best, step)``, new or from the newest checkpoint, on the devices of the run."""
-    def new(keys):
-        state = init_state(network, optimizer, keys)
+def _start(workdir, network, optimizer, place, keys, begun=None):
+    """``(state, best, step)``, new or from the newest checkpoint, on the devices of the run.
+
+    ``begun``: parameters ``[K, ...]`` to start from instead of random ones.
+    """
+    def new(keys, begun):
+        state = init_state(network, optimizer, keys, begun)
         return state, init_best(state.params)
 
-    like = placement.abstract(place, jax.eval_shape(new, keys))
+    like = placement.abstract(place, jax.eval_shape(new, keys, begun))
     stored = checkpoint.restore(workdir, _trees(*like))
     if stored:
         state = averaging.together(stored["params"], stored["training"])
@@ -184,7 +193,7 @@ def _start(workdir, network, optimizer, place, keys):
         # Drawing random numbers takes the compiler longer to optimise than it will ever run.
         state, best = jax.jit(
             new, out_shardings=jax.tree.map(lambda a: a.sharding, like),
-            compiler_options={"xla_backend_optimization_level": 1})(keys)
+            compiler_options={"xla_backend_optimization_level": 1})(keys, begun)
     first = int(np.asarray(state.step))
     state, best = placement.distribute(place, (state, best))
     return state, best, first

@@ -16,6 +16,9 @@ from dwijax.models.superdti import SuperDTI
 from dwijax.models.unet import ACTIVATIONS, UNet
 from dwijax.training import averaging, map_regression, optimizers, placement, plan, tasks
 
+# Fields that name a run which another builds on (`dwijax.training.lineage`), and the word for it.
+ANCESTORS = {"teacher": "data.teacher", "start": "model.start"}
+
 
 def check(config):
     """Refuses a config that cannot be meant, before anything is read or written.

@@ -76,9 +76,9 @@ ALONE = Axes()
 WHOLE = Pieces()
 
 
-def init_state(network, optimizer, keys):
-    """State of K networks from their keys ``[K]``."""
-    params = jax.vmap(network.init)(keys)
+def init_state(network, optimizer, keys, params=None):
+    """State of K networks from their keys ``[K]``, or from parameters ``[K, ...]``."""
+    params = jax.vmap(network.init)(keys) if params is None else params
     health = Health(*(jnp.zeros(len(keys), jnp.int32) for _ in Health._fields))
     return TrainState(jnp.int32(0), params, jax.vmap(optimizer.init)(params), health)
 
