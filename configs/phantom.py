@@ -18,20 +18,28 @@ VARIANTS = {
         "validate_every": 10,
     },
     # For 30 minutes of training on two fast CPU cores (400 GFLOP/s together; README has less for
-    # slower ones), in two commands: eight times the subjects (to be simulated first), and inputs
+    # slower ones), in three commands: eight times the subjects (to be simulated first), and inputs
     # denoised by what the slices above and below hold too. One joint network learns from their
-    # measured DWIs, with FA of the fit as an auxiliary loss, which takes away most of the bias in
-    # white matter; the 60 learn from it. Small batches, as steps are what both lack (README).
+    # denoised targets, with FA of the fit as an auxiliary loss, which takes away most of the bias
+    # in white matter; a narrower one learns from it; the 60 start from that one and learn from the
+    # first. Narrow networks and small batches, as steps are what all lack (README).
     "teacher": {
-        "phantom.subjects": (96, 8, 6), "data.denoise": True, "model.joint": True,
-        "model.width": 144, "loss.fa_weight": 0.25, "optimizer.learning_rate": 2e-3, "batch": 2,
-        "steps": 15600, "log_every": 400, "validate_every": 5200, "checkpoint_every": 2000,
+        "phantom.subjects": (102, 8, 6), "data.denoise": True, "data.denoise_targets": True,
+        "model.joint": True, "model.width": 80, "loss.fa_weight": 0.25,
+        "optimizer.learning_rate": 3e-3, "batch": 2, "steps": 44000, "log_every": 400,
+        "validate_every": 11000, "checkpoint_every": 4000,
+    },
+    "trunk": {
+        "phantom.subjects": (102, 8, 6), "data.subjects": 48, "data.denoise": True,
+        "data.teacher": "runs/phantom-teacher", "model.joint": True, "model.width": 48,
+        "optimizer.learning_rate": 3e-3, "batch": 2, "steps": 12000, "log_every": 400,
+        "validate_every": 6000, "checkpoint_every": 4000,
     },
     "best": {
-        "phantom.subjects": (96, 8, 6), "data.subjects": 48, "data.denoise": True,
-        "data.teacher": "runs/phantom-teacher", "model.width": 24,
-        "optimizer.learning_rate": 5e-3, "batch": 1, "steps": 17400, "log_every": 400,
-        "validate_every": 5800, "checkpoint_every": 2000,
+        "phantom.subjects": (102, 8, 6), "data.subjects": 48, "data.denoise": True,
+        "data.teacher": "runs/phantom-teacher", "model.start": "runs/phantom-trunk",
+        "model.width": 48, "optimizer.learning_rate": 2e-3, "batch": 1, "steps": 4000,
+        "log_every": 200, "validate_every": 2000, "checkpoint_every": 1000,
     },
     # For one GPU; not tried yet.
     "gpu": {
