@@ -66,8 +66,6 @@ def get_config(variant=""):
     config.model.whiten = False         # [chosen]
     config.model.output_scale = 1.0     # [chosen]
     config.model.zero_output = False    # [cited] random initialisation
-    config.model.start = ""             # a run to start from, of one joint network or of as many;
-    #                                     "": random parameters
 
     config.augment = ConfigDict()
     config.augment.noise = 0.0          # fresh noise on the inputs in every step, in σ

@@ -18,28 +18,22 @@ VARIANTS = {
         "validate_every": 10,
     },
     # For 30 minutes of training on two fast CPU cores (400 GFLOP/s together; README has less for
-    # slower ones), in three commands: eight times the subjects (to be simulated first), and inputs
-    # denoised by what the slices above and below hold too. One joint network learns from their
-    # denoised targets, with FA of the fit as an auxiliary loss, which takes away most of the bias
-    # in white matter; a narrower one learns from it; the 60 start from that one and learn from the
-    # first. Narrow networks and small batches, as steps are what all lack (README).
+    # slower ones), in two commands: eight times the subjects (to be simulated first), and inputs
+    # denoised by what the slices above and below hold too. One joint network learns from denoised
+    # targets, with FA of the fit as an auxiliary loss, which takes away most of the bias in white
+    # matter. The 60 learn from it, and start from a narrower joint one that has learnt from it
+    # too. Small batches, as steps are what all of them lack (README).
     "teacher": {
         "phantom.subjects": (102, 8, 6), "data.denoise": True, "data.denoise_targets": True,
         "model.joint": True, "model.width": 80, "loss.fa_weight": 0.25,
         "optimizer.learning_rate": 3e-3, "batch": 2, "steps": 44000, "log_every": 400,
         "validate_every": 11000, "checkpoint_every": 4000,
     },
-    "trunk": {
-        "phantom.subjects": (102, 8, 6), "data.subjects": 48, "data.denoise": True,
-        "data.teacher": "runs/phantom-teacher", "model.joint": True, "model.width": 48,
-        "optimizer.learning_rate": 3e-3, "batch": 2, "steps": 12000, "log_every": 400,
-        "validate_every": 6000, "checkpoint_every": 4000,
-    },
     "best": {
         "phantom.subjects": (102, 8, 6), "data.subjects": 48, "data.denoise": True,
-        "data.teacher": "runs/phantom-teacher", "model.start": "runs/phantom-trunk",
-        "model.width": 48, "optimizer.learning_rate": 2e-3, "batch": 1, "steps": 4000,
-        "log_every": 200, "validate_every": 2000, "checkpoint_every": 1000,
+        "data.teacher": "runs/phantom-teacher", "model.width": 48, "trunk.steps": 12000,
+        "trunk.batch": 2, "optimizer.learning_rate": 2e-3, "batch": 1, "steps": 4800,
+        "log_every": 200, "validate_every": 2400, "checkpoint_every": 1200,
     },
     # For one GPU; not tried yet.
     "gpu": {
@@ -143,8 +137,6 @@ def get_config(variant=""):
     config.model.whiten = True          # input channels, by the training inputs' covariance
     config.model.output_scale = 0.1     # a residual is about a tenth of the signal
     config.model.zero_output = True     # start at the reference
-    config.model.start = ""             # a run to start from, of one joint network or of as many;
-    #                                     "": random parameters
 
     config.augment = ConfigDict()
     config.augment.noise = 0.0          # fresh noise on the inputs in every step, in σ
@@ -160,6 +152,11 @@ def get_config(variant=""):
     config.optimizer.weight_decay = 1e-4
     config.optimizer.clip = 0.0         # largest gradient norm of one network; 0: none
     config.optimizer.ema = 0.0          # decay of the parameters' average, which then predicts
+
+    config.trunk = ConfigDict()         # one joint network, from which the others start
+    config.trunk.steps = 0              # 0: they start at random
+    config.trunk.batch = 4
+    config.trunk.learning_rate = 3e-3
 
     config.batch = 4                    # slices in a batch
     config.patch = 32                   # side of the random crops; 0: whole slices

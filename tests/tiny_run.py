@@ -13,12 +13,11 @@ from dwijax.training.best import init_best
 GTAB = GradientTable(np.full(8, 1000.0), direction_set(8))
 
 
-def write_tiny_run(workdir, denoise=False, joint=False):
+def write_tiny_run(workdir, denoise=False):
     """Writes config, a checkpoint with random parameters, a log and a report."""
     config = get_config("smoke")
     config.data.layout, config.data.root, config.data.inputs = "plain", "/secret/place", 6
     config.data.teacher, config.data.denoise = "/secret/teacher", denoise
-    config.model.joint, config.model.start = joint, "/secret/start"
     task = settings.build_task(config, GTAB, 2)
     network = settings.build_network(config, task)
     like = jax.eval_shape(jax.vmap(network.init), settings.build_keys(config, task))
@@ -26,7 +25,7 @@ def write_tiny_run(workdir, denoise=False, joint=False):
     params = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), like)
     about = run.describe(
         settings.to_dict(config), GTAB, np.arange(6), 2, {"worst_subject": "Ann"}, {"Ann": 900.0},
-        None, {"directions": list(range(6)), "subjects": ["Ann"]}, {},
+        None, {},
         {"train": ["Ann"], "validation": ["Bob"], "test": ["Eve"], "within_subject": False,
          "origin": "/secret/place"})
     about["normalisation"]["whitening"] = {

@@ -7,6 +7,7 @@ from dwijax.evaluation import sections
 from dwijax.evaluation.direction_synthesis import Split, alone
 from dwijax.evaluation.rows import ALL, INPUTS, MORE, NETWORKS, PERFECT, SIMULATED, TRUE_MAP
 from dwijax.evaluation.tables import DASH, Results, interval
+from dwijax.training import trunk
 from dwijax.training.runlog import skipped
 
 
@@ -156,8 +157,8 @@ class Report(NamedTuple):
             yield "trained on measured targets after MP-PCA of the targets alone"
         if teacher := config.data.get("teacher"):
             yield f"trained on the predictions of {teacher}, not on measured targets"
-        if begun := config.model.get("start"):
-            yield f"networks started from those of {begun}"
+        if trunk.wanted(config):
+            yield f"started from one joint network after {config.trunk.steps} steps"
         tuned = f"tuned on the measured DWIs of {self.tuned_on} validation subjects"
         if self.within_subject:
             yield ("networks trained on one slab, baselines tuned on the measured DWIs of another, "

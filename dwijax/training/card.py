@@ -64,8 +64,6 @@ def markdown(about, results):
         + (" (slabs of one scan)" if subjects["within_subject"] else ""),
         *(["- targets: predictions of another run, trained on these scans"]
           if config["data"].get("teacher") else []),
-        *(["- networks started from those of another run, trained on these scans"]
-          if config["model"].get("start") else []),
         "",
         "## Evaluation",
         "",

@@ -18,7 +18,7 @@ import numpy as np
 
 from dwijax.errors import InputError
 from dwijax.output import refuse_to_overwrite, whole
-from dwijax.training import card, settings
+from dwijax.training import card
 
 MAGIC = b"dwijax-run 1 sha256 "
 _FIRST_LINE = len(MAGIC) + 64 + 1
@@ -162,13 +162,9 @@ def _anonymous(about):
             return [renamed(v) for v in value]
         return alias.get(value, value) if isinstance(value, str) else value
 
-    config = {room: dict(fields) if isinstance(fields, dict) else fields
-              for room, fields in about["config"].items()}
-    config["data"]["root"] = ""
-    for field in settings.ANCESTORS.values():
-        room, name = field.split(".")
-        if config[room].get(name):
-            config[room][name] = "another run"
+    data = about["config"]["data"]
+    teacher = {"teacher": "another run"} if data.get("teacher") else {}
+    config = about["config"] | {"data": data | {"root": ""} | teacher}
     measured = not str(subjects["origin"]).startswith("phantom ")
     rest = renamed({key: value for key, value in about.items() if key != "config"})
     if measured:

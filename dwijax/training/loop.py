@@ -21,12 +21,12 @@ from dwijax.training import (
     checkpoint,
     feed,
     insight,
-    lineage,
     placement,
     plan,
     run,
     settings,
-    start,
+    teacher,
+    trunk,
 )
 from dwijax.training.best import init_best, update_best
 from dwijax.training.preemption import deferred_sigterm
@@ -52,41 +52,52 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
       SystemExit: status 0, with a checkpoint, after the dispatch in which SIGTERM came.
     """
     settings.check(config)
-    plain = settings.to_dict(config)
     main = jax.process_index() == 0
-    built_on = {word: lineage.fingerprint(place)
-                for word, place in lineage.ancestors(config).items()}
-    run.open_folder(workdir, plain, built_on)
+    taught = {"teacher": teacher.fingerprint(config.data.teacher)} if config.data.get(
+        "teacher") else {}
+    run.open_folder(workdir, settings.to_dict(config), **taught)
     members = read_cohort(config)
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
     bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
     budget = int(config.memory_gb * 2**30) or plan.device_budget()
-    (train, tables, scales, b0s), (validation, more, _, _), subjects = read_slices(
-        config, members, budget, bar)
+    data = [read_slices(config, members, budget, bar)]
+    options = {"budget": budget, "taught": taught, "bar": bar, "quiet": quiet}
+    joint = None
+    if trunk.wanted(config):
+        joint = averaging.predicting(_train(
+            trunk.config_of(config), Path(workdir) / trunk.FOLDER, members, *data, **options))
+    # Popped: once they are on the device, nobody else holds the slices.
+    return _train(config, workdir, members, data.pop(), joint=joint, profile=profile, **options)
+
+
+def _train(config, workdir, members, data, *, budget, taught, bar, quiet, joint=None,
+           profile=False):
+    """One stack, on slices that have been read.
+
+    ``joint``: parameters of the joint network that its networks start from, or None.
+    """
+    plain, main = settings.to_dict(config), jax.process_index() == 0
+    run.open_folder(workdir, plain, **taught)
+    (train, tables, scales, b0s), (validation, more, _, _), subjects = data
+    del data
     gtab = tables[0]
     turned = spread([m.files.name for m in members.train + members.validation], tables + more)
 
     task = settings.build_task(config, gtab, b0s)
     network = settings.build_network(config, task)
     optimizer = settings.build_optimizer(config)
-    keys = settings.build_keys(config, task)
-    names = {part: [m.files.name for m in getattr(members, part)]
-             for part in ("train", "validation", "test")}
-    inputs, begun, statistics = settings.input_positions(config, gtab), None, None
-    whitening_from = {"directions": inputs.tolist(), "subjects": names["train"]}
-    if config.model.get("start"):
-        begun, statistics, whitening_from = start.begin(
-            config.model.start, config, members, gtab, network, keys)
-    elif config.model.whiten:
+    statistics = None
+    if config.model.whiten:
         b0, dwi, mask = train.read(whitening_slices(len(train.origins)))
         statistics = whitening(np.asarray(task.see(b0, dwi)), mask, task.measured)
     predict = settings.build_predictor(config, task, statistics)
-    names["train"] = sorted({*names["train"], *lineage.learnt_from(config)})
     about = run.describe(
-        plain, gtab, inputs, b0s, turned, scales, statistics, whitening_from,
-        domain.join(subjects) if subjects else {},
-        names | {"within_subject": members.within_subject, "origin": members.origin,
-                 "made_like": made_like(members.train + members.validation)}) | built_on
+        plain, gtab, settings.input_positions(config, gtab), b0s, turned, scales,
+        statistics, domain.join(subjects) if subjects else {},
+        {name: [m.files.name for m in getattr(members, name)]
+         for name in ("train", "validation", "test")}
+        | {"within_subject": members.within_subject, "origin": members.origin,
+           "made_like": made_like(members.train + members.validation)}) | taught
     if main:
         run.write(workdir, about)
 
@@ -101,7 +112,11 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
               f"{', read ahead,' if isinstance(source, feed.Streamed) else ''}")
     del train, validation  # they are on the device, where they are to be
 
-    state, best, first = _start(workdir, network, optimizer, place, keys, begun)
+    state, best, first = _start(workdir, network, optimizer, place,
+                                settings.build_keys(config, task), joint)
+    if first == config.steps:
+        source.close()
+        return placement.collect(place, state)
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // place.padded
     tell = print if main else lambda *_, **__: None
     tell(f"{len(task.numbers)} network{'s' * (len(task.numbers) > 1)} of {count:,} parameters, "
@@ -175,16 +190,16 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     return placement.collect(place, state)
 
 
-def _start(workdir, network, optimizer, place, keys, begun=None):
-    """``(state, best, step)``, new or from the newest checkpoint, on the devices of the run.
+def _start(workdir, network, optimizer, place, keys, joint):
+    """``(state, best, step)``, new or from the newest checkpoint, on the devices of the run."""
+    params = None if joint is None else trunk.shared_out(
+        joint, jax.eval_shape(jax.vmap(network.init), keys))
 
-    ``begun``: parameters ``[K, ...]`` to start from instead of random ones.
-    """
-    def new(keys, begun):
-        state = init_state(network, optimizer, keys, begun)
+    def new(keys, params):
+        state = init_state(network, optimizer, keys, params)
         return state, init_best(state.params)
 
-    like = placement.abstract(place, jax.eval_shape(new, keys, begun))
+    like = placement.abstract(place, jax.eval_shape(new, keys, params))
     stored = checkpoint.restore(workdir, _trees(*like))
     if stored:
         state = averaging.together(stored["params"], stored["training"])
@@ -193,7 +208,7 @@ def _start(workdir, network, optimizer, place, keys, begun=None):
         # Drawing random numbers takes the compiler longer to optimise than it will ever run.
         state, best = jax.jit(
             new, out_shardings=jax.tree.map(lambda a: a.sharding, like),
-            compiler_options={"xla_backend_optimization_level": 1})(keys, begun)
+            compiler_options={"xla_backend_optimization_level": 1})(keys, params)
     first = int(np.asarray(state.step))
     state, best = placement.distribute(place, (state, best))
     return state, best, first

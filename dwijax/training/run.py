@@ -24,8 +24,7 @@ PACKAGES = ("dwijax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "num
             "nibabel")
 
 
-def describe(config, gtab, inputs, b0s, spread, scales, whitening, whitening_from, domain,
-             members):
+def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, members):
     """Everything about a run but its parameters, as JSON-able objects.
 
     Args:
@@ -34,7 +33,6 @@ def describe(config, gtab, inputs, b0s, spread, scales, whitening, whitening_fro
       spread: of the subjects' own tables (`dwijax.data.tables.spread`).
       scales: name of a training subject to its scale.
       whitening: of the input channels, or None.
-      whitening_from: the ``directions`` and ``subjects`` that it was computed from.
       domain: of the training subjects (`dwijax.data.domain.join`).
       members: names by split.
     """
@@ -46,7 +44,8 @@ def describe(config, gtab, inputs, b0s, spread, scales, whitening, whitening_fro
             "rule": "DWIs and b0 of a subject are divided by one scale from its b0 in the mask",
             "training_scales": scales,
             "whitening": whitening and {k: v.tolist() for k, v in whitening._asdict().items()},
-            "whitening_from": whitening_from,
+            "whitening_from": {"directions": [int(i) for i in inputs],
+                               "subjects": members["train"]},
         },
         "table": {"bvals": gtab.bvals.tolist(), "bvecs": gtab.bvecs.tolist(), "b0s": b0s,
                   "inputs": len(inputs), "spread": spread},
@@ -55,15 +54,14 @@ def describe(config, gtab, inputs, b0s, spread, scales, whitening, whitening_fro
     }
 
 
-def open_folder(workdir, config, built_on=None):
+def open_folder(workdir, config, teacher=None):
     """Makes the folder, or makes sure that it is this config's.
 
     Args:
-      config: nested dict.
-      built_on: `dwijax.training.lineage.fingerprint` of each run that it builds on, if any.
+      config: nested dict. teacher: `dwijax.training.teacher.fingerprint` of the one it has, if any.
 
     Raises:
-      InputError: the folder holds a run of another config, or what it builds on has changed.
+      InputError: the folder holds a run of another config, or its teacher has changed.
     """
     path = Path(workdir) / "config.json"
     if path.exists():
@@ -73,12 +71,11 @@ def open_folder(workdir, config, built_on=None):
             raise InputError(
                 path, found="another config: " + ", ".join(_differences(there, config)),
                 expected="the config asked for", remedy="give another --workdir")
-        for word, known in (built_on or {}).items():
-            if about.get(word, known) != known:
-                raise InputError(
-                    path, found=f"a run begun with other parameters of its {word}",
-                    expected=f"the same {word} as when it began",
-                    remedy=f"give another --workdir, or put the {word} back")
+        if about.get("teacher", teacher) != teacher:
+            raise InputError(
+                path, found=f"a run begun with other parameters of {config['data']['teacher']}",
+                expected="the same teacher as when it began",
+                remedy="give another --workdir, or put the teacher back")
     elif Path(workdir).exists() and not Path(workdir).is_dir():
         raise InputError(workdir, found="a file", expected="a folder to make or go on in",
                          remedy="give another --workdir")

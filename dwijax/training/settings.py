@@ -16,9 +16,6 @@ from dwijax.models.superdti import SuperDTI
 from dwijax.models.unet import ACTIVATIONS, UNet
 from dwijax.training import averaging, map_regression, optimizers, placement, plan, tasks
 
-# Fields that name a run which another builds on (`dwijax.training.lineage`), and the word for it.
-ANCESTORS = {"teacher": "data.teacher", "start": "model.start"}
-
 
 def check(config):
     """Refuses a config that cannot be meant, before anything is read or written.
@@ -77,6 +74,11 @@ def _check_direction_synthesis(config, expect, one_of):
     expect("model.residual", *one_of("none", "mean", "sh", "tensor"))
     for field in ("loss.fa_weight", "augment.noise", "data.neighbours"):
         expect(field, lambda v: v >= 0, "0 or more")
+    if "trunk" in config:
+        expect("trunk.steps", lambda v: v >= 0 and not (v and config.model.joint),
+               "0 or more; 0 where there is one joint network anyway")
+        for field in ("trunk.batch", "trunk.learning_rate"):
+            expect(field, lambda v: v > 0, "a number above 0")
     expect("data.slices", lambda v: len(v) in (0, 2) and all(n > 0 for n in v),
            "(), or the numbers of training and of validation slices")
     tensor, stored = config.model.residual == "tensor", config.data.layout == "store"

@@ -25,7 +25,7 @@ from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
 from dwijax.inference import Run, load_run, outputs, synthesise
-from dwijax.training import averaging, checkpoint, lineage, losses, run, settings, tasks
+from dwijax.training import averaging, checkpoint, losses, run, settings, tasks, teacher
 from dwijax.training.best import init_best
 from dwijax.training.step import Health, TrainState
 from dwijax.training.teacher import teach
@@ -346,16 +346,16 @@ def test_what_cannot_teach(tmp_path, changed, said):
 
 def test_a_run_goes_on_with_the_same_teacher_only(tmp_path):
     place, workdir = write_tiny_run(tmp_path / "teacher"), tmp_path / "run"
-    known, config = lineage.fingerprint(place), {"data": {"teacher": str(place)}}
-    assert known == lineage.fingerprint(write_tiny_run(tmp_path / "copy"))
+    known, config = teacher.fingerprint(place), {"data": {"teacher": str(place)}}
+    assert known == teacher.fingerprint(write_tiny_run(tmp_path / "copy"))
     run.write(workdir, {"config": config, "teacher": known})
-    run.open_folder(workdir, config, {"teacher": known})
+    run.open_folder(workdir, config, known)
     params = load_run(place).params
     with checkpoint.saving(place, load_run(place).about, keep=1) as save:
         save(30, {"params": jax.tree.map(lambda leaf: leaf + 1e-6, params),
                   "best": init_best(params)})
     with pytest.raises(InputError, match="other parameters of"):
-        run.open_folder(workdir, config, {"teacher": lineage.fingerprint(place)})
+        run.open_folder(workdir, config, teacher.fingerprint(place))
 
 
 def test_an_exported_run_cannot_teach(tmp_path):
