@@ -32,8 +32,8 @@ VARIANTS = {
     "best": {
         "phantom.subjects": (102, 8, 6), "data.subjects": 48, "data.denoise": True,
         "data.teacher": "runs/phantom-teacher", "model.width": 48, "trunk.steps": 12000,
-        "trunk.batch": 2, "optimizer.learning_rate": 2e-3, "batch": 1, "steps": 4800,
-        "log_every": 200, "validate_every": 2400, "checkpoint_every": 1200,
+        "trunk.batch": 2, "optimizer.learning_rate": 2e-3, "batch": 1, "steps": 4000,
+        "log_every": 200, "validate_every": 2000, "checkpoint_every": 1000,
     },
     # For one GPU; not tried yet.
     "gpu": {
