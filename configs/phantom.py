@@ -4,44 +4,19 @@
     python train.py --config=configs/phantom.py:smoke  # seconds, to see that everything runs
     python train.py --config.model.width=16            # any field, from the command line
 
-Every field below can be overridden so; ``VARIANTS`` names the ablations.
+Every field below can be overridden so; ``ABLATIONS`` changes one thing at a time.
 """
 
 from ml_collections import ConfigDict
 
-VARIANTS = {
-    "": {},
-    # Everything at its smallest: a test of the road, not of the method.
-    "smoke": {
-        "phantom.subjects": (2, 1, 1), "phantom.shifted_subjects": 1,
-        "phantom.shape": (40, 48, 6), "model.width": 4, "steps": 20, "checkpoint_every": 10,
-        "validate_every": 10,
-    },
-    # For 30 minutes of training on two fast CPU cores (400 GFLOP/s together; README has less for
-    # slower ones), in two commands: eight times the subjects (to be simulated first), and inputs
-    # denoised by what the slices above and below hold too. One joint network learns from denoised
-    # targets, with FA of the fit as an auxiliary loss, which takes away most of the bias in white
-    # matter. The 60 learn from it, and start from a narrower joint one that has learnt from it
-    # too. Small batches, as steps are what all of them lack (README).
-    "teacher": {
-        "phantom.subjects": (102, 8, 6), "data.denoise": True, "data.denoise_targets": True,
-        "model.joint": True, "model.width": 80, "loss.fa_weight": 0.25,
-        "optimizer.learning_rate": 3e-3, "batch": 2, "steps": 44000, "log_every": 400,
-        "validate_every": 11000, "checkpoint_every": 4000,
-    },
-    "best": {
-        "phantom.subjects": (102, 8, 6), "data.subjects": 48, "data.denoise": True,
-        "data.teacher": "runs/phantom-teacher", "model.width": 48, "trunk.steps": 12000,
-        "trunk.batch": 2, "optimizer.learning_rate": 2e-3, "batch": 1, "steps": 4000,
-        "log_every": 200, "validate_every": 2000, "checkpoint_every": 1000,
-    },
-    # For one GPU; not tried yet.
-    "gpu": {
-        "phantom.subjects": (48, 4, 6), "data.neighbours": 1, "model.width": 32,
-        "model.levels": 3, "model.convolutions": 2, "optimizer.ema": 0.999,
-        "optimizer.learning_rate": 1e-3, "batch": 16, "patch": 48, "steps": 20000,
-        "log_every": 200, "validate_every": 2000, "checkpoint_every": 1000,
-    },
+# Networks that start at random, each by itself from measured DWIs.
+RANDOM_START = {"trunk.steps": 0, "steps": 300, "optimizer.learning_rate": 7e-3,
+                "log_every": 20, "validate_every": 150, "checkpoint_every": 100}
+
+# What each of these changes is changed in such networks: a joint one to start from would level
+# what they do.
+ABLATIONS = {
+    "random_start": {},
     # One network for all directions, with as many parameters as the 60 have together (0.96 and
     # 0.95 million).
     "joint": {"model.joint": True, "model.width": 144, "optimizer.learning_rate": 2e-3},
@@ -69,7 +44,6 @@ VARIANTS = {
     "inputs_10": {"data.inputs": 10},
     "inputs_15": {"data.inputs": 15},
     "inputs_20": {"data.inputs": 20},
-    "inputs_30": {},
     "inputs_60": {"data.inputs": 60},
     # Capacity, and subjects to learn from.
     "subjects_3": {"data.subjects": 3},
@@ -82,6 +56,42 @@ VARIANTS = {
     "paper_sgd": {"optimizer.name": "sgd", "optimizer.learning_rate": 1e-3,
                   "optimizer.decay": 1e-3},
 }
+
+VARIANTS = {
+    "": {},
+    # Everything at its smallest: a test of the road, not of the method.
+    "smoke": {
+        "phantom.subjects": (2, 1, 1), "phantom.shifted_subjects": 1,
+        "phantom.shape": (40, 48, 6), "model.width": 4, "steps": 20, "checkpoint_every": 10,
+        "validate_every": 10, "trunk.steps": 10,
+    },
+    # For 30 minutes of training on two fast CPU cores (400 GFLOP/s together; README has less for
+    # slower ones), in two commands: eight times the subjects (to be simulated first), and inputs
+    # denoised by what the slices above and below hold too. One joint network learns from denoised
+    # targets, with FA of the fit as an auxiliary loss, which takes away most of the bias in white
+    # matter. The 60 learn from it, and start from a narrower joint one that has learnt from it
+    # too. Small batches, as steps are what all of them lack (README).
+    "teacher": {
+        "phantom.subjects": (102, 8, 6), "data.denoise": True, "data.denoise_targets": True,
+        "trunk.steps": 0, "model.joint": True, "model.width": 80, "loss.fa_weight": 0.25,
+        "optimizer.learning_rate": 3e-3, "batch": 2, "steps": 44000, "log_every": 400,
+        "validate_every": 11000, "checkpoint_every": 4000,
+    },
+    "best": {
+        "phantom.subjects": (102, 8, 6), "data.subjects": 48, "data.denoise": True,
+        "data.teacher": "runs/phantom-teacher", "model.width": 48, "trunk.steps": 12000,
+        "trunk.batch": 2, "trunk.learning_rate": 3e-3,
+        "optimizer.learning_rate": 2e-3, "batch": 1, "steps": 4000,
+        "log_every": 200, "validate_every": 2000, "checkpoint_every": 1000,
+    },
+    # For one GPU; not tried yet.
+    "gpu": {
+        "trunk.steps": 0, "phantom.subjects": (48, 4, 6), "data.neighbours": 1, "model.width": 32,
+        "model.levels": 3, "model.convolutions": 2, "optimizer.ema": 0.999,
+        "optimizer.learning_rate": 1e-3, "batch": 16, "patch": 48, "steps": 20000,
+        "log_every": 200, "validate_every": 2000, "checkpoint_every": 1000,
+    },
+} | {name: RANDOM_START | fields for name, fields in ABLATIONS.items()}
 
 
 def get_config(variant=""):
@@ -146,7 +156,7 @@ def get_config(variant=""):
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adamw"     # adamw (warm-up, cosine), sgd (rate / (1 + decay·step))
-    config.optimizer.learning_rate = 7e-3
+    config.optimizer.learning_rate = 1e-3
     config.optimizer.decay = 0.0
     config.optimizer.momentum = 0.0
     config.optimizer.weight_decay = 1e-4
@@ -154,17 +164,17 @@ def get_config(variant=""):
     config.optimizer.ema = 0.0          # decay of the parameters' average, which then predicts
 
     config.trunk = ConfigDict()         # one joint network, from which the others start
-    config.trunk.steps = 0              # 0: they start at random
+    config.trunk.steps = 5000           # 0: they start at random
     config.trunk.batch = 4
-    config.trunk.learning_rate = 3e-3
+    config.trunk.learning_rate = 5e-3
 
     config.batch = 4                    # slices in a batch
     config.patch = 32                   # side of the random crops; 0: whole slices
     config.stride = 1                   # between crops
-    config.steps = 300
-    config.log_every = 20
-    config.validate_every = 150
-    config.checkpoint_every = 100
+    config.steps = 150
+    config.log_every = 10
+    config.validate_every = 50
+    config.checkpoint_every = 50
     config.checkpoint_keep = 2          # newest that stay; each holds last and best parameters
     config.freeze_after = 50            # steps in a row without a finite gradient; 0: never
 

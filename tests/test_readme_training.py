@@ -102,6 +102,7 @@ def job(line, place):
         words += SMALL
         if "superdti" not in line:
             words += UNET
+            words += ["--config.trunk.steps=2"] * ("he2020" not in line)
         if "layout" not in line and "--plan" not in line:
             words += PHANTOM
         if "within_subject" not in line:
