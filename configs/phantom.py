@@ -156,7 +156,7 @@ def get_config(variant=""):
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adamw"     # adamw (warm-up, cosine), sgd (rate / (1 + decay·step))
-    config.optimizer.learning_rate = 1e-3
+    config.optimizer.learning_rate = 1e-4  # small, as they start from what the joint one knows
     config.optimizer.decay = 0.0
     config.optimizer.momentum = 0.0
     config.optimizer.weight_decay = 1e-4
@@ -164,14 +164,14 @@ def get_config(variant=""):
     config.optimizer.ema = 0.0          # decay of the parameters' average, which then predicts
 
     config.trunk = ConfigDict()         # one joint network, from which the others start
-    config.trunk.steps = 5000           # 0: they start at random
+    config.trunk.steps = 6000           # 0: they start at random
     config.trunk.batch = 4
     config.trunk.learning_rate = 5e-3
 
     config.batch = 4                    # slices in a batch
     config.patch = 32                   # side of the random crops; 0: whole slices
     config.stride = 1                   # between crops
-    config.steps = 150
+    config.steps = 100
     config.log_every = 10
     config.validate_every = 50
     config.checkpoint_every = 50
