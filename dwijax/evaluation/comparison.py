@@ -213,6 +213,12 @@ def _table(lines, group):
                   *(c[0] for c in COLUMNS[1:])], rows, notes)
 
 
+def _short(line):
+    """The name of a line; of several seeds, that of the first run and how many."""
+    seeds = len(line.runs)
+    return line.name if seeds == 1 else f"{line.runs[0].name}, {seeds} seeds"
+
+
 def _draw(path, lines, groups):
     """One row a group: RMSE of DWIs and of FA."""
     plt = pyplot()
@@ -230,12 +236,12 @@ def _draw(path, lines, groups):
                 axes.plot(values, np.full(len(values), y), "o", color=color, alpha=0.35,
                           markersize=5)
                 axes.plot(values.mean(), y, "D", color=color, markersize=6)
-            axes.set_yticks(range(len(shown)), [s[0].name for s in shown], fontsize=9)
+            axes.set_yticks(range(len(shown)), [_short(line) for line, *_ in shown], fontsize=9)
             axes.set_ylim(len(shown) - 0.4, -0.6)
             axes.grid(axis="x", alpha=0.3)
             axes.locator_params(axis="x", nbins=6)  # long numbers beside each other
             axes.spines[["top", "right"]].set_visible(False)
-            axes.set_title(f"{group}: {column[0]} against {shown[0][2]}", fontsize=10)
+            axes.set_title(f"{group}\n{column[0]} against {shown[0][2]}", fontsize=10)
     figure.suptitle("Runs compared: mean over subjects (diamond: over seeds too)", fontsize=12,
                     weight="bold")
     save(figure, path)
