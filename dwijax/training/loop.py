@@ -114,9 +114,6 @@ def _train(config, workdir, members, data, *, budget, taught, bar, quiet, joint=
 
     state, best, first = _start(workdir, network, optimizer, place,
                                 settings.build_keys(config, task), joint)
-    if first == config.steps:
-        source.close()
-        return placement.collect(place, state)
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // place.padded
     tell = print if main else lambda *_, **__: None
     tell(f"{len(task.numbers)} network{'s' * (len(task.numbers) > 1)} of {count:,} parameters, "
@@ -124,6 +121,9 @@ def _train(config, workdir, members, data, *, budget, taught, bar, quiet, joint=
          + (f"; going on from step {first}" if first else ""), flush=True)
     tell(spread_in_words(turned), flush=True)
     tell(pieces, flush=True)
+    if first == config.steps:
+        source.close()
+        return placement.collect(place, state)
     began = time.perf_counter()
     source.compile(state)
     tell(f"compiled in {time.perf_counter() - began:.0f} s", flush=True)

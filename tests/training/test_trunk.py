@@ -52,7 +52,7 @@ def test_the_config_of_the_trunk_differs_in_what_is_its_own():
     assert (found.steps, found.batch, found.optimizer.learning_rate) == (70, 2, 0.5)
     assert found.model.joint and not trunk.wanted(found) and trunk.wanted(config)
     settings.check(found)
-    assert not config.model.joint and config.steps == get_config().steps
+    assert not config.model.joint and config.steps == get_config("fa_loss").steps
     for room in ("data", "phantom", "loss", "augment"):
         assert found[room] == config[room]
 
