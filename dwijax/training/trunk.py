@@ -25,8 +25,9 @@ def config_of(config):
         trunk[field] = config.trunk[field]
     trunk.optimizer.learning_rate = config.trunk.learning_rate
     trunk.model.joint, trunk.trunk.steps, trunk.mesh_directions = True, 0, 0
-    trunk.validate_every = trunk.checkpoint_every = trunk.steps
-    trunk.log_every = min(config.log_every, trunk.steps)
+    trunk.validate_every = trunk.steps
+    trunk.checkpoint_every = max(trunk.steps // 5, 1)
+    trunk.log_every = max(trunk.steps // 20, 1)
     if trunk.placement == "pmap":  # of networks, and here is one
         trunk.placement = "auto"
     return trunk
