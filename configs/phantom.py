@@ -13,8 +13,7 @@ from ml_collections import ConfigDict
 RANDOM_START = {"trunk.steps": 0, "steps": 300, "optimizer.learning_rate": 7e-3,
                 "log_every": 20, "validate_every": 150, "checkpoint_every": 100}
 
-# What each of these changes is changed in such networks: a joint one to start from would level
-# what they do.
+# What each of these changes is changed in such networks, which owe nothing to a joint one.
 ABLATIONS = {
     "random_start": {},
     # One network for all directions, with as many parameters as the 60 have together (0.96 and
