@@ -24,6 +24,7 @@ ABLATIONS = {
               "optimizer.learning_rate": 2e-3},
     # FA of the fit as an auxiliary loss.
     "fa_loss": {"loss.fa_weight": 0.1},
+    "fa_targets": {"loss.fa_weight": 0.1, "loss.fa_reference": "targets"},
     # What a network's output is added to.
     "residual_none": {"model.residual": "none"},
     "residual_mean": {"model.residual": "mean"},
@@ -152,6 +153,8 @@ def get_config(variant=""):
 
     config.loss = ConfigDict()
     config.loss.fa_weight = 0.0         # > 0: FA of the tensor fit as an auxiliary loss
+    config.loss.fa_reference = "all"    # held to FA of: all (b0s, inputs, targets), targets (and
+    #                                     b0s, as measured, without the bias that noise has)
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adamw"     # adamw (warm-up, cosine), sgd (rate / (1 + decay·step))

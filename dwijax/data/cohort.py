@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dwijax.data.anisotropy import measured_fa
 from dwijax.data.layouts import SubjectFiles, find_subjects
 from dwijax.data.mppca import mppca
-from dwijax.data.slices import cut, further, gather, padded_size
+from dwijax.data.slices import cut, cut_map, further, gather, padded_size
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
@@ -118,8 +119,8 @@ def limited(cohort, subjects, slices):
 
 
 def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, inputs=None,
-                neighbours=0, denoise=False, seen=None, clean=None, denoised=None, look=None,
-                progress=iter):
+                neighbours=0, denoise=False, seen=None, clean=None, denoised=None, anisotropy=None,
+                look=None, progress=iter):
     """Reads members one by one and joins their slices.
 
     Every member's directions are put in the order of one table (`dwijax.data.tables`).
@@ -136,6 +137,8 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
       clean: positions of directions to be taken from a phantom's truth, noise-free; None: none.
       denoised: positions of directions to be replaced by what MP-PCA of them alone leaves
         (`dwijax.data.mppca`); None: none.
+      anisotropy: positions of directions whose FA, as measured, becomes the very last channel
+        (`dwijax.data.anisotropy`); None: no such channel.
       look: called with every `dwijax.data.subject.Subject` that is read.
       progress: wraps the list (tqdm).
 
@@ -155,6 +158,7 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
         subject = in_order_of(subject, like, where=member.files.bvec, name=name, inputs=inputs)
         if look is not None:
             look(subject)
+        fa = None if anisotropy is None else measured_fa(subject, anisotropy)
         if clean is not None:
             subject = _noise_free(subject, member.files, clean)
         if denoised is not None:
@@ -171,6 +175,9 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
         if more := further(subject, positions, neighbours=neighbours, denoise=denoise, axis=axis,
                            size=size, directions=seen):
             dwi = np.concatenate([dwi, *more], axis=-1)
+        if fa is not None:
+            fa = cut_map(fa, positions, axis=axis, size=size)
+            dwi = np.concatenate([dwi, fa], axis=-1)
         parts.append((b0, dwi, mask))
         tables.append(subject.gtab[~subject.gtab.b0s_mask])
         scales[member.files.name] = float(subject.scale)

@@ -15,7 +15,8 @@ class Slices(NamedTuple):
     Attributes:
       b0: mean b0, ``[S, H, W, 1]`` float32.
       dwi: all directions of the shell in acquired order, then further channels
-        (:func:`further`), if any; ``[S, H, W, n]`` float32.
+        (:func:`further`), then FA as measured (`dwijax.data.anisotropy`), if any;
+        ``[S, H, W, n]`` float32.
       mask: brain, ``[S, H, W, 1]`` float32, 0 or 1.
       origins: smallest and largest row and column at which a crop may start so that crops
         cover the brain and little else, ``[S, 2, 2]`` int32 (min/max, row/column).
@@ -71,13 +72,20 @@ def cut_unscaled(subject, positions, *, axis=2, size=None, directions=None):
     if directions is not None:
         volumes = volumes[directions]
 
-    def take(volume):
-        slices = np.moveaxis(np.take(volume, positions, axis), axis, 0)
-        return pad_to(slices, size or slices.shape[1:3], axes=(1, 2))
+    where = {"axis": axis, "size": size}
+    return tuple(cut_map(volume, positions, **where)
+                 for volume in (subject.b0, subject.dwi[..., volumes], subject.mask))
 
-    b0 = take(subject.b0)[..., None].astype(np.float32, copy=False)
-    dwi = take(subject.dwi[..., volumes]).astype(np.float32, copy=False)
-    return b0, dwi, take(subject.mask)[..., None].astype(np.float32)
+
+def cut_map(volume, positions, *, axis=2, size=None):
+    """Slices of one volume ``[X, Y, Z]`` or of several ``[X, Y, Z, n]``, float32 ``[S, H, W, n]``.
+
+    Args:
+      positions, axis, size: as :func:`cut`.
+    """
+    slices = np.moveaxis(np.take(volume, positions, axis), axis, 0)
+    slices = pad_to(slices, size or slices.shape[1:3], axes=(1, 2))
+    return slices.reshape(*slices.shape[:3], -1).astype(np.float32, copy=False)
 
 
 def further(subject, positions, *, neighbours=0, denoise=False, **where):

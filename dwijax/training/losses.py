@@ -24,14 +24,12 @@ def squared_error(prediction, target, weight):
     return jnp.sum(weight * (prediction - target) ** 2) / prediction.shape[-1]
 
 
-def fa_loss(signal, reference, design, volume_weights, weight):
-    """Squared difference of the FA of two series of volumes, through the tensor fit.
-
-    The gradient flows through the fit into ``signal`` only.
+def fa_loss(signal, fa_reference, design, volume_weights, weight):
+    """Squared difference of the FA of a series of volumes, through the tensor fit, from another.
 
     Args:
       signal: b0 and DWIs with the predicted ones in them, ``[N, H, W, M]``.
-      reference: the measured ones, ``[N, H, W, M]``.
+      fa_reference: ``[N, H, W]``.
       design: ``[M, 7]``.
       volume_weights: in the fit, ``[M]`` (a mean of n b0s counts n times).
       weight: of the voxels, ``[N, H, W, 1]``.
@@ -39,9 +37,11 @@ def fa_loss(signal, reference, design, volume_weights, weight):
     Returns:
       scalar.
     """
-    fa, fa_reference = (
-        dti.fractional_anisotropy(
-            dti.fit_tensor(s, design, method="wls", weights=volume_weights).tensor)
-        for s in (signal, reference)
-    )
+    fa = fitted_fa(signal, design, volume_weights)
     return squared_error(fa[..., None], fa_reference[..., None], weight)
+
+
+def fitted_fa(signal, design, volume_weights):
+    """FA of the tensor fit, ``[N, H, W]``; arguments as :func:`fa_loss`."""
+    fit = dti.fit_tensor(signal, design, method="wls", weights=volume_weights)
+    return dti.fractional_anisotropy(fit.tensor)

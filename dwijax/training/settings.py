@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from dwijax.data import anisotropy
 from dwijax.data.layouts import LAYOUTS
 from dwijax.data.sampling import fresh_noise
 from dwijax.directions import best_conditioned
@@ -103,6 +104,11 @@ def _check_direction_synthesis(config, expect, one_of):
                "volumes share, with noise-free targets and with a teacher")
         expect("data.denoise_targets", lambda v: not (v and d.within_subject),
                "False within one subject, whose training and test slices would share noise")
+    if "fa_reference" in config.loss:
+        expect("loss.fa_reference", *one_of("all", "targets"))
+        expect("loss.fa_reference",
+               lambda v: v == "all" or not (stored or config.data.get("teacher")),
+               "all with a store, which has not what is fitted before, and with a teacher")
     if "subjects" in config.data:
         expect("data.subjects", lambda v: v >= 0 and not (v and stored),
                "0 or more; 0 with a store, which was prepared with the subjects that it has")
@@ -163,14 +169,25 @@ def build_task(config, gtab, b0s, networks=None):
             networks=networks, residual="fit" if config.model.residual == "fit" else "none",
             b0_input=config.data.b0, added_noise=config.data.added_noise)
     outputs = output_positions(config, gtab)
+    if wants_measured_fa(config) and len(outputs) < anisotropy.LEAST:
+        raise InputError("--config.loss.fa_reference", found=f"targets, of which there are "
+                         f"{len(outputs)}", expected=f"at least {anisotropy.LEAST} of them",
+                         remedy="give all")
     if networks is not None and not config.model.joint:
         outputs = outputs[networks]
     task = tasks.direction_synthesis(
         gtab, b0s, inputs, outputs, residual=config.model.residual,
         sh_order=config.model.sh_order, sh_weight=config.model.sh_weight,
-        sh_log=config.model.sh_log, fa_weight=config.loss.fa_weight, b0_input=config.data.b0,
+        sh_log=config.model.sh_log, fa_weight=config.loss.fa_weight,
+        fa_measured=wants_measured_fa(config), b0_input=config.data.b0,
         neighbours=config.data.neighbours, denoised=config.data.get("denoise", False))
     return tasks.joined(task) if config.model.joint else task
+
+
+def wants_measured_fa(config):
+    """Whether the FA loss holds predictions to the FA of the measured targets alone."""
+    return ("loss" in config and config.loss.fa_weight > 0
+            and config.loss.get("fa_reference") == "targets")
 
 
 def output_positions(config, gtab):

@@ -19,7 +19,8 @@ class Task(NamedTuple):
       in_channels, out_channels: of one network.
       measured: how many of its input channels, the first ones, are as measured; None: all.
       see: ``(b0 [N, H, W, 1], dwi [N, H, W, n + m]) -> x [N, H, W, C]``, what all networks see;
-        behind the n directions come m further channels (`dwijax.data.slices.further`), if any.
+        behind the n directions come m further channels (`dwijax.data.slices.further`), if any;
+        what stands behind these it does not see.
       targets: ``(b0, dwi) -> [K, N, H, W, D]``, measured, noise and all.
       reference: ``(weights_k, x) -> [N, H, W, D]``, see :mod:`dwijax.training.references`.
       reference_weights: ``[K, ...]``.
@@ -47,7 +48,8 @@ class Task(NamedTuple):
 
 
 def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2, sh_weight=0.001,
-                        sh_log=True, fa_weight=0.0, b0_input=True, neighbours=0, denoised=False):
+                        sh_log=True, fa_weight=0.0, fa_measured=False, b0_input=True, neighbours=0,
+                        denoised=False):
     """He et al. 2020: each network synthesises one more DWI from b0 and the input DWIs.
 
     Args:
@@ -57,6 +59,8 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
       targets: positions of the targets, ``[K]``.
       residual: name of the reference. sh_order, sh_weight, sh_log: of its spherical harmonics.
       fa_weight: weight of the FA loss relative to the squared error of the DWIs; 0 without.
+      fa_measured: whether the FA to be reached is the last channel of ``dwi``
+        (`dwijax.data.anisotropy`); otherwise it is that of b0, inputs and targets.
       b0_input: whether the networks see the mean b0 too.
       neighbours: slices on either side of which the networks see b0 and inputs too.
       denoised: whether they see b0 and inputs without noise too (`dwijax.data.slices.denoised`),
@@ -74,12 +78,14 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
     of_slice, weights = references.build(
         residual, gtab, inputs, targets, order=sh_order, weight=sh_weight, log=sh_log)
 
+    beside = (2 * neighbours + denoised) * (1 + q)  # channels behind the directions
+
     def acquired(b0, dwi):
         return jnp.concatenate([b0, dwi[..., inputs]], axis=-1)
 
     def see(b0, dwi):
         seen = acquired(b0, dwi) if b0_input else dwi[..., inputs]
-        return jnp.concatenate([seen, dwi[..., len(gtab):]], axis=-1)
+        return jnp.concatenate([seen, dwi[..., len(gtab):len(gtab) + beside]], axis=-1)
 
     def reference(weights, x):
         if denoised:
@@ -102,10 +108,11 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
             seen, there = acquired(b0, dwi), dwi[..., targets]
             # Replaced before the fit: 0 times what is no number is no number.
             synthetic = jnp.where(usable, jnp.moveaxis(predictions[..., 0], 0, -1), there)
-            fa = losses.fa_loss(
-                jnp.concatenate([seen, synthetic], axis=-1),
-                jnp.concatenate([seen, there], axis=-1),
-                design, jnp.concatenate([volumes, usable.astype(jnp.float32)]), weight)
+            counts = jnp.concatenate([volumes, usable.astype(jnp.float32)])
+            reached = dwi[..., -1] if fa_measured else losses.fitted_fa(
+                jnp.concatenate([seen, there], axis=-1), design, counts)
+            fa = losses.fa_loss(jnp.concatenate([seen, synthetic], axis=-1), reached,
+                                design, counts, weight)
             # One network moves FA by about 1/K: K restores the scale of its own squared error.
             return fa_weight * len(targets) * fa
 

@@ -122,9 +122,11 @@ def test_fa_loss_is_zero_for_the_measured_volumes(slices):
     design = dti.design_matrix(np.r_[0.0, GTAB.bvals], np.r_[np.zeros((1, 3)), GTAB.bvecs])
     signal = jnp.concatenate([slices.b0, slices.dwi], -1)
     weights = jnp.asarray([2.0] + [1.0] * N, jnp.float32)
-    loss = jax.jit(partial(losses.fa_loss, design=design, volume_weights=weights))
-    assert loss(signal, signal, weight=slices.mask) == 0
-    assert loss(signal, signal[..., ::-1], weight=slices.mask) > 1e-4
+    options = {"design": design, "volume_weights": weights}
+    fa = jax.jit(partial(losses.fitted_fa, **options))
+    loss = jax.jit(partial(losses.fa_loss, **options))
+    assert loss(signal, fa(signal), weight=slices.mask) == 0
+    assert loss(signal, fa(signal[..., ::-1]), weight=slices.mask) > 1e-4
 
 
 def whole_objective(task, predict, params, slices):

@@ -1,0 +1,51 @@
+"""FA of a subject by its targets alone: what predictions are held to by the FA loss.
+
+The FA of all that was measured has the inputs' noise in it. So has the FA of inputs and predictions
+together, and if the one is held to the other, networks are told to leave that noise there. The FA
+of targets and b0s knows nothing of it. It is too large, as noise makes every tensor less round; the
+jackknife takes that away.
+"""
+
+import numpy as np
+
+from dwijax.voxelwise import fit_maps
+
+GROUPS = 4
+# Of the directions three quarters must tell a tensor well.
+LEAST = 12
+
+
+def measured_fa(subject, directions):
+    """FA of the b0s and some directions of a shell, less its bias by noise.
+
+    Args:
+      subject: a :class:`dwijax.data.subject.Subject`. directions: positions in its shell, at least
+        `LEAST`; every fourth of them should still be spread over the sphere.
+
+    Returns:
+      float32 ``[X, Y, Z]``, 0 outside the mask. In the mean over noise it is FA, and like every
+      estimate without bias of a number near 0 it may be below 0.
+    """
+    b0s = np.flatnonzero(subject.gtab.b0s_mask)
+    volumes = np.flatnonzero(~subject.gtab.b0s_mask)[directions]
+
+    def fa(kept):
+        used = np.concatenate([b0s, volumes[kept]])
+        return fit_maps([subject.dwi[subject.mask][:, used]], subject.gtab[used]).fa
+
+    out = np.zeros(subject.mask.shape, np.float32)
+    out[subject.mask] = jackknife(fa, len(volumes))
+    return out
+
+
+def jackknife(estimate, count, groups=GROUPS):
+    """An estimate from n samples, less the bias that goes with 1/n (Quenouille 1956).
+
+    Args:
+      estimate: of the samples kept, whose positions it is given, int64 ``[n]``.
+      count: number of samples. groups: sets of samples that are left out in turn, each sample in
+        one of them.
+    """
+    samples = np.arange(count)
+    without = [estimate(samples[samples % groups != group]) for group in range(groups)]
+    return groups * estimate(samples) - (groups - 1) * np.mean(without, axis=0)

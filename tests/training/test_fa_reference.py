@@ -1,0 +1,127 @@
+"""What the FA loss holds predictions to: FA of the targets alone, without what noise adds to it."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.phantom import get_config
+from dwijax.data.anisotropy import jackknife, measured_fa
+from dwijax.data.cohort import Member, load_slices
+from dwijax.data.layouts import find_subjects
+from dwijax.data.phantom import simulate
+from dwijax.data.subject import load_subject
+from dwijax.directions import direction_set
+from dwijax.errors import InputError
+from dwijax.gradients import GradientTable
+from dwijax.training import settings, tasks
+
+Q, N, B0S = 6, 66, 6
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=20))
+def test_the_jackknife_makes_a_variance_unbiased(values):
+    """The textbook's case, exact: division by n - 1 instead of n. A mean stays what it is."""
+    values = np.array(values)
+    found = jackknife(lambda kept: values[kept].var(), len(values), groups=len(values))
+    assert found == pytest.approx(values.var(ddof=1), abs=1e-9)
+    pairs = np.repeat(values, 4)
+    assert jackknife(lambda kept: pairs[kept].mean(), len(pairs)) == pytest.approx(
+        values.mean(), abs=1e-9)
+
+
+def scanned(fa, sigma, seed=0, voxels=4000):
+    """A subject that is one cigar-shaped tensor of this FA and MD 0.8 µm²/ms, and noise."""
+    r = fa / np.sqrt(3 - 2 * fa**2)  # evals (1 + 2 r, 1 - r, 1 - r) · MD
+    tensor = 0.8 * np.diag([1 + 2 * r, 1 - r, 1 - r])
+    bvecs = direction_set(N)
+    clean = np.r_[np.ones(B0S), np.exp(-np.einsum("mi,ij,mj->m", bvecs, tensor, bvecs))]
+    rng = np.random.default_rng(seed)
+    dwi = np.hypot(clean + sigma * rng.normal(size=(voxels, len(clean))),
+                   sigma * rng.normal(size=(voxels, len(clean))))
+    gtab = GradientTable(np.r_[np.zeros(B0S), np.full(N, 1000.0)],
+                         np.r_[np.zeros((B0S, 3)), bvecs])
+    return SimpleNamespace(dwi=dwi.astype(np.float32).reshape(voxels, 1, 1, -1), gtab=gtab,
+                           mask=np.ones((voxels, 1, 1), bool))
+
+
+@pytest.mark.parametrize("fa", [0.15, 0.4, 0.7])
+def test_fa_without_the_bias_of_noise(fa, monkeypatch):
+    subject, targets = scanned(fa, 0.05), slice(Q, None)
+    bias = measured_fa(subject, targets).mean() - fa
+    monkeypatch.setattr("dwijax.data.anisotropy.jackknife", lambda fa, n: fa(np.arange(n)))
+    with_noise = measured_fa(subject, targets).mean() - fa
+    assert abs(bias) < 0.002
+    if fa == 0.15:  # where noise adds most
+        assert with_noise > 0.01
+
+
+def test_it_knows_nothing_of_the_inputs():
+    subject = scanned(0.4, 0.05, voxels=50)
+    inputs = (np.arange(B0S + N) >= B0S) & (np.arange(B0S + N) < B0S + Q)
+    other = SimpleNamespace(**vars(subject) | {"dwi": np.where(inputs, 9e3, subject.dwi)})
+    np.testing.assert_array_equal(*(measured_fa(s, slice(Q, None)) for s in (subject, other)))
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    root = tmp_path_factory.mktemp("phantom")
+    simulate(root, subjects=1, seed=3, workers=1, progress=False, shape=(16, 20, 4),
+             voxel_size=6.0, n_directions=18, b0s=B0S)
+    return [Member(files, None) for files in find_subjects(root, "phantom")]
+
+
+def test_the_loss_is_held_to_the_last_channel_which_no_network_sees(cohort):
+    """FA as measured, also where targets are denoised; behind what networks see."""
+    options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0, "seen": np.arange(Q),
+               "neighbours": 1, "denoise": True}
+    targets = slice(Q, None)
+    plain, tables = load_slices(cohort, **options)[:2]
+    slices = load_slices(cohort, **options, denoised=targets, anisotropy=targets)[0]
+    subject = load_subject(cohort[0].files)
+    filled = np.flatnonzero(subject.mask.any((0, 1)))
+    fa = np.moveaxis(measured_fa(subject, targets)[:, :, filled], 2, 0)
+    np.testing.assert_array_equal(slices.dwi[: len(filled), ..., -1], fa)
+    assert slices.dwi.shape[-1] == plain.dwi.shape[-1] + 1
+
+    gtab = tables[0]
+    task = tasks.direction_synthesis(
+        gtab, B0S, np.arange(Q), np.arange(Q, len(gtab)), fa_weight=1.0, fa_measured=True,
+        neighbours=1, denoised=True)
+    x = task.see(slices.b0, slices.dwi)
+    assert x.shape[-1] == task.in_channels
+    np.testing.assert_array_equal(x, task.see(plain.b0, plain.dwi))
+
+    k = len(gtab) - Q
+    predictions = jnp.moveaxis(jnp.asarray(slices.dwi[..., Q:len(gtab)]), -1, 0)[..., None]
+    coupled = jax.jit(partial(task.coupled, predictions, jnp.ones(k, bool), slices.b0))
+    weight = slices.mask / slices.mask.sum()
+    reached = coupled(slices.dwi, weight) / k
+    assert 0 < reached < 0.01
+    # (d - 1)² = d² - 2 d + 1, d being small in the mean.
+    off = np.concatenate([slices.dwi[..., :-1], slices.dwi[..., -1:] + 1], axis=-1)
+    assert coupled(off, weight) / k - reached == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("field, value", [("data.layout", "store"), ("data.teacher", "run"),
+                                          ("loss.fa_reference", "truth")])
+def test_what_does_not_go_with_the_fa_of_targets(field, value):
+    config = get_config("fa_targets")
+    settings.check(config)
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match="fa_reference"):
+        settings.check(config)
+
+
+def test_too_few_targets_for_a_tensor():
+    config = get_config("fa_targets")
+    config.data.inputs = 8
+    with pytest.raises(InputError, match="targets, of which there are 10"):
+        settings.build_task(config, GradientTable(np.full(18, 1000.0), direction_set(18)), B0S)
+    config.loss.fa_reference = "all"
+    settings.build_task(config, GradientTable(np.full(18, 1000.0), direction_set(18)), B0S)
