@@ -73,6 +73,7 @@ def get_config(variant=""):
     config.loss = ConfigDict()
     config.loss.fa_weight = 0.0         # [stated] images only
     config.loss.fa_reference = "all"
+    config.loss.fa_correction = 1.0
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "sgd"       # [stated]

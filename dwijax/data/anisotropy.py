@@ -15,16 +15,17 @@ GROUPS = 4
 LEAST = 12
 
 
-def measured_fa(subject, directions):
+def measured_fa(subject, directions, correction=1.0):
     """FA of the b0s and some directions of a shell, less its bias by noise.
 
     Args:
       subject: a :class:`dwijax.data.subject.Subject`. directions: positions in its shell, at least
         `LEAST`; every fourth of them should still be spread over the sphere.
+      correction: how much of the bias is taken away; 0: nothing, 1: all of it.
 
     Returns:
-      float32 ``[X, Y, Z]``, 0 outside the mask. In the mean over noise it is FA, and like every
-      estimate without bias of a number near 0 it may be below 0.
+      float32 ``[X, Y, Z]``, 0 outside the mask. Corrected, it is FA in the mean over noise, and
+      like every estimate without bias of a number near 0 it may be below 0.
     """
     b0s = np.flatnonzero(subject.gtab.b0s_mask)
     volumes = np.flatnonzero(~subject.gtab.b0s_mask)[directions]
@@ -34,18 +35,19 @@ def measured_fa(subject, directions):
         return fit_maps([subject.dwi[subject.mask][:, used]], subject.gtab[used]).fa
 
     out = np.zeros(subject.mask.shape, np.float32)
-    out[subject.mask] = jackknife(fa, len(volumes))
+    out[subject.mask] = jackknife(fa, len(volumes), correction)
     return out
 
 
-def jackknife(estimate, count, groups=GROUPS):
+def jackknife(estimate, count, correction=1.0, groups=GROUPS):
     """An estimate from n samples, less the bias that goes with 1/n (Quenouille 1956).
 
     Args:
       estimate: of the samples kept, whose positions it is given, int64 ``[n]``.
-      count: number of samples. groups: sets of samples that are left out in turn, each sample in
-        one of them.
+      count: number of samples. correction: how much of the bias is taken away.
+      groups: sets of samples that are left out in turn, each sample in one of them.
     """
     samples = np.arange(count)
+    of_all = estimate(samples)
     without = [estimate(samples[samples % groups != group]) for group in range(groups)]
-    return groups * estimate(samples) - (groups - 1) * np.mean(without, axis=0)
+    return of_all - correction * (groups - 1) * (np.mean(without, axis=0) - of_all)

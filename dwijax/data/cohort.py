@@ -137,8 +137,8 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
       clean: positions of directions to be taken from a phantom's truth, noise-free; None: none.
       denoised: positions of directions to be replaced by what MP-PCA of them alone leaves
         (`dwijax.data.mppca`); None: none.
-      anisotropy: positions of directions whose FA, as measured, becomes the very last channel
-        (`dwijax.data.anisotropy`); None: no such channel.
+      anisotropy: arguments of `dwijax.data.anisotropy.measured_fa`, which becomes the very last
+        channel: positions of directions, and how far it is corrected; None: no such channel.
       look: called with every `dwijax.data.subject.Subject` that is read.
       progress: wraps the list (tqdm).
 
@@ -158,7 +158,7 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
         subject = in_order_of(subject, like, where=member.files.bvec, name=name, inputs=inputs)
         if look is not None:
             look(subject)
-        fa = None if anisotropy is None else measured_fa(subject, anisotropy)
+        fa = None if anisotropy is None else measured_fa(subject, *anisotropy)
         if clean is not None:
             subject = _noise_free(subject, member.files, clean)
         if denoised is not None:

@@ -95,10 +95,11 @@ def _read(config, members, budget, bar):
     # Validation is always by measured targets, so that runs can be compared.
     clean, denoised = (slice(config.data.inputs, None) if config.data.get(field) else None
                        for field in ("clean_targets", "denoise_targets"))
-    wants_fa = settings.wants_measured_fa(config)
+    anisotropy = (slice(config.data.inputs, None), config.loss.fa_correction
+                  ) if settings.wants_measured_fa(config) else None
     train = cohorts.load_slices(
         members.train, patch=config.patch, clean=clean, denoised=denoised,
-        anisotropy=slice(config.data.inputs, None) if wants_fa else None, **options, look=look,
+        anisotropy=anisotropy, **options, look=look,
         progress=partial(bar, desc="reading", unit="subject"))
     if config.data.get("teacher"):
         teacher.teach(config.data.teacher, config, members, train[0], train[1][0],

@@ -105,6 +105,7 @@ def _check_direction_synthesis(config, expect, one_of):
         expect("data.denoise_targets", lambda v: not (v and d.within_subject),
                "False within one subject, whose training and test slices would share noise")
     if "fa_reference" in config.loss:
+        expect("loss.fa_correction", lambda v: 0 <= v <= 1, "0 to 1")
         expect("loss.fa_reference", *one_of("all", "targets"))
         expect("loss.fa_reference",
                lambda v: v == "all" or not (stored or config.data.get("teacher")),
