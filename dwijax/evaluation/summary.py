@@ -157,6 +157,10 @@ class Report(NamedTuple):
             yield "trained on measured targets after MP-PCA of the targets alone"
         if teacher := config.data.get("teacher"):
             yield f"trained on the predictions of {teacher}, not on measured targets"
+        if weight := config.loss.get("fa_weight"):
+            alone = config.loss.get("fa_reference") == "targets"
+            yield (f"FA loss of weight {weight:g}, held to the FA of "
+                   + ("the targets alone" if alone else "all volumes"))
         if trunk.wanted(config):
             yield f"started from one joint network after {config.trunk.steps} steps"
         tuned = f"tuned on the measured DWIs of {self.tuned_on} validation subjects"
