@@ -34,7 +34,6 @@ def get_config(variant=""):
     config.data.denoise = False         # they see b0 and inputs after MP-PCA too
     config.data.denoise_targets = False  # True: they learn from targets after MP-PCA of these alone
     config.data.clean_targets = False   # True: noise-free ones, of a phantom
-    config.data.teacher = ""            # a run whose predictions are the targets; "": measured ones
     config.data.axis = 2                # [stated] X, Y slices of 144×144, which pads HCP's 145×174
     #                                     are cut from; how is not said: whole slices here [chosen]
     config.data.subjects = 0            # the first so many of the training subjects; 0: all

@@ -76,8 +76,8 @@ VARIANTS = {
         "phantom.subjects": (102, 8, 6), "data.denoise": True, "data.denoise_targets": True,
         "model.width": 48, "model.convolutions": 2, "loss.fa_weight": 0.15,
         "loss.fa_reference": "targets", "loss.fa_correction": 0.5,
-        "optimizer.weight_decay": 0.1,
-        "trunk.steps": 92000, "trunk.batch": 2, "trunk.learning_rate": 3e-3,
+        "trunk.steps": 84000, "trunk.batch": 2, "trunk.learning_rate": 3e-3,
+        "trunk.weight_decay": 0.1,
         "batch": 2, "steps": 300, "validate_every": 150, "checkpoint_every": 150,
     },
     # For one GPU; not tried yet.
@@ -105,7 +105,6 @@ def get_config(variant=""):
     config.data.denoise = False         # they see b0 and inputs after MP-PCA too
     config.data.denoise_targets = False  # True: they learn from targets after MP-PCA of these alone
     config.data.clean_targets = False   # True: noise-free ones, of a phantom
-    config.data.teacher = ""            # a run whose predictions are the targets; "": measured ones
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
     config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
     config.data.subjects = 0            # the first so many of the training subjects; 0: all
@@ -166,6 +165,7 @@ def get_config(variant=""):
     config.trunk.steps = 6000           # 0: they start at random
     config.trunk.batch = 4
     config.trunk.learning_rate = 5e-3
+    config.trunk.weight_decay = 1e-4
 
     config.batch = 4                    # slices in a batch
     config.patch = 32                   # side of the random crops; 0: whole slices

@@ -103,9 +103,16 @@ def synthesise(run, subject, *, quiet=True):
 
     Returns:
       float32 ``[X, Y, Z, T]``, a volume for each target, in the scan's intensity units, canonical
-      axes; 0 outside the slices that hold brain.
+      axes; 0 outside the slices that hold brain; nowhere negative, nor above all that the networks
+      have seen of the voxel.
     """
     out = np.moveaxis(outputs(run, subject, quiet=quiet), 0, 3)  # one of K and D is 1
-    out = out.reshape(*out.shape[:3], -1)
-    # The magnitude of a signal is not negative; the networks do not know.
-    return np.maximum(out, 0) * np.float32(subject.scale)
+    out = out.reshape(*out.shape[:3], -1) * np.float32(subject.scale)
+    # A magnitude is not negative, and diffusion only takes signal away; the networks do not know,
+    # and where they have met nothing alike there is no telling what they say.
+    b0s = subject.gtab.b0s_mask
+    seen = np.concatenate([np.flatnonzero(b0s), np.flatnonzero(~b0s)[run.inputs]])
+    most = subject.dwi[..., seen[0]].copy()
+    for volume in seen[1:]:
+        np.maximum(most, subject.dwi[..., volume], out=most)
+    return np.clip(out, 0, np.maximum(most, 0)[..., None], out=out)

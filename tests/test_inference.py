@@ -41,6 +41,33 @@ def test_slices_return_to_their_voxels(axis):
     np.testing.assert_allclose(out, expected, rtol=1e-5)
 
 
+def test_no_synthetic_voxel_is_negative_or_above_what_was_seen_of_it():
+    """Whatever networks say of a voxel, its signal stays within physics; a volume that they have
+    not seen, however bright, does not widen it."""
+    rng = np.random.default_rng(0)
+    gtab = GradientTable(np.full(8, 1000.0), direction_set(8))
+    table = GradientTable(np.r_[0.0, 0.0, gtab.bvals], np.r_[np.zeros((2, 3)), gtab.bvecs])
+    dwi = rng.uniform(50, 100, (4, 6, 3, 10)).astype(np.float32)
+    dwi[..., 7:] = 1e4
+    subject = Subject("s", dwi, table, np.ones((4, 6, 3), bool), np.eye(4), "LAS", None,
+                      np.arange(10), dwi[..., :2].mean(-1), 80.0)
+    task = tasks.direction_synthesis(gtab, 2, np.arange(5), np.arange(5, 8), residual="mean")
+    said = rng.normal(0, 1e3, (3, 4, 6, 3)).astype(np.float32)  # networks, slices' axes, slices
+    said[:, 0] = 0.5
+
+    def predict(params, x):
+        return np.moveaxis(said, 3, 1)[..., None]
+
+    config = ConfigDict({"data": {"axis": 2}, "model": {"levels": 1}})
+    out = synthesise(Run(config, gtab, np.arange(5), np.arange(5, 8), task, None, predict, {}),
+                     subject)
+    np.testing.assert_array_equal(out[0], np.full((6, 3, 3), 40.0))
+    most = np.broadcast_to(dwi[..., :7].max(-1)[..., None], out.shape)
+    said = np.moveaxis(said, 0, 3)
+    np.testing.assert_array_equal(out[said < 0], 0)
+    np.testing.assert_array_equal(out[said > 2], most[said > 2])
+
+
 def test_storage_order_changes_no_synthetic_voxel(tmp_path):
     """All 48 ways to store the axes give the same synthetic volumes in the same places."""
     reduced = []

@@ -155,8 +155,6 @@ class Report(NamedTuple):
             yield "TRAINED ON NOISE-FREE TARGETS, which no scanner delivers"
         if config.data.get("denoise_targets"):
             yield "trained on measured targets after MP-PCA of the targets alone"
-        if teacher := config.data.get("teacher"):
-            yield f"trained on the predictions of {teacher}, not on measured targets"
         if weight := config.loss.get("fa_weight"):
             alone = config.loss.get("fa_reference") == "targets"
             yield (f"FA loss of weight {weight:g}, held to the FA of "

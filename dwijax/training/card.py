@@ -62,8 +62,6 @@ def markdown(about, results):
         f"- {'simulated (' + subjects['origin'] + ')' if simulated else 'measured'} scans, "
         f"b = {config['data']['shell']:g} s/mm²: {counts}"
         + (" (slabs of one scan)" if subjects["within_subject"] else ""),
-        *(["- targets: predictions of another run, trained on these scans"]
-          if config["data"].get("teacher") else []),
         "",
         "## Evaluation",
         "",

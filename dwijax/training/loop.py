@@ -25,7 +25,6 @@ from dwijax.training import (
     plan,
     run,
     settings,
-    teacher,
     trunk,
 )
 from dwijax.training.best import init_best, update_best
@@ -53,15 +52,13 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     """
     settings.check(config)
     main = jax.process_index() == 0
-    taught = {"teacher": teacher.fingerprint(config.data.teacher)} if config.data.get(
-        "teacher") else {}
-    run.open_folder(workdir, settings.to_dict(config), **taught)
+    run.open_folder(workdir, settings.to_dict(config))
     members = read_cohort(config)
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
     bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
     budget = int(config.memory_gb * 2**30) or plan.device_budget()
     data = [read_slices(config, members, budget, bar)]
-    options = {"budget": budget, "taught": taught, "bar": bar, "quiet": quiet}
+    options = {"budget": budget, "bar": bar, "quiet": quiet}
     joint = None
     if trunk.wanted(config):
         joint = averaging.predicting(_train(
@@ -70,14 +67,13 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     return _train(config, workdir, members, data.pop(), joint=joint, profile=profile, **options)
 
 
-def _train(config, workdir, members, data, *, budget, taught, bar, quiet, joint=None,
-           profile=False):
+def _train(config, workdir, members, data, *, budget, bar, quiet, joint=None, profile=False):
     """One stack, on slices that have been read.
 
     ``joint``: parameters of the joint network that its networks start from, or None.
     """
     plain, main = settings.to_dict(config), jax.process_index() == 0
-    run.open_folder(workdir, plain, **taught)
+    run.open_folder(workdir, plain)
     (train, tables, scales, b0s), (validation, more, _, _), subjects = data
     del data
     gtab = tables[0]
@@ -97,7 +93,7 @@ def _train(config, workdir, members, data, *, budget, taught, bar, quiet, joint=
         {name: [m.files.name for m in getattr(members, name)]
          for name in ("train", "validation", "test")}
         | {"within_subject": members.within_subject, "origin": members.origin,
-           "made_like": made_like(members.train + members.validation)}) | taught
+           "made_like": made_like(members.train + members.validation)})
     if main:
         run.write(workdir, about)
 

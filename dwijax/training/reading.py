@@ -10,7 +10,7 @@ from dwijax.data import domain
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import open_store
 from dwijax.errors import InputError
-from dwijax.training import feed, processes, settings, teacher
+from dwijax.training import feed, processes, settings
 
 
 def read_cohort(config):
@@ -101,8 +101,5 @@ def _read(config, members, budget, bar):
         members.train, patch=config.patch, clean=clean, denoised=denoised,
         anisotropy=anisotropy, **options, look=look,
         progress=partial(bar, desc="reading", unit="subject"))
-    if config.data.get("teacher"):
-        teacher.teach(config.data.teacher, config, members, train[0], train[1][0],
-                      partial(bar, desc="teaching", unit="batch"))
     validation = cohorts.load_slices(members.validation, patch=0, like=train[1][0], **options)
     return train, validation, subjects

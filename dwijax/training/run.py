@@ -54,28 +54,22 @@ def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, membe
     }
 
 
-def open_folder(workdir, config, teacher=None):
+def open_folder(workdir, config):
     """Makes the folder, or makes sure that it is this config's.
 
     Args:
-      config: nested dict. teacher: `dwijax.training.teacher.fingerprint` of the one it has, if any.
+      config: nested dict.
 
     Raises:
-      InputError: the folder holds a run of another config, or its teacher has changed.
+      InputError: the folder holds a run of another config.
     """
     path = Path(workdir) / "config.json"
     if path.exists():
-        about = json.loads(path.read_text())
-        there = about["config"]
+        there = json.loads(path.read_text())["config"]
         if there != config:
             raise InputError(
                 path, found="another config: " + ", ".join(_differences(there, config)),
                 expected="the config asked for", remedy="give another --workdir")
-        if about.get("teacher", teacher) != teacher:
-            raise InputError(
-                path, found=f"a run begun with other parameters of {config['data']['teacher']}",
-                expected="the same teacher as when it began",
-                remedy="give another --workdir, or put the teacher back")
     elif Path(workdir).exists() and not Path(workdir).is_dir():
         raise InputError(workdir, found="a file", expected="a folder to make or go on in",
                          remedy="give another --workdir")

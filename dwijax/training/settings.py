@@ -80,6 +80,7 @@ def _check_direction_synthesis(config, expect, one_of):
                "0 or more; 0 where there is one joint network anyway")
         for field in ("trunk.batch", "trunk.learning_rate"):
             expect(field, lambda v: v > 0, "a number above 0")
+        expect("trunk.weight_decay", lambda v: v >= 0, "0 or more")
     expect("data.slices", lambda v: len(v) in (0, 2) and all(n > 0 for n in v),
            "(), or the numbers of training and of validation slices")
     tensor, stored = config.model.residual == "tensor", config.data.layout == "store"
@@ -99,23 +100,19 @@ def _check_direction_synthesis(config, expect, one_of):
     if "denoise_targets" in config.data:
         d = config.data
         expect("data.denoise_targets",
-               lambda v: not (v and (stored or d.resample or d.clean_targets or d.teacher)),
+               lambda v: not (v and (stored or d.resample or d.clean_targets)),
                "False with a store, which is read slice by slice, with resample, whose noise "
-               "volumes share, with noise-free targets and with a teacher")
+               "volumes share, and with noise-free targets")
         expect("data.denoise_targets", lambda v: not (v and d.within_subject),
                "False within one subject, whose training and test slices would share noise")
     if "fa_reference" in config.loss:
         expect("loss.fa_correction", lambda v: 0 <= v <= 1, "0 to 1")
         expect("loss.fa_reference", *one_of("all", "targets"))
-        expect("loss.fa_reference",
-               lambda v: v == "all" or not (stored or config.data.get("teacher")),
-               "all with a store, which has not what is fitted before, and with a teacher")
+        expect("loss.fa_reference", lambda v: v == "all" or not stored,
+               "all with a store, which has not what is fitted before")
     if "subjects" in config.data:
         expect("data.subjects", lambda v: v >= 0 and not (v and stored),
                "0 or more; 0 with a store, which was prepared with the subjects that it has")
-    if "teacher" in config.data:
-        expect("data.teacher", lambda v: not v or not (stored or config.data.clean_targets),
-               "empty with a store or with noise-free targets")
 
 
 def _check_map_regression(config, expect, one_of, positive):

@@ -19,11 +19,13 @@ def wanted(config):
 
 
 def config_of(config):
-    """The config of the joint network: that of the stack, but for its own steps, batch and rate."""
+    """The config of the joint network: that of the stack, but for its own steps, batch, rate and
+    weight decay."""
     trunk = ConfigDict(config.to_dict())
     for field in ("steps", "batch"):
         trunk[field] = config.trunk[field]
-    trunk.optimizer.learning_rate = config.trunk.learning_rate
+    for field in ("learning_rate", "weight_decay"):
+        trunk.optimizer[field] = config.trunk[field]
     trunk.model.joint, trunk.trunk.steps, trunk.mesh_directions = True, 0, 0
     trunk.validate_every = trunk.steps
     trunk.checkpoint_every = max(trunk.steps // 5, 1)

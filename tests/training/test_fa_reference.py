@@ -108,7 +108,7 @@ def test_the_loss_is_held_to_the_last_channel_which_no_network_sees(cohort):
     assert coupled(off, weight) / k - reached == pytest.approx(1, abs=0.2)
 
 
-@pytest.mark.parametrize("field, value", [("data.layout", "store"), ("data.teacher", "run"),
+@pytest.mark.parametrize("field, value", [("data.layout", "store"),
                                           ("loss.fa_reference", "truth")])
 def test_what_does_not_go_with_the_fa_of_targets(field, value):
     config = get_config("fa_targets")

@@ -13,24 +13,20 @@ from ml_collections import ConfigDict
 
 from configs.phantom import get_config
 from dwijax.data import cohort as cohorts
-from dwijax.data.cohort import Cohort, Member, load_slices
+from dwijax.data.cohort import Member, load_slices
 from dwijax.data.layouts import find_subjects
 from dwijax.data.mppca import mppca
 from dwijax.data.phantom import simulate
 from dwijax.data.sampling import fresh_noise
-from dwijax.data.slices import Slices, surroundings
+from dwijax.data.slices import surroundings
 from dwijax.data.subject import load_subject
 from dwijax.data.whitening import whitening
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
-from dwijax.inference import Run, load_run, outputs, synthesise
-from dwijax.training import averaging, checkpoint, losses, run, settings, tasks, teacher
-from dwijax.training.best import init_best
+from dwijax.inference import Run, outputs, synthesise
+from dwijax.training import averaging, losses, settings, tasks
 from dwijax.training.step import Health, TrainState
-from dwijax.training.teacher import teach
-from tests.tiny_run import GTAB as TINY
-from tests.tiny_run import write_tiny_run
 
 Q, N = 7, 12
 GTAB = GradientTable(np.full(N, 1000.0), direction_set(N))
@@ -292,12 +288,12 @@ def test_denoised_targets_are_nearer_the_truth_and_know_nothing_of_the_inputs(co
 
 @pytest.mark.parametrize("field, value", [
     ("data.layout", "store"), ("data.resample", True), ("data.clean_targets", True),
-    ("data.teacher", "run"), ("data.within_subject", True)])
+    ("data.within_subject", True)])
 def test_what_does_not_go_with_denoised_targets(field, value):
     config = get_config("denoise_targets")
     settings.check(config)
     config.update_from_flattened_dict({field: value})
-    with pytest.raises(InputError, match=r"denoise_targets|data\.teacher"):
+    with pytest.raises(InputError, match="denoise_targets"):
         settings.check(config)
 
 
@@ -308,60 +304,6 @@ def test_what_does_not_go_with_denoising(field, value):
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError, match="denoise"):
         settings.check(config)
-
-
-def teaching(train="Ann", validation="Bob", test="Eve", origin="/secret/place", inputs=6):
-    """Config and cohort that the tiny run can teach, with something changed."""
-    config = get_config("smoke")
-    config.data.inputs = inputs
-    parts = [[SimpleNamespace(files=SimpleNamespace(name=name))]
-             for name in (train, validation, test)]
-    return config, Cohort(*parts, within_subject=False, origin=origin)
-
-
-def test_a_teacher_replaces_targets_and_nothing_else(tmp_path):
-    rng = np.random.default_rng(0)
-    b0, dwi = (rng.uniform(0.2, 1, (5, 4, 6, n)).astype(np.float32) for n in (1, 8))
-    slices = Slices(b0, dwi.copy(), np.ones_like(b0), np.zeros((5, 2, 2), np.int32))
-    place = write_tiny_run(tmp_path / "teacher")
-    teach(place, *teaching(train="Zoe"), slices, TINY)
-    run = load_run(place)
-    said = run.predict(run.params, jnp.concatenate([b0, dwi[..., :6]], axis=-1))
-    assert np.ptp(said) > 0.1
-    np.testing.assert_array_equal(slices.b0, b0)
-    np.testing.assert_array_equal(slices.dwi[..., :6], dwi[..., :6])
-    np.testing.assert_allclose(
-        slices.dwi[..., 6:], np.maximum(np.moveaxis(said[..., 0], 0, -1), 0), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("changed, said", [
-    ({"test": "Ann"}, "more than one part"), ({"validation": "Ann", "train": "Zoe"}, "more than"),
-    ({"origin": "elsewhere"}, "a run on /secret/place"), ({"inputs": 5}, "data.inputs 6"),
-    ({}, "other directions")])
-def test_what_cannot_teach(tmp_path, changed, said):
-    gtab = TINY if changed else TINY[::-1]
-    with pytest.raises(InputError, match=said):
-        teach(write_tiny_run(tmp_path), *teaching(**changed), None, gtab)
-
-
-def test_a_run_goes_on_with_the_same_teacher_only(tmp_path):
-    place, workdir = write_tiny_run(tmp_path / "teacher"), tmp_path / "run"
-    known, config = teacher.fingerprint(place), {"data": {"teacher": str(place)}}
-    assert known == teacher.fingerprint(write_tiny_run(tmp_path / "copy"))
-    run.write(workdir, {"config": config, "teacher": known})
-    run.open_folder(workdir, config, known)
-    params = load_run(place).params
-    with checkpoint.saving(place, load_run(place).about, keep=1) as save:
-        save(30, {"params": jax.tree.map(lambda leaf: leaf + 1e-6, params),
-                  "best": init_best(params)})
-    with pytest.raises(InputError, match="other parameters of"):
-        run.open_folder(workdir, config, teacher.fingerprint(place))
-
-
-def test_an_exported_run_cannot_teach(tmp_path):
-    (tmp_path / "x.dwijax").write_bytes(b"")
-    with pytest.raises(InputError, match="names the subjects"):
-        teach(tmp_path / "x.dwijax", *teaching(), None, TINY)
 
 
 def test_a_joint_network_synthesises_every_direction(cohort):

@@ -47,9 +47,11 @@ def test_networks_predict_at_first_what_the_joint_one_does(fields):
 def test_the_config_of_the_trunk_differs_in_what_is_its_own():
     config = get_config("fa_loss")
     config.trunk.steps, config.trunk.batch, config.trunk.learning_rate = 70, 2, 0.5
+    config.trunk.weight_decay, config.optimizer.weight_decay = 0.3, 0.7
     config.placement, config.mesh_directions = "pmap", 2
     found = trunk.config_of(config)
-    assert (found.steps, found.batch, found.optimizer.learning_rate) == (70, 2, 0.5)
+    assert (found.steps, found.batch) == (70, 2)
+    assert (found.optimizer.learning_rate, found.optimizer.weight_decay) == (0.5, 0.3)
     assert found.model.joint and not trunk.wanted(found) and trunk.wanted(config)
     settings.check(found)
     assert not config.model.joint and config.steps == get_config("fa_loss").steps
