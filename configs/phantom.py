@@ -73,7 +73,8 @@ VARIANTS = {
     # In so many of them its kernels would grow without end, and with them what it makes of noise or
     # brains that it has not met: hence the weight decay.
     "best": {
-        "phantom.subjects": (102, 8, 6), "data.denoise": True, "data.denoise_targets": True,
+        "phantom.subjects": (102, 8, 12), "phantom.shifted_subjects": 12,
+        "data.denoise": True, "data.denoise_targets": True,
         "model.width": 48, "model.convolutions": 2, "loss.fa_weight": 0.15,
         "loss.fa_reference": "targets", "loss.fa_correction": 0.5,
         "trunk.steps": 84000, "trunk.batch": 2, "trunk.learning_rate": 3e-3,

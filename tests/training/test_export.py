@@ -68,7 +68,7 @@ def test_the_file_describes_itself_and_names_nobody(exported):
     about = json.loads(rest.split(b"\n", 1)[0])
     card = about["card"]
     for words in ("2 further directions from 6", "20 steps", "validation loss: 2.5000e-01",
-                  "1 train", "b = 1000", "measured", "predictions of another run",
+                  "1 train", "b = 1000", "measured",
                   "### test (1 subject), the data",
                   "FA 7 % better",
                   "Not a medical device", "Leave them"):
