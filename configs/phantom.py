@@ -65,13 +65,13 @@ VARIANTS = {
         "phantom.shape": (40, 48, 6), "model.width": 4, "steps": 20, "checkpoint_every": 10,
         "validate_every": 10, "trunk.steps": 10,
     },
-    # For 30 minutes of training on two fast CPU cores (400 GFLOP/s together; README has less for
-    # slower ones): eight times the subjects (to be simulated first), inputs denoised by what the
-    # slices above and below hold too, denoised targets. FA of the fit is an auxiliary loss, held to
-    # targets as measured; not wholly corrected, as what is learnt comes out below it. The joint
-    # network has nearly all of the minutes, in small batches, as steps are what it lacks (README).
-    # In so many of them its kernels would grow without end, and with them what it makes of noise or
-    # brains that it has not met: hence the weight decay.
+    # For 30 minutes of training on two fast CPU cores (400 GFLOP/s together): eight times the
+    # subjects (to be simulated first), inputs denoised by what the slices above and below hold too,
+    # denoised targets. FA of the fit is an auxiliary loss, held to targets as measured; not wholly
+    # corrected, as what is learnt comes out below it. The joint network has nearly all of the
+    # minutes, in small batches, as steps are what it lacks (README). In so many of them its kernels
+    # would grow without end, and with them what it makes of noise or brains that it has not met:
+    # hence the weight decay.
     "best": {
         "phantom.subjects": (102, 8, 12), "phantom.shifted_subjects": 12,
         "data.denoise": True, "data.denoise_targets": True,
