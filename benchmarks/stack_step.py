@@ -15,6 +15,7 @@ of the images, which nobody computes.
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import time
 from functools import partial
@@ -369,42 +370,63 @@ def table(rows, ways, rounds, budget):
               + " | ".join(cells) + f" | {row['ours'][1]:.1f} |", flush=True)
 
 
-def scaling(path, width=16, side=32, budget=1.0, rounds=3):
+def step_seconds(networks, batch, width=16, side=32, budget=1.0, rounds=3):
+    """Median of the time of a step, networks shared out over the cores."""
+    advance, _, _ = _stacked(Problem(networks, width, side, batch), "auto")
+    advance()
+    return statistics.median(seconds(advance, budget) for _ in range(rounds))
+
+
+def step_seconds_on(cores, networks, batch, rounds=3):
+    """The same for each of several numbers of cores, as many devices as that; repeats interleaved.
+
+    In processes of their own that have no more cores: here even one device would use them all.
+    """
+    found = [[] for _ in cores]
+    for count, times in list(zip(cores, found, strict=True)) * rounds:
+        printed = subprocess.run(
+            [sys.executable, __file__, "--step", f"{count},{networks},{batch}"],
+            check=True, text=True, stdout=subprocess.PIPE).stdout
+        times.append(float(printed))
+    return [statistics.median(times) for times in found]
+
+
+def scaling(path):
     """Draws the time per network and slice against K, the batch and the devices; prints it too."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    count = jax.local_device_count()
+    most = jax.local_device_count()
     figure, panels = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained",
                                   width_ratios=(3, 3, 2))
+    every, stacks, batches = range(1, most + 1), (1, 2, 4, 8, 15, 30, 60, 120), (1, 2, 4, 8, 16, 32)
+    on_cores = step_seconds_on(every, 30, BATCH)  # first, while this process has nothing to do
     sweeps = {
-        f"networks (batch {BATCH})": [(k, k, BATCH, "auto") for k in (1, 2, 4, 8, 15, 30, 60, 120)],
-        "slices in a batch (12 networks)": [(n, 12, n, "auto") for n in (1, 2, 4, 8, 16, 32)],
-        "devices (30 networks)": [(1, 30, BATCH, "single"), (count, 30, BATCH, "auto")]}
+        f"networks (batch {BATCH})":
+            (stacks, ((k, BATCH, most, step_seconds(k, BATCH)) for k in stacks)),
+        "slices in a batch (12 networks)":
+            (batches, ((12, n, most, step_seconds(12, n)) for n in batches)),
+        "devices, a core each (30 networks)":
+            (every, ((30, BATCH, n, t) for n, t in zip(every, on_cores, strict=True)))}
     print("| K | batch | devices | ms a step | ms a network and slice |\n|---|---|---|---|---|")
-    for panel, (what, sizes) in zip(panels, sweeps.items(), strict=True):
+    for panel, (what, (x, rows)) in zip(panels, sweeps.items(), strict=True):
         each = []
-        for _, networks, batch, kind in sizes:
-            advance, _, _ = _stacked(Problem(networks, width, side, batch), kind)
-            advance()
-            spent = statistics.median(seconds(advance, budget) for _ in range(rounds))
+        for networks, batch, devices, spent in rows:
             each.append(1e3 * spent / networks / batch)
-            devices = 1 if kind == "single" else count
             print(f"| {networks} | {batch} | {devices} | {1e3 * spent:.1f} | {each[-1]:.3f} |",
                   flush=True)
-        x = [size[0] for size in sizes]
         panel.plot(x, each, "o-", color="#1f5fa8")
         panel.set_xscale("log", base=2)
         panel.set_xticks(x, x)
         panel.set_xlabel(what)
         panel.grid(alpha=0.3)
-        panel.set_ylim(0)
     panels[-1].plot(x, [each[0] * x[0] / n for n in x], ":", color="grey", label="linear")
     panels[-1].legend(frameon=False, loc="lower left")
+    panels[0].set_ylim(0)
     panels[0].set_ylabel("ms a network and slice")
-    figure.suptitle(f"One training step, U-Nets of width {width}, slices of {side}×{side}, "
+    figure.suptitle("One training step, U-Nets of width 16, slices of 32×32, "
                     f"{os.cpu_count()} CPU cores: flat is linear in networks and slices")
     figure.savefig(path, dpi=150)
 
@@ -417,7 +439,14 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0, help="of each way in each round")
     parser.add_argument("--scaling", metavar="PNG",
                         help="draw time against K, batch and devices instead")
+    parser.add_argument("--step", metavar="CORES,K,BATCH", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.step:
+        cores, networks, batch = map(int, args.step.split(","))
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+        processes.split_cpu()
+        print(step_seconds(networks, batch))
+        return
     processes.split_cpu()
     if args.scaling:
         scaling(args.scaling)
