@@ -34,7 +34,7 @@ from dwijax.data.slices import Slices
 from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
 from dwijax.models import unet
-from dwijax.training import feed, placement, processes, settings
+from dwijax.training import feed, placement, plan, processes, settings
 from dwijax.training.insight import product_rate
 from dwijax.training.step import WHOLE, init_state, make_gradients
 
@@ -121,15 +121,19 @@ def naive(problem):
     """``jit(vmap(...))`` over ordinary convolutions."""
     with _ordinary_convolutions():
         again = Problem(problem.networks, problem.width, problem.side, problem.batch)
-        return _stacked(again, "single", steps=1)
+        return _stacked(again, "single", steps=1, pieces=WHOLE)
 
 
-def _stacked(problem, kind, steps=STEPS):
+def _stacked(problem, kind, steps=STEPS, pieces=None):
     place = placement.place(kind, problem.networks, problem.batch)
     parts = problem.predict, problem.task
-    source = feed.Resident(*parts, problem.optimizer, problem.slices, problem.slices, place, WHOLE,
-                           seed=0, batch=problem.batch, patch=0, freeze_after=0)
-    gradients = placement.lift(place, make_gradients(*parts, axes=place.axes),
+    if pieces is None:
+        pieces = settings.build_plan(
+            problem.config, problem.task, problem.network, problem.optimizer, place,
+            (problem.side, problem.side), plan.device_budget(), 0).pieces
+    source = feed.Resident(*parts, problem.optimizer, problem.slices, problem.slices, place,
+                           pieces, seed=0, batch=problem.batch, patch=0, freeze_after=0)
+    gradients = placement.lift(place, make_gradients(*parts, axes=place.axes, pieces=pieces),
                                ("stack", "parts", ("stack", "stack")))
     start = placement.distribute(place, problem.state().params)
     box = [placement.distribute(place, problem.state())]

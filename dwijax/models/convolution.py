@@ -24,8 +24,14 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 # network has little to do, few enough that the program does not grow with the stack.
 _UNROLL = 4
 _LITTLE = 32 * 16  # input times output channels
-# Output channels up to which the CPU convolves two pixels at a time.
-_FEW = 8
+# What XLA's convolutions on the CPU like (benchmarks/RESULTS.md). They halve their rate where
+# neither side has more channels than _FEW, and where those of the input are no multiple of _LANES.
+_FEW, _LANES = 16, 4
+# As gradient of a kernel one side is convolved by the other: channels of the wider side, a multiple
+# of which, how much wider it may be, and how many images at most.
+_WIDE, _WIDE_LANES, _WIDER, _IMAGES = range(32, 129), 16, 4, 16
+# Output channels of all networks together from which one matrix product of windows is better.
+_JOINED = 65
 
 
 def conv_general_dilated(
@@ -131,13 +137,19 @@ def _correlate(x, g, strides, padding, kernel_size):
 
 
 def _correlate_on_cpu(x, g, strides, padding, kernel_size):
-    """Gradient of the kernel: one matrix product of pixels beside their neighbours.
+    """Gradient of the kernel: a convolution of one side by the other, or one matrix product.
 
-    Where both sides have about as many channels, one is spread out along the rows and the other
-    along the columns, ``[kw·C, kh·D]``: a product of better proportions, from fewer copies, than
-    one side's pixels with the other's windows. Otherwise the windows are the smaller side's.
+    The product is of pixels beside their neighbours. Where both sides have about as many channels,
+    one is spread out along the rows and the other along the columns, ``[kw·C, kh·D]``: a product of
+    better proportions, from fewer copies, than one side's pixels with the other's windows.
+    Otherwise the windows are the smaller side's.
     """
     (kh, kw), c, d = kernel_size, x.shape[3], g.shape[3]
+    if strides == (1, 1) and _suits_convolution(x.shape[0], c, d):
+        if c <= d:
+            return jnp.moveaxis(_conv_of_images(x, g, padding), 0, 2)
+        pads = _pads_back(g, strides, padding, kernel_size, x.shape[1:3])
+        return jnp.moveaxis(_conv_of_images(g, x, pads)[:, ::-1, ::-1], 0, 3)
     if strides == (1, 1) and kw * c + kh * d <= kh * kw * min(c, d):
         # x [i + h, j + w] meets g [h, w]: row i + h of either side, column w.
         rows = g.shape[1] + kh - 1
@@ -151,6 +163,32 @@ def _correlate_on_cpu(x, g, strides, padding, kernel_size):
         windows = _windows(g, (1, 1), pads, kernel_size)[..., ::-1, ::-1, :]
         return jnp.moveaxis(_product(x, windows).reshape(c, *kernel_size, d), 0, 2)
     return _product(_windows(x, strides, padding, kernel_size), g).reshape(*kernel_size, c, d)
+
+
+def _suits_convolution(images, c, d):
+    narrow, wide = sorted((c, d))
+    wide = _filled(wide, _WIDE_LANES)
+    return (wide in _WIDE and wide % _WIDE_LANES == 0 and wide <= _WIDER * narrow
+            and images <= _IMAGES and images % 2 == 0)
+
+
+def _conv_of_images(a, b, padding):
+    """``a [N, H, W, A]`` by ``b [N, H', W', B]``, images as channels: ``[A, kh, kw, B]``."""
+    wide = b.shape[3]
+    b = _with_channels(b, 3, _filled(wide, _WIDE_LANES))
+    out = _conv(jnp.transpose(a, (3, 1, 2, 0)), jnp.transpose(b, (1, 2, 0, 3)), (1, 1), padding)
+    return out[..., :wide]
+
+
+def _filled(channels, lanes):
+    """The next multiple of ``lanes``, if no more than an eighth of that is filling."""
+    filling = -channels % lanes
+    return channels + filling if 8 * filling <= channels + filling else channels
+
+
+def _with_channels(a, axis, channels):
+    """``a`` with zeros for channels that it has not."""
+    return jnp.pad(a, [(0, channels - n if i == axis else 0) for i, n in enumerate(a.shape)])
 
 
 def _product(a, b):
@@ -183,17 +221,29 @@ def _padded(x, padding):
 
 
 def _conv_on_cpu(x, kernel, strides, padding):
-    """In pairs of pixels where that fills the processor's matrix kernel better."""
+    """Several pixels at a time where that fills the processor's matrix kernel better."""
+    channels = _filled(x.shape[3], _LANES)
+    x, kernel = _with_channels(x, 3, channels), _with_channels(kernel, 2, channels)
     kh, kw, c, d = kernel.shape
     width = x.shape[2] + sum(padding[1]) - kw + 1
-    if d > _FEW or kw == 1 or strides != (1, 1) or width % 2:
+    at_once = _pixels_at_once(c, d, width) if kw > 1 and strides == (1, 1) else 1
+    if at_once == 1:
         return _conv(x, kernel, strides, padding)
-    # Two neighbouring output pixels at a time: the kernel beside itself moved by one pixel has
-    # twice the output channels, at the price of a quarter of zeros.
-    pair = jnp.stack([jnp.pad(kernel, ((0, 0), (moved, 1 - moved), (0, 0), (0, 0)))
-                      for moved in (0, 1)], axis=3)
-    y = _conv(x, pair.reshape(kh, kw + 1, c, 2 * d), (1, 2), padding)
+    # The kernel beside itself moved by a pixel each time: more output channels from one look at
+    # the input, at the price of the zeros between.
+    moved = [jnp.pad(kernel, ((0, 0), (pixel, at_once - 1 - pixel), (0, 0), (0, 0)))
+             for pixel in range(at_once)]
+    wide = jnp.stack(moved, axis=3).reshape(kh, kw + at_once - 1, c, at_once * d)
+    y = _conv(x, wide, (1, at_once), padding)
     return y.reshape(*y.shape[:2], width, d)
+
+
+def _pixels_at_once(c, d, width):
+    """The matrix kernel halves its rate where neither side has more than 16 channels."""
+    if max(c, d) > _FEW:
+        return 1
+    most = 4 if 2 * d <= _FEW else 2
+    return next(n for n in (most, 2, 1) if width % n == 0)
 
 
 def _conv_as_product(x, kernel, strides, padding):
@@ -210,9 +260,11 @@ def _over_networks(function, on_cpu, *stacked):
     """``vmap(function)`` in the lowering that suits the platform."""
 
     def loop(*arrays):
-        little = np.prod([a.shape[-1] for a in arrays]) < _LITTLE
-        _, out = lax.scan(
-            lambda _, a: (None, on_cpu(*a)), None, arrays, unroll=_UNROLL if little else 1)
+        networks = len(arrays[0])
+        most = _UNROLL if np.prod([a.shape[-1] for a in arrays]) < _LITTLE else 1
+        # A remainder would be cut off the arrays and put back on: copies of all of them.
+        unroll = next(n for n in range(most, 0, -1) if networks % n == 0)
+        _, out = lax.scan(lambda _, a: (None, on_cpu(*a)), None, arrays, unroll=unroll)
         return out
 
     # Grouped convolutions are what cuDNN and the TPU compiler have kernels for.
@@ -251,8 +303,9 @@ def _output(strides, padding):
         if in_batched == [False, True]:  # the first layer: all networks see the same images
             kh, kw, c, d = kernel.shape[1:]
             wide = jnp.moveaxis(kernel, 0, 3).reshape(kh, kw, c, k * d)
-            product = partial(_conv_as_product, strides=strides, padding=padding)
-            out = lax.platform_dependent(x, wide, cpu=product, default=one)
+            on_cpu = partial(_conv_on_cpu if k * d < _JOINED else _conv_as_product,
+                             strides=strides, padding=padding)
+            out = lax.platform_dependent(x, wide, cpu=on_cpu, default=one)
             return jnp.moveaxis(out.reshape(*out.shape[:3], k, d), 3, 0)
         if in_batched == [True, False]:  # one network on K batches
             out = one(x.reshape(-1, *x.shape[2:]), kernel)

@@ -91,11 +91,12 @@ def costs(network, optimizer, shape):
 
 
 def make_plan(cost, *, networks, slices, outputs, data, budget, coupled, program=0):
-    """The largest pieces that fit.
+    """The largest pieces that fit; on the CPU single networks.
 
     All networks on all slices where that fits. Otherwise fewer slices, while networks stay
     together, if a loss couples them (they need not go forward twice then); fewer networks first
-    if not (their gradients need not be added up).
+    if not (their gradients need not be added up). One of them at a time is what a CPU's caches
+    hold (benchmarks/RESULTS.md).
 
     Args:
       cost: :class:`Costs`. networks, slices: of the device. outputs: bytes of all networks'
@@ -107,12 +108,16 @@ def make_plan(cost, *, networks, slices, outputs, data, budget, coupled, program
       InputError: not even one network on one slice fits.
     """
     state = 2 * networks * cost.state  # last and best
+    on_cpu = jax.default_backend() == "cpu"
 
     def working(k, n):
-        # A loop over networks has little more than one of them at its widest.
-        at_once = min(k, LOOP) if jax.default_backend() == "cpu" else k
+        # A loop over networks has little more than one of them at its widest; what a single one
+        # has there passes while most of what it keeps is gone.
+        at_once = (0 if k == 1 < networks else min(k, LOOP)) if on_cpu else k
         kept = n * (k * cost.kept + at_once * 2 * cost.passing + outputs)
-        gradients = 2 * networks * cost.gradient + (k * cost.gradient if n < slices else 0)
+        # Of all, twice; once more where those of the pieces are put together.
+        gradients = (2 + (k < networks)) * networks * cost.gradient
+        gradients += k * cost.gradient if n < slices else 0
         both_ways = slices * outputs if coupled and k < networks else 0
         return kept + gradients + both_ways
 
@@ -120,6 +125,8 @@ def make_plan(cost, *, networks, slices, outputs, data, budget, coupled, program
     shares_n = [n for n in range(slices, 0, -1) if slices % n == 0]
     if coupled:
         order = [(networks, n) for n in shares_n] + [(k, 1) for k in shares_k]
+    elif on_cpu:
+        order = [(1, n) for n in shares_n]
     else:
         order = [(k, slices) for k in shares_k] + [(1, n) for n in shares_n]
     for k, n in order:

@@ -67,6 +67,45 @@ def test_stack_equals_loop(kernel, strides, padding, shared, nesting):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("images, width, c, d, kernel, padding", [
+    (2, 8, 16, 16, (3, 3), "SAME"),   # two pixels at a time
+    (2, 8, 12, 8, (3, 3), "SAME"),    # four
+    (2, 6, 16, 4, (2, 2), "SAME"),    # four do not divide the row
+    (2, 9, 16, 16, (3, 3), "SAME"),   # nor two
+    (2, 8, 16, 32, (3, 3), "SAME"),   # one side as the other's kernel for the gradient of this one
+    (4, 8, 32, 16, (3, 3), "SAME"),
+    (2, 8, 48, 16, (2, 2), "SAME"),
+    (2, 8, 64, 32, (3, 2), ((2, 0), (0, 3))),
+    (2, 8, 31, 16, (3, 3), "SAME"),   # a channel filled in
+    (2, 8, 16, 62, (3, 3), "VALID"),
+    (3, 8, 32, 16, (3, 3), "SAME"),   # an odd number of images
+])
+@pytest.mark.parametrize("shared", [False, True])
+def test_lowerings_by_number_of_channels(images, width, c, d, kernel, padding, shared):
+    """Against float64, so that it is seen that none of them loses digits."""
+    k = 2
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1 if shared else k, images, 8, width, c))
+    w = rng.standard_normal((k, *kernel, c, d))
+
+    def gradients(x, w):
+        def one(x, w):
+            conv = reference if x.dtype == np.float64 else ours
+            y = conv(x, w, (1, 1), padding)
+            return jnp.mean(y ** 2), y
+
+        f = jax.vmap(jax.value_and_grad(one, argnums=(0, 1), has_aux=True),
+                     (None if shared else 0, 0))
+        (_, y), found = f(x[0] if shared else x, w)
+        return y, *found
+
+    with jax.enable_x64(True):
+        expected = gradients(jnp.asarray(x), jnp.asarray(w))
+    found = jax.jit(gradients)(jnp.asarray(x, jnp.float32), jnp.asarray(w, jnp.float32))
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=3e-6 * np.abs(theirs).max())
+
+
 @pytest.mark.parametrize("dtype, tolerance", [(jnp.float32, 1e-5), (jnp.bfloat16, 3e-2)])
 def test_values_and_dtype(dtype, tolerance):
     x, w, _ = arrays(2, (3, 3), dtype)

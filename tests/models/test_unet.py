@@ -63,6 +63,17 @@ def test_pool_and_upsample():
     x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
     expected = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
     np.testing.assert_array_equal(max_pool(x), expected)
+
+
+def test_equal_maxima_share_the_gradient_of_the_pool():
+    x = jnp.asarray(np.random.default_rng(0).integers(0, 3, (2, 4, 6, 5)), jnp.float32)
+    g = jnp.asarray(np.random.default_rng(1).normal(size=(2, 2, 3, 5)), jnp.float32)
+
+    def plain(x):
+        return jnp.max(x.reshape(2, 2, 2, 3, 2, 5), axis=(2, 4))
+
+    (mine,), (theirs,) = (jax.vjp(pool, x)[1](g) for pool in (max_pool, plain))
+    np.testing.assert_allclose(mine, theirs, rtol=1e-6)
     np.testing.assert_array_equal(upsample(x)[:, 1::2, ::2], x)
 
 

@@ -15,6 +15,8 @@ COST = Costs(state=3000, gradient=1000, kept=500, passing=100)
     ({"model.width": 32}, 1.7),
     ({"model.width": 32, "patch": 0}, 1.7),
     ({"model.width": 32, "patch": 0, "loss.fa_weight": 0.1}, 1.7),
+    ({"model.width": 16, "model.convolutions": 2}, 1.7),
+    ({"model.width": 8, "patch": 0, "batch": 8}, 1.7),
 ])
 def test_foreseen_within_30_percent_of_the_compiler(overrides, budget):
     budget += resident() / 2**30  # what else this process holds
@@ -31,12 +33,18 @@ def plan(budget, **options):
                               "coupled": False, "budget": budget} | options)
 
 
-def test_all_at_once_where_it_fits():
-    assert plan(10**7).pieces == (12, 8)
+@pytest.mark.parametrize("backend, coupled, networks", [
+    ("gpu", False, 12), ("gpu", True, 12), ("cpu", True, 12), ("cpu", False, 1),
+])
+def test_all_at_once_where_it_fits_but_singly_in_the_caches_of_a_cpu(
+        monkeypatch, backend, coupled, networks):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert plan(10**7, coupled=coupled).pieces == (networks, 8)
 
 
 @pytest.mark.parametrize("coupled", [False, True])
-def test_less_memory_smaller_pieces(coupled):
+def test_less_memory_smaller_pieces(monkeypatch, coupled):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     everything = plan(10**7, coupled=coupled)
     sizes = []
     for budget in range(everything.total * 2, 0, -everything.total // 50):
