@@ -26,10 +26,10 @@ from dwijax.data.cohort import split_cohort
 from dwijax.data.phantom import simulate
 from dwijax.data.store import open_store, write_store
 from dwijax.data.stream import TrainingBatches, stream
-from dwijax.training import settings
+from dwijax.training import plan, settings
 from dwijax.training.feed import Resident, Streamed
 from dwijax.training.placement import place
-from dwijax.training.step import WHOLE, init_state
+from dwijax.training.step import init_state
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "phantom.py"
 SPEC = {"shell": 1000, "axis": 2}
@@ -63,7 +63,10 @@ def row(store, width, patch, batch, *, steps, rounds):
     predict = settings.build_predictor(config, task, None)
     sampling = {"seed": 0, "batch": batch, "patch": patch}
     total = steps * (rounds + 1)
-    where = place("single", len(task.numbers), batch), WHOLE
+    on = place("single", len(task.numbers), batch)
+    size = (patch, patch) if patch else train.size
+    where = on, settings.build_plan(
+        config, task, network, optimizer, on, size, plan.device_budget(), 0).pieces
     options = sampling | {"freeze_after": 0}
     parts = predict, task, optimizer
     sources = {

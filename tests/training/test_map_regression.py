@@ -49,7 +49,9 @@ def setup(targets):
         task.in_channels, task.out_channels, width=4, rngs=rngs))
     optimizer = optimizers.build("adamw", learning_rate=3e-3, steps=40, clip=1.0)
     predict = predictor(task, network, 0.1)
-    step = make_step(predict, task, optimizer, seed=5, batch=3, patch=21, stride=3)
+    # Of a seed with which rounding flips no ReLU (5: one flips in step 4, and parameters that start
+    # 1e-7 apart end 8e-3 apart).
+    step = make_step(predict, task, optimizer, seed=6, batch=3, patch=21, stride=3)
     keys = network_keys(jax.random.key(1), jnp.asarray(task.numbers))
     return task, predict, step, jax.jit(partial(init_state, network, optimizer))(keys)
 
