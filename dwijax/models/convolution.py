@@ -137,32 +137,47 @@ def _correlate(x, g, strides, padding, kernel_size):
 
 
 def _correlate_on_cpu(x, g, strides, padding, kernel_size):
-    """Gradient of the kernel: a convolution of one side by the other, or one matrix product.
-
-    The product is of pixels beside their neighbours. Where both sides have about as many channels,
-    one is spread out along the rows and the other along the columns, ``[kw·C, kh·D]``: a product of
-    better proportions, from fewer copies, than one side's pixels with the other's windows.
-    Otherwise the windows are the smaller side's.
-    """
-    (kh, kw), c, d = kernel_size, x.shape[3], g.shape[3]
+    """Gradient of the kernel: a convolution of one side by the other, or matrix products."""
+    c, d = x.shape[3], g.shape[3]
     if strides == (1, 1) and _suits_convolution(x.shape[0], c, d):
         if c <= d:
             return jnp.moveaxis(_conv_of_images(x, g, padding), 0, 2)
         pads = _pads_back(g, strides, padding, kernel_size, x.shape[1:3])
         return jnp.moveaxis(_conv_of_images(g, x, pads)[:, ::-1, ::-1], 0, 3)
+    return _correlate_by_products(x, g, strides, padding, kernel_size).astype(x.dtype)
+
+
+def _correlate_by_products(x, g, strides, padding, kernel_size):
+    """Gradient of the kernel from matrix products of pixels beside their neighbours.
+
+    Where both sides have about as many channels, one is spread out along the rows and the other
+    along the columns, ``[kw·C, kh·D]``: products of better proportions, from fewer copies, than of
+    one side's pixels with the other's windows. Otherwise the windows are the smaller side's.
+    """
+    (kh, kw), c, d = kernel_size, x.shape[3], g.shape[3]
+    if kernel_size == strides == (1, 1) and not np.any(padding):
+        return _product(x, g)[None, None]
     if strides == (1, 1) and kw * c + kh * d <= kh * kw * min(c, d):
         # x [i + h, j + w] meets g [h, w]: row i + h of either side, column w.
-        rows = g.shape[1] + kh - 1
-        x = _padded(x, padding)
-        g = _padded(g, ((kh - 1, kh - 1), (0, 0)))
-        across = jnp.concatenate([x[:, :, j:j + g.shape[2]] for j in range(kw)], axis=3)
-        down = jnp.concatenate([g[:, kh - 1 - i:kh - 1 - i + rows] for i in range(kh)], axis=3)
-        return jnp.transpose(_product(across, down).reshape(kw, c, kh, d), (2, 0, 1, 3))
+        rows, columns = g.shape[1] + kh - 1, g.shape[2]
+
+        def across(x):
+            x = _padded(x, padding)
+            return jnp.concatenate([x[:, :, j:j + columns] for j in range(kw)], axis=3)
+
+        def down(g):
+            g = _padded(g, ((kh - 1, kh - 1), (0, 0)))
+            return jnp.concatenate([g[:, kh - 1 - i:kh - 1 - i + rows] for i in range(kh)], axis=3)
+
+        product = _product_of_images(across, down, x, g)
+        return jnp.transpose(product.reshape(kw, c, kh, d), (2, 0, 1, 3))
     if strides == (1, 1) and c >= d:
         pads = _pads_back(g, strides, padding, kernel_size, x.shape[1:3])
-        windows = _windows(g, (1, 1), pads, kernel_size)[..., ::-1, ::-1, :]
-        return jnp.moveaxis(_product(x, windows).reshape(c, *kernel_size, d), 0, 2)
-    return _product(_windows(x, strides, padding, kernel_size), g).reshape(*kernel_size, c, d)
+        windows = partial(_windows, strides=strides, padding=pads, kernel_size=kernel_size)
+        product = _product_of_images(lambda x: x, windows, x, g).reshape(c, *kernel_size, d)
+        return jnp.moveaxis(product[:, ::-1, ::-1], 0, 2)
+    windows = partial(_windows, strides=strides, padding=padding, kernel_size=kernel_size)
+    return _product_of_images(windows, lambda g: g, x, g).reshape(*kernel_size, c, d)
 
 
 def _suits_convolution(images, c, d):
@@ -191,10 +206,23 @@ def _with_channels(a, axis, channels):
     return jnp.pad(a, [(0, channels - n if i == axis else 0) for i, n in enumerate(a.shape)])
 
 
+def _product_of_images(left, right, x, g):
+    """:func:`_product` of ``left(x)`` and ``right(g)``, which copy pixels several times over.
+
+    Image by image, so that the copies stay in the caches.
+    """
+    def one(x, g):
+        return _product(left(x[None]), right(g[None]))
+
+    zero = jnp.zeros_like(jax.eval_shape(one, x[0], g[0]))
+    return lax.scan(lambda total, image: (total + one(*image), None), zero, (x, g))[0]
+
+
 def _product(a, b):
     """``[N, H, W, ...] x [N, H, W, ...]``, summed over pixels: ``[A, B]``."""
-    pixels = np.prod(a.shape[:3])
-    return lax.dot_general(a.reshape(pixels, -1), b.reshape(pixels, -1), (((0,), (0,)), ((), ())))
+    pixels, sums = np.prod(a.shape[:3]), jnp.promote_types(a.dtype, jnp.float32)
+    return lax.dot_general(a.reshape(pixels, -1), b.reshape(pixels, -1), (((0,), (0,)), ((), ())),
+                           preferred_element_type=sums)
 
 
 def _windows(x, strides, padding, kernel_size):
