@@ -1,6 +1,8 @@
-"""How many CPU threads the numerical libraries may use."""
+"""CPU threads: how many the numerical libraries may use, and work done ahead in others."""
 
 import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 
 from dwijax.errors import InputError
 
@@ -31,3 +33,21 @@ def cores():
     """How many cores this process may keep busy, `limit_threads` obeyed."""
     own = getattr(os, "sched_getaffinity", None)  # Linux
     return int(os.environ.get("NPROC") or (len(own(0)) if own else os.cpu_count()))
+
+
+def ahead(function, items, workers=1):
+    """Yields ``function(item)`` in order, the next ones in the making while one is looked at.
+
+    Args:
+      function: called in other threads; what it raises is raised here, in its turn.
+      items: iterable, taken from in this thread, ``workers`` items before they are needed.
+      workers: threads, and results that wait.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        pending = deque()
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        for last in pending:
+            yield last.result()

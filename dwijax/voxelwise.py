@@ -17,7 +17,7 @@ _REWEIGHTINGS = 2
 # samples, points put on the surface of a fit leave it exactly where it was.
 _FIRST_STEP = 0
 
-_CHUNK = 4096  # voxels; with a hundred volumes a chunk still fits into a processor's cache
+_CHUNK = 2048  # voxels; with a hundred volumes a chunk still fits into a core's cache
 _VOLUMES = 32
 
 

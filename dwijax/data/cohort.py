@@ -14,6 +14,7 @@ from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
 from dwijax.data.volumes import canonical, read_dwi, read_volumes
 from dwijax.errors import InputError
+from dwijax.threads import ahead
 
 # Of a subject's slices with brain the central ones that are chosen from: He et al.'s histogram is
 # over 61 slices, and 854 = 14 · 61 and 793 = 13 · 61 are their validation and test slices.
@@ -151,8 +152,8 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
     """
     parts, tables, scales = [], [], {}
     name = "the first training subject" if like is not None else members[0].files.name
-    for member in progress(members):
-        subject = load_subject(member.files, shell=shell)
+    read = ahead(lambda member: load_subject(member.files, shell=shell), members)
+    for member, subject in zip(progress(members), read, strict=True):
         if like is None:
             like = subject.gtab[~subject.gtab.b0s_mask]
         subject = in_order_of(subject, like, where=member.files.bvec, name=name, inputs=inputs)

@@ -40,6 +40,7 @@ from dwijax.evaluation.rows import (
     signal_rows,
 )
 from dwijax.gradients import GradientTable
+from dwijax.threads import ahead
 from dwijax.voxelwise import along_and_across, fit_maps, tensor_signal
 
 LAST = 32
@@ -158,25 +159,32 @@ def judge(scan, split, networks, interpolators, shown, axis=2):
         if clean is not None:
             yield PERFECT, clean, clean, own
 
-    for name, prediction, from_few, gtab in predictions():
-        out.spectra[name] = likeness.spectrum(prediction)
-        out.rows.extend(likeness.signal_rows(name, prediction, out.spectra[name]))
+    def score(item):
+        name, prediction, from_few, gtab = item
+        one = Judged([], {}, {}, {}, [], {}, {}, {}, {})
+        one.spectra[name] = likeness.spectrum(prediction)
+        one.rows.extend(likeness.signal_rows(name, prediction, one.spectra[name]))
         if name != PERFECT:
-            out.rows.extend(signal_rows(scan, name, prediction, measured, clean))
+            one.rows.extend(signal_rows(scan, name, prediction, measured, clean))
             squares = np.square(prediction - measured)
-            out.directions[name] = np.sqrt(np.mean(squares[scan.regions["brain"]], axis=0,
+            one.directions[name] = np.sqrt(np.mean(squares[scan.regions["brain"]], axis=0,
                                                    dtype=np.float64))
-            out.squares[name] = squares.mean(axis=1)
-        out.maps[name] = full_maps(
+            one.squares[name] = squares.mean(axis=1)
+        one.maps[name] = full_maps(
             fit_maps([inputs.signal, prediction], _joined(inputs.gtab, gtab)))
         fa = with_last(from_few, gtab, first_step=True).fa
-        out.rows.extend(shared_noise_rows(scan, name, fa, fa32, fa64))
+        one.rows.extend(shared_noise_rows(scan, name, fa, fa32, fa64))
         if apart is not None:
-            out.rows.extend(fa_rows(scan, name, fa, INDEPENDENT, apart))
+            one.rows.extend(fa_rows(scan, name, fa, INDEPENDENT, apart))
         if name in (NETWORKS, PERFECT):
-            gtfa[name] = full_maps(with_last(prediction, gtab))
-            out.slices.extend(paper.rows(name, prediction, gtfa[name].maps.fa))
-        out.shown[name] = prediction[shown]
+            one.gtfa[name] = full_maps(with_last(prediction, gtab))
+            one.slices.extend(paper.rows(name, prediction, one.gtfa[name].maps.fa))
+        one.shown[name] = prediction[shown]
+        return one
+
+    for one in ahead(score, predictions(), workers=2):
+        for together, part in zip(out, one, strict=True):
+            (together.extend if isinstance(together, list) else together.update)(part)
     for against, reference in out.references.items():
         for name, found in out.maps.items():
             if found is not reference:

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import time
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +35,7 @@ from dwijax.evaluation.summary import Fact, Gap
 from dwijax.evaluation.tables import Record, Results, write_csv, write_results
 from dwijax.inference import load_run, synthesise
 from dwijax.output import whole
+from dwijax.threads import ahead
 from dwijax.training.reading import read_cohort
 
 # Subjects that baselines are tuned on and that regressions learn from, at most.
@@ -95,7 +94,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
               leave=False) as progress:
 
         def cases(members):
-            for case in _ahead(partial(read_case, split=split, **how), members):
+            for case in ahead(partial(read_case, split=split, **how), members):
                 yield case
                 progress.update()
 
@@ -115,7 +114,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
             gaps.append(Gap("tuned baselines", "there are no validation subjects"))
         labels = summary.labels(split, interpolators, run.config.model.get("joint", False))
         for group in groups:
-            for scan, networks, rows, same in _ahead(synthesised, group.members):
+            for scan, networks, rows, same in ahead(synthesised, group.members):
                 progress.update()
                 if networks is None:
                     gaps.append(Gap(f"a subject of the {group.name}", str(scan)))
@@ -219,18 +218,6 @@ def _synthesise(run, scan, subject):
         rows.append(Row("dots outside the brain, %", "4 σ", "background", method,
                         spectra.dots(values, outside, level)))
     return volume[mask] / np.float32(subject.scale), rows
-
-
-def _ahead(function, items):
-    """Yields ``function(item)``, the next one in the making while one is looked at."""
-    with ThreadPoolExecutor(1) as pool:
-        pending = deque()
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) > 1:
-                yield pending.popleft().result()
-        for last in pending:
-            yield last.result()
 
 
 def _groups(run, cohort):

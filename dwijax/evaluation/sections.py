@@ -69,7 +69,8 @@ def signal_table(report, group):
     notes = [f"RMSE/σ and excess, sqrt(RMSE² − σ²), against the measured DWIs; bias and regions: "
              f"to the {best} ones; border: voxels next to another tissue",
              f"SH: {report.labels.signal[report.sh]}, the order that validates best",
-             "s/subject: median wall time of one prediction; tuning and training not counted"]
+             "s/subject: median wall time of one prediction, with other work beside it; tuning and "
+             "training not counted"]
     return Table(f"Synthetic DWIs of {len(report.split.targets)} directions, brain",
                  columns, rows, notes)
 

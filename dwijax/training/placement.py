@@ -5,11 +5,13 @@ The step knows one device (:mod:`dwijax.training.step`). Here it is put on a mes
 second. ``pmap`` is the older way to say the same with networks alone.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -147,12 +149,15 @@ def share_slices(predict, params):
     """A stack as it is, its slices shared out over the devices of this process.
 
     Args:
-      predict: ``(params, x [N, H, W, C]) -> [K, N, H, W, D]``. params: leaves ``[K, ...]``.
+      predict: from :func:`dwijax.training.tasks.predictor`. params: leaves ``[K, ...]``.
 
     Returns:
-      ``(predict, params)``, compiled and in place. The devices must divide N.
+      ``(predict, params)``, compiled and in place, of ``(params, x [N, H, W, C]) -> [K, N, H, W,
+      D]``. The devices must divide N.
     """
     devices = jax.local_devices()
+    if jax.default_backend() == "cpu":
+        predict = _in_turn(predict)
     if len(devices) == 1:
         return jax.jit(predict), params
     mesh = jax.make_mesh((len(devices),), ("batch",), devices=devices,
@@ -160,6 +165,18 @@ def share_slices(predict, params):
     shared = jax.shard_map(predict, mesh=mesh, check_vma=False, in_specs=(P(), P("batch")),
                            out_specs=P(None, "batch"))
     return jax.jit(shared), jax.device_put(params, NamedSharding(mesh, P()))
+
+
+def _in_turn(predict):
+    """One network after the other through all its layers: what is between these stays in caches."""
+    def alone(x, network):
+        params, row = jax.tree.map(lambda a: a[None], network)
+        return predict(params, x, row)[0]
+
+    def predict_all(params, x):
+        return lax.map(partial(alone, x), (params, jnp.arange(len(jax.tree.leaves(params)[0]))))
+
+    return predict_all
 
 
 def predict_slices(predict, params, see, count, *, progress=iter):

@@ -13,9 +13,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.flatten_util import ravel_pytree
 
 from dwijax.data.sampling import take_batch
 from dwijax.training.losses import squared_error
+
+_SMALL = 2**18  # numbers, 1 MiB: with more the exchange takes longer than the copies
 
 
 class Health(NamedTuple):
@@ -43,8 +46,18 @@ class Axes(NamedTuple):
     batches: int = 1
 
     def total(self, tree):
-        """Sum over the parts of a batch."""
-        return lax.psum(tree, self.batch) if self.batch else tree
+        """Sum over the parts of a batch.
+
+        Small arrays go together: in each exchange devices wait for one another.
+        """
+        if not self.batch:
+            return tree
+        leaves, structure = jax.tree.flatten(tree)
+        small = [a for a in leaves if a.size <= _SMALL]
+        flat, apart = ravel_pytree(small)
+        flat, large = lax.psum((flat, [a for a in leaves if a.size > _SMALL]), self.batch)
+        small, large = iter(apart(flat)), iter(large)
+        return structure.unflatten([next(small if a.size <= _SMALL else large) for a in leaves])
 
     def part(self):
         """Which part of the batch is this device's."""

@@ -211,3 +211,15 @@ def test_references(slices, name, log, tolerance):
 def test_input_cannot_be_target():
     with pytest.raises(ValueError, match="both input and target"):
         tasks.direction_synthesis(GTAB, 1, np.arange(8), np.arange(7, 12))
+
+
+def test_the_sum_over_parts_does_not_depend_on_what_goes_together(monkeypatch):
+    monkeypatch.setattr(steps, "_SMALL", 6)
+    axes = steps.Axes(batch="batch", batches=3)
+    rng = np.random.default_rng(0)
+    tree = {name: rng.standard_normal((3, *shape)).astype(np.float32)
+            for name, shape in (("a", (2, 3)), ("b", (7,)), ("c", ()), ("d", (4, 5)), ("e", (1,)))}
+    found = jax.vmap(axes.total, axis_name="batch")(tree)
+    for name, parts in tree.items():
+        np.testing.assert_allclose(found[name], np.broadcast_to(parts.sum(0), parts.shape),
+                                   rtol=1e-6)
