@@ -77,8 +77,8 @@ VARIANTS = {
         "data.denoise": True, "data.denoise_targets": True,
         "model.width": 48, "model.convolutions": 2, "loss.fa_weight": 0.15,
         "loss.fa_reference": "targets", "loss.fa_correction": 0.5,
-        "trunk.steps": 84000, "trunk.batch": 2, "trunk.learning_rate": 3e-3,
-        "trunk.weight_decay": 0.1,
+        "trunk.steps": 84000, "trunk.batch": 2, "trunk.optimizer": "adamw",
+        "trunk.learning_rate": 3e-3,
         "batch": 2, "steps": 300, "validate_every": 150, "checkpoint_every": 150,
     },
     # For one GPU; not tried yet.
@@ -154,7 +154,8 @@ def get_config(variant=""):
     config.loss.fa_correction = 1.0     # how much of its bias by noise is taken from the latter
 
     config.optimizer = ConfigDict()
-    config.optimizer.name = "adamw"     # adamw (warm-up, cosine), sgd (rate / (1 + decay·step))
+    config.optimizer.name = "adamw"     # adamw, muon (both warm-up, cosine),
+    #                                     sgd (rate / (1 + decay·step))
     config.optimizer.learning_rate = 1e-4  # small, as they start from what the joint one knows
     config.optimizer.decay = 0.0
     config.optimizer.momentum = 0.0
@@ -163,17 +164,18 @@ def get_config(variant=""):
     config.optimizer.ema = 0.0          # decay of the parameters' average, which then predicts
 
     config.trunk = ConfigDict()         # one joint network, from which the others start
-    config.trunk.steps = 6000           # 0: they start at random
+    config.trunk.steps = 3000           # 0: they start at random
     config.trunk.batch = 4
-    config.trunk.learning_rate = 5e-3
-    config.trunk.weight_decay = 1e-4
+    config.trunk.optimizer = "muon"     # as good in a third of the steps that adamw takes
+    config.trunk.learning_rate = 3e-2
+    config.trunk.weight_decay = 0.1
 
     config.batch = 4                    # slices in a batch
     config.patch = 32                   # side of the random crops; 0: whole slices
     config.stride = 1                   # between crops
     config.steps = 100
     config.log_every = 10
-    config.validate_every = 50
+    config.validate_every = 100
     config.checkpoint_every = 50
     config.checkpoint_keep = 2          # newest that stay; each holds last and best parameters
     config.freeze_after = 50            # steps in a row without a finite gradient; 0: never

@@ -121,7 +121,8 @@ def get_config(variant=""):
     config.model.zero_output = True     # start at the reference
 
     config.optimizer = ConfigDict()
-    config.optimizer.name = "adamw"     # adamw (warm-up, cosine), sgd (rate / (1 + decay·step))
+    config.optimizer.name = "adamw"     # adamw, muon (both warm-up, cosine),
+    #                                     sgd (rate / (1 + decay·step))
     config.optimizer.learning_rate = 2e-3
     config.optimizer.decay = 0.0
     config.optimizer.momentum = 0.0

@@ -39,7 +39,7 @@ def check(config):
     expect("data.stream", *one_of("auto", "always", "never"))
     expect("data.axis", lambda v: v in (0, 1, 2), "0, 1 or 2")
     expect("model.name", *one_of("unet", "superdti"))
-    expect("optimizer.name", *one_of("adamw", "sgd"))
+    expect("optimizer.name", *one_of(*optimizers.NAMES))
     expect("select", *one_of("last", "best"))
     expect("placement", *one_of(*placement.KINDS))
     expect("model.dtype", *one_of("float32", "bfloat16"))
@@ -81,6 +81,8 @@ def _check_direction_synthesis(config, expect, one_of):
         for field in ("trunk.batch", "trunk.learning_rate"):
             expect(field, lambda v: v > 0, "a number above 0")
         expect("trunk.weight_decay", lambda v: v >= 0, "0 or more")
+        if "optimizer" in config.trunk:
+            expect("trunk.optimizer", *one_of(*optimizers.NAMES))
     expect("data.slices", lambda v: len(v) in (0, 2) and all(n > 0 for n in v),
            "(), or the numbers of training and of validation slices")
     tensor, stored = config.model.residual == "tensor", config.data.layout == "store"

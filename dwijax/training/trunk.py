@@ -19,13 +19,14 @@ def wanted(config):
 
 
 def config_of(config):
-    """The config of the joint network: that of the stack, but for its own steps, batch, rate and
-    weight decay."""
+    """The config of the joint network: that of the stack, but for its own steps, batch, optimiser,
+    rate and weight decay."""
     trunk = ConfigDict(config.to_dict())
     for field in ("steps", "batch"):
         trunk[field] = config.trunk[field]
     for field in ("learning_rate", "weight_decay"):
         trunk.optimizer[field] = config.trunk[field]
+    trunk.optimizer.name = config.trunk.get("optimizer", config.optimizer.name)
     trunk.model.joint, trunk.trunk.steps, trunk.mesh_directions = True, 0, 0
     trunk.validate_every = trunk.steps
     trunk.checkpoint_every = max(trunk.steps // 5, 1)

@@ -48,12 +48,16 @@ def test_the_config_of_the_trunk_differs_in_what_is_its_own():
     config = get_config("fa_loss")
     config.trunk.steps, config.trunk.batch, config.trunk.learning_rate = 70, 2, 0.5
     config.trunk.weight_decay, config.optimizer.weight_decay = 0.3, 0.7
+    config.trunk.optimizer, config.optimizer.name = "muon", "adamw"
     config.placement, config.mesh_directions = "pmap", 2
     found = trunk.config_of(config)
     assert (found.steps, found.batch) == (70, 2)
     assert (found.optimizer.learning_rate, found.optimizer.weight_decay) == (0.5, 0.3)
+    assert found.optimizer.name == "muon"
     assert found.model.joint and not trunk.wanted(found) and trunk.wanted(config)
     settings.check(found)
+    del config.trunk.optimizer  # runs from before the field: as the stack
+    assert trunk.config_of(config).optimizer.name == "adamw"
     assert not config.model.joint and config.steps == get_config("fa_loss").steps
     for room in ("data", "phantom", "loss", "augment"):
         assert found[room] == config[room]
