@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 # Networks that start at random, each by itself from measured DWIs.
 RANDOM_START = {"trunk.steps": 0, "steps": 300, "optimizer.learning_rate": 7e-3,
+                "data.neighbours": 0, "model.first_kernel": 3, "model.expansion": 0,
                 "log_every": 20, "validate_every": 150, "checkpoint_every": 100}
 
 # What each of these changes is changed in such networks, which owe nothing to a joint one.
@@ -29,8 +30,11 @@ ABLATIONS = {
     "residual_none": {"model.residual": "none"},
     "residual_mean": {"model.residual": "mean"},
     "residual_tensor": {"model.residual": "tensor"},
+    # 1×1 layers within voxels: the first one, and a hidden layer after every 3×3 convolution.
+    "pointwise": {"model.first_kernel": 1, "model.expansion": 2},
     # What networks see: two slices more, no b0, fresh noise on all inputs in every step.
-    "neighbours": {"data.neighbours": 1},
+    "neighbours": {"data.neighbours": 1, "data.neighbours_order": 0},
+    "neighbours_sh": {"data.neighbours": 1},  # these by spherical harmonics of order 2
     "without_b0": {"data.b0": False},
     "denoise": {"data.denoise": True},
     "fresh_noise": {"augment.noise": 0.5},
@@ -74,17 +78,18 @@ VARIANTS = {
     # hence the weight decay.
     "best": {
         "phantom.subjects": (102, 8, 12), "phantom.shifted_subjects": 12,
-        "data.denoise": True, "data.denoise_targets": True,
-        "model.width": 48, "model.convolutions": 2, "loss.fa_weight": 0.15,
-        "loss.fa_reference": "targets", "loss.fa_correction": 0.5,
+        "data.denoise": True, "data.denoise_targets": True, "data.neighbours": 0,
+        "model.width": 48, "model.convolutions": 2, "model.first_kernel": 3,
+        "model.expansion": 0, "loss.fa_weight": 0.15, "loss.fa_reference": "targets",
+        "loss.fa_correction": 0.5,
         "trunk.steps": 84000, "trunk.batch": 2, "trunk.optimizer": "adamw",
         "trunk.learning_rate": 3e-3,
         "batch": 2, "steps": 300, "validate_every": 150, "checkpoint_every": 150,
     },
     # For one GPU; not tried yet.
     "gpu": {
-        "trunk.steps": 0, "phantom.subjects": (48, 4, 6), "data.neighbours": 1, "model.width": 32,
-        "model.levels": 3, "model.convolutions": 2, "optimizer.ema": 0.999,
+        "trunk.steps": 0, "phantom.subjects": (48, 4, 6), "model.width": 32, "model.levels": 3,
+        "optimizer.ema": 0.999,
         "optimizer.learning_rate": 1e-3, "batch": 16, "patch": 48, "steps": 20000,
         "log_every": 200, "validate_every": 2000, "checkpoint_every": 1000,
     },
@@ -102,7 +107,8 @@ def get_config(variant=""):
     config.data.shell = 1000            # b-value in s/mm²
     config.data.inputs = 30             # the first so many directions are acquired
     config.data.b0 = True               # networks see the mean b0 too
-    config.data.neighbours = 0          # slices on either side that they see too
+    config.data.neighbours = 1          # slices on either side that they see too
+    config.data.neighbours_order = 2    # spherical harmonics that stand for their DWIs; 0: all DWIs
     config.data.denoise = False         # they see b0 and inputs after MP-PCA too
     config.data.denoise_targets = False  # True: they learn from targets after MP-PCA of these alone
     config.data.clean_targets = False   # True: noise-free ones, of a phantom
@@ -130,7 +136,8 @@ def get_config(variant=""):
     config.model.width = 16             # channels at full resolution
     config.model.levels = 2             # resolutions
     config.model.convolutions = 1       # per level and side
-    config.model.first_kernel = 3
+    config.model.first_kernel = 1       # 1: directions are mixed before voxels; 3
+    config.model.expansion = 2          # hidden channels of voxels' own layers, in widths; 0: none
     config.model.head_width = 0         # channels of a hidden layer for each output; 0: none
     config.model.norm = "none"          # none, group
     config.model.dtype = "float32"      # float32, bfloat16: of the computation
@@ -164,7 +171,7 @@ def get_config(variant=""):
     config.optimizer.ema = 0.0          # decay of the parameters' average, which then predicts
 
     config.trunk = ConfigDict()         # one joint network, from which the others start
-    config.trunk.steps = 3000           # 0: they start at random
+    config.trunk.steps = 2000           # 0: they start at random
     config.trunk.batch = 4
     config.trunk.optimizer = "muon"     # as good in a third of the steps that adamw takes
     config.trunk.learning_rate = 3e-2
@@ -173,10 +180,10 @@ def get_config(variant=""):
     config.batch = 4                    # slices in a batch
     config.patch = 32                   # side of the random crops; 0: whole slices
     config.stride = 1                   # between crops
-    config.steps = 100
+    config.steps = 20
     config.log_every = 10
-    config.validate_every = 100
-    config.checkpoint_every = 50
+    config.validate_every = 20
+    config.checkpoint_every = 20
     config.checkpoint_keep = 2          # newest that stay; each holds last and best parameters
     config.freeze_after = 50            # steps in a row without a finite gradient; 0: never
 

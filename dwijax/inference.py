@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from dwijax.data.slices import cut, further, padded_size
+from dwijax.data.slices import cut, further, harmonics, padded_size
 from dwijax.data.volumes import pad_to
 from dwijax.gradients import GradientTable
 from dwijax.training import placement, restore, settings
@@ -74,6 +74,8 @@ def outputs(run, subject, directions=None, *, quiet=True):
              "directions": run.inputs if directions is None else directions}
     b0, dwi, _ = cut(subject, filled, **where)
     more = further(subject, filled, neighbours=run.config.data.get("neighbours", 0),
+                   project=harmonics(run.gtab.bvecs[run.inputs],
+                                     run.config.data.get("neighbours_order", 0)),
                    denoise=run.config.data.get("denoise", False), **where)
     if more:
         dwi = np.concatenate([dwi, *more], axis=-1)

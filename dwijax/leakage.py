@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dwijax.data.slices import beside_channels
 from dwijax.directions import compare
 from dwijax.errors import InputError
 
@@ -141,13 +142,15 @@ def check_statistics(about, where, inputs=None):
     if others:
         wrong(f"whitening computed from {', '.join(others[:8])}", "training subjects only")
     data = about["config"]["data"]
-    b0, slices = int(data["b0"]), 1 + 2 * data.get("neighbours", 0)
-    denoised = data.get("denoise", False)
-    channels = slices * (b0 + q) + denoised * (1 + q)
+    b0, denoised, beside = int(data["b0"]), data.get("denoise", False), data.get("neighbours", 0)
+    order = data.get("neighbours_order", 0)
+    channels = b0 + q + 2 * beside * beside_channels(q, order) + denoised * (1 + q)
     if np.shape(whitening["matrix"])[0] != channels:
         wrong(f"whitening of {np.shape(whitening['matrix'])[0]} channels",
               f"{channels}: {'b0 and ' * b0}{q} inputs"
-              + f" of {slices} slices" * (slices > 1) + ", and without noise" * denoised)
+              + f" of {1 + 2 * beside} slices" * bool(beside)
+              + f" (harmonics of order {order} beside)" * bool(beside and order)
+              + ", and without noise" * denoised)
 
 
 def check_sidecar(files):

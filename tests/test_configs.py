@@ -40,8 +40,10 @@ def test_config_builds_and_traces(name, variant):
                            settings.build_keys(config, task))
     if config.task == "direction_synthesis":
         networks = 1 if config.model.joint else 90 - config.data.inputs
-        channels = 90 + (1 + config.data.inputs) * (
-            2 * config.data.neighbours + config.data.denoise)
+        seen = 1 + config.data.inputs
+        order = config.data.get("neighbours_order", 0)
+        beside = 1 + (order + 1) * (order + 2) // 2 if order else seen
+        channels = 90 + 2 * config.data.neighbours * beside + seen * config.data.denoise
     else:
         networks, channels = len(config.targets) * config.seeds, 90
     assert all(leaf.shape[0] == networks for leaf in jax.tree.leaves(state.params))

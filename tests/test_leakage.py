@@ -102,11 +102,13 @@ def test_statistics_of_inputs_of_training_subjects_pass():
     leakage.check_statistics(about(whitening=None), "config.json")
 
 
-@pytest.mark.parametrize("b0, neighbours, denoise, channels", [
-    (False, 0, False, Q), (True, 2, False, 5 * (1 + Q)), (True, 0, True, 2 * (1 + Q))])
-def test_channels_follow_from_the_config(b0, neighbours, denoise, channels):
+@pytest.mark.parametrize("b0, neighbours, order, denoise, channels", [
+    (False, 0, 0, False, Q), (True, 2, 0, False, 5 * (1 + Q)), (True, 0, 0, True, 2 * (1 + Q)),
+    (True, 1, 2, True, 2 * (1 + Q) + 2 * 7)])
+def test_channels_follow_from_the_config(b0, neighbours, order, denoise, channels):
     run = about(whitening={"mean": [0.0] * channels, "matrix": np.eye(channels).tolist()})
-    run["config"]["data"] = {"b0": b0, "neighbours": neighbours, "denoise": denoise}
+    run["config"]["data"] = {"b0": b0, "neighbours": neighbours, "neighbours_order": order,
+                             "denoise": denoise}
     leakage.check_statistics(run, "config.json")
     run["config"]["data"] = {"b0": True, "neighbours": 0}
     with pytest.raises(InputError, match=f"{channels} channels"):

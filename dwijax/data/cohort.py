@@ -8,7 +8,7 @@ import numpy as np
 from dwijax.data.anisotropy import measured_fa
 from dwijax.data.layouts import SubjectFiles, find_subjects
 from dwijax.data.mppca import mppca
-from dwijax.data.slices import cut, cut_map, further, gather, padded_size
+from dwijax.data.slices import cut, cut_map, further, gather, harmonics, padded_size
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
@@ -120,8 +120,8 @@ def limited(cohort, subjects, slices):
 
 
 def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, inputs=None,
-                neighbours=0, denoise=False, seen=None, clean=None, denoised=None, anisotropy=None,
-                look=None, progress=iter):
+                neighbours=0, neighbours_order=0, denoise=False, seen=None, clean=None,
+                denoised=None, anisotropy=None, look=None, progress=iter):
     """Reads members one by one and joins their slices.
 
     Every member's directions are put in the order of one table (`dwijax.data.tables`).
@@ -133,8 +133,8 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
       like: table of the shell whose order is wanted; default: the first member's.
       inputs: positions of the directions that may be interpolated where a member has not
         measured them; None: none.
-      neighbours, denoise: what become further channels, of the directions ``seen``
-        (`dwijax.data.slices.further`).
+      neighbours, neighbours_order (of the harmonics that stand for their DWIs; 0: none), denoise:
+        what become further channels, of the directions ``seen`` (`dwijax.data.slices.further`).
       clean: positions of directions to be taken from a phantom's truth, noise-free; None: none.
       denoised: positions of directions to be replaced by what MP-PCA of them alone leaves
         (`dwijax.data.mppca`); None: none.
@@ -156,6 +156,7 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
     for member, subject in zip(progress(members), read, strict=True):
         if like is None:
             like = subject.gtab[~subject.gtab.b0s_mask]
+        project = harmonics(like.bvecs if seen is None else like.bvecs[seen], neighbours_order)
         subject = in_order_of(subject, like, where=member.files.bvec, name=name, inputs=inputs)
         if look is not None:
             look(subject)
@@ -173,8 +174,9 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
                 remedy="give --config.data.size as large as the largest subject's slices")
         positions = brain_slices(member, subject.mask, axis)
         b0, dwi, mask = cut(subject, positions, axis=axis, size=size)
-        if more := further(subject, positions, neighbours=neighbours, denoise=denoise, axis=axis,
-                           size=size, directions=seen):
+        if more := further(
+                subject, positions, neighbours=neighbours, project=project, denoise=denoise,
+                axis=axis, size=size, directions=seen):
             dwi = np.concatenate([dwi, *more], axis=-1)
         if fa is not None:
             fa = cut_map(fa, positions, axis=axis, size=size)

@@ -7,6 +7,7 @@ import numpy as np
 
 from dwijax.data.mppca import mppca
 from dwijax.data.volumes import pad_to
+from dwijax.interpolation import sh_basis
 
 
 class Slices(NamedTuple):
@@ -88,22 +89,23 @@ def cut_map(volume, positions, *, axis=2, size=None):
     return slices.reshape(*slices.shape[:3], -1).astype(np.float32, copy=False)
 
 
-def further(subject, positions, *, neighbours=0, denoise=False, **where):
+def further(subject, positions, *, neighbours=0, project=None, denoise=False, **where):
     """Channels that networks see besides a slice's own b0 and DWIs.
 
     Args:
       subject, positions: as :func:`cut`, and so is what else is named.
-      neighbours: slices on either side (:func:`surroundings`).
+      neighbours: slices on either side, and project: what of them (:func:`surroundings`).
       denoise: with :func:`denoised` behind them.
 
     Returns:
       list of float32 ``[S, H, W, m]``; empty where nothing is asked for.
     """
-    beside = [surroundings(subject, positions, neighbours, **where)] if neighbours else []
+    beside = [surroundings(subject, positions, neighbours, project=project, **where)
+              ] if neighbours else []
     return beside + ([denoised(subject, positions, **where)] if denoise else [])
 
 
-def surroundings(subject, positions, count, *, axis=2, size=None, directions=None):
+def surroundings(subject, positions, count, *, project=None, axis=2, size=None, directions=None):
     """b0 and DWIs of the slices beside each slice, as further channels.
 
     Beyond the first and the last of ``positions`` that slice is repeated: what lies there may
@@ -111,16 +113,39 @@ def surroundings(subject, positions, count, *, axis=2, size=None, directions=Non
 
     Args:
       subject, positions, axis, size, directions: as :func:`cut`. count: slices on either side.
+      project: of :func:`harmonics`, what stands for the q DWIs; None: they themselves.
 
     Returns:
-      float32 ``[S, H, W, 2 · count · (1 + q)]``: b0 and q DWIs of the slice ``count`` below, of
-      those in between, of the slice ``count`` above.
+      float32 ``[S, H, W, 2 · count · (1 + q)]``: b0 and q DWIs (or so many harmonics,
+      :func:`beside_channels`) of the slice ``count`` below, of those in between, of the slice
+      ``count`` above.
     """
     positions, out = np.asarray(positions), []
     for offset in [*range(-count, 0), *range(1, count + 1)]:
         beside = np.clip(positions + offset, positions.min(), positions.max())
-        out += cut(subject, beside, axis=axis, size=size, directions=directions)[:2]
+        b0, dwi, _ = cut(subject, beside, axis=axis, size=size, directions=directions)
+        out += [b0, dwi if project is None else dwi @ project]
     return np.concatenate(out, axis=-1)
+
+
+def harmonics(bvecs, order):
+    """What makes DWIs into even spherical harmonics, by least squares: most of their signal, and
+    little of their noise, in few channels.
+
+    Args:
+      bvecs: the q directions as networks know them, ``[q, 3]``. A table that is turned as a whole
+        is no other table to networks, so a scan's own directions would say something else.
+      order: even maximal order; 0: none.
+
+    Returns:
+      float32 ``[q, c]``, or None.
+    """
+    return np.linalg.pinv(sh_basis(bvecs, order)[0]).T.astype(np.float32) if order else None
+
+
+def beside_channels(q, order=0):
+    """Channels that stand for one slice beside another (:func:`surroundings`)."""
+    return 1 + ((order + 1) * (order + 2) // 2 if order else q)
 
 
 def denoised(subject, positions, *, axis=2, size=None, directions=None):

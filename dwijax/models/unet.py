@@ -14,9 +14,11 @@ ACTIVATIONS: dict[str, Callable] = {
 
 
 class Block(nnx.Module):
-    """``convolutions`` times: 3×3 convolution, optional group normalisation, activation."""
+    """``convolutions`` times: 3×3 convolution, optional group normalisation, activation; with an
+    ``expansion``, a :class:`Pointwise` layer stands for the last activation."""
 
-    def __init__(self, cin, width, *, convolutions, norm, activation, dtype, kernel=3, rngs):
+    def __init__(self, cin, width, *, convolutions, norm, activation, dtype, kernel=3, expansion=0,
+                 rngs):
         self.activation = ACTIVATIONS[activation]
         channels = [cin] + [width] * convolutions
         sizes = [kernel] + [3] * (convolutions - 1)
@@ -28,14 +30,34 @@ class Block(nnx.Module):
             nnx.GroupNorm(width, num_groups=_groups(width), dtype=dtype, rngs=rngs)
             for _ in range(convolutions if norm == "group" else 0)
         ])
+        self.last = Pointwise(
+            width, expansion * width, activation=activation, dtype=dtype, rngs=rngs,
+        ) if expansion else self.activation
 
     def __call__(self, x):
         for i, conv in enumerate(self.convs):
             x = conv(x)
             if self.norms:
                 x = self.norms[i](x)
-            x = self.activation(x)
+            x = (self.activation if conv is not self.convs[-1] else self.last)(x)
         return x
+
+
+class Pointwise(nnx.Module):
+    """Adds to what a voxel holds what ``hidden`` channels make of it alone.
+
+    How a voxel's DWIs hang together is not linear, and what its neighbours add is little: where a
+    3×3 convolution computes nine products for each of a few channels, this computes one for each
+    of many (the inverted bottleneck of Liu et al. 2022, "A ConvNet for the 2020s").
+    """
+
+    def __init__(self, width, hidden, *, activation, dtype, rngs):
+        self.activation = ACTIVATIONS[activation]
+        self.widen = convolution(width, hidden, 1, dtype, rngs)
+        self.narrow = convolution(hidden, width, 1, dtype, rngs, nnx.initializers.zeros_init())
+
+    def __call__(self, x):
+        return x + self.narrow(self.activation(self.widen(x)))
 
 
 class Heads(nnx.Module):
@@ -71,6 +93,8 @@ class UNet(nnx.Module):
       levels: resolutions, 1 or more (5 in the paper).
       convolutions: convolutions per level and side (2 in the paper).
       first_kernel: side of the very first kernel. 1 mixes directions before space.
+      expansion: hidden channels of each block's :class:`Pointwise` layer, in multiples of the
+        level's channels; 0: no such layer.
       head_width: channels of a hidden layer for each output (:class:`Heads`); 0: outputs are
         weighted sums of what they share.
       norm: ``none`` or ``group``. (Batch statistics would tie the output to the batch.)
@@ -82,10 +106,10 @@ class UNet(nnx.Module):
     """
 
     def __init__(self, in_channels, out_channels=1, *, width=64, levels=5, convolutions=2,
-                 first_kernel=3, head_width=0, norm="none", activation="relu",
+                 first_kernel=3, expansion=0, head_width=0, norm="none", activation="relu",
                  zero_output=False, dtype=jnp.float32, rngs):
         block = {"convolutions": convolutions, "norm": norm, "activation": activation,
-                 "dtype": dtype, "rngs": rngs}
+                 "expansion": expansion, "dtype": dtype, "rngs": rngs}
         widths = [width * 2**level for level in range(levels)]
         self.down = nnx.List([
             Block(cin, w, kernel=first_kernel if level == 0 else 3, **block)

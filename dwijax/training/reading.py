@@ -82,6 +82,7 @@ def _read(config, members, budget, bar):
     options |= {"shell": config.data.shell, "axis": config.data.axis,
                 "inputs": np.arange(config.data.inputs) if config.data.get("resample") else None,
                 "neighbours": config.data.get("neighbours", 0),
+                "neighbours_order": config.data.get("neighbours_order", 0),
                 "denoise": config.data.get("denoise", False),
                 "seen": np.arange(config.data.inputs)}
     positions = []  # by the first subject's table, which is the run's

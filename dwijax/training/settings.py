@@ -60,6 +60,8 @@ def check(config):
         expect("model.activation", *one_of(*ACTIVATIONS))
         for field in ("model.levels", "model.convolutions"):
             expect(field, *positive)
+        if "expansion" in config.model:
+            expect("model.expansion", lambda v: 0 <= v <= 64, "0 to 64")
         if "head_width" in config.model:
             expect("model.head_width", lambda v: 0 <= v <= 1024, "0 to 1024")
         multiple = multiple_of(config)
@@ -90,6 +92,11 @@ def _check_direction_synthesis(config, expect, one_of):
            "True with residual tensor or with neighbours")
     expect("data.neighbours", lambda v: not (v and stored),
            "0 with a store, which is read slice by slice")
+    if "neighbours_order" in config.data:
+        expect("data.neighbours_order", lambda v: 0 <= v <= 8 and v % 2 == 0, "0, 2, 4, 6 or 8")
+        expect("data.neighbours_order",
+               lambda v: not (v and config.data.neighbours and config.augment.noise),
+               "0 with fresh noise, which is made for DWIs")
     expect("data.denoise", lambda v: not (v and stored),
            "False with a store, which is read slice by slice")
     expect("data.denoise", lambda v: not (v and (config.augment.noise or config.data.resample)),
@@ -180,7 +187,8 @@ def build_task(config, gtab, b0s, networks=None):
         sh_order=config.model.sh_order, sh_weight=config.model.sh_weight,
         sh_log=config.model.sh_log, fa_weight=config.loss.fa_weight,
         fa_measured=wants_measured_fa(config), b0_input=config.data.b0,
-        neighbours=config.data.neighbours, denoised=config.data.get("denoise", False))
+        neighbours=config.data.neighbours, neighbours_order=config.data.get("neighbours_order", 0),
+        denoised=config.data.get("denoise", False))
     return tasks.joined(task) if config.model.joint else task
 
 
@@ -235,7 +243,7 @@ def build_network(config, task):
     return functional(lambda rngs: UNet(
         task.in_channels, task.out_channels, width=m.width, levels=m.levels,
         convolutions=m.convolutions, first_kernel=m.first_kernel,
-        head_width=m.get("head_width", 0), norm=m.norm,
+        expansion=m.get("expansion", 0), head_width=m.get("head_width", 0), norm=m.norm,
         activation=m.activation, zero_output=m.zero_output, dtype=compute_dtype(config),
         rngs=rngs))
 

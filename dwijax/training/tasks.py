@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dwijax import dti
+from dwijax.data.slices import beside_channels
 from dwijax.training import losses, references
 
 
@@ -49,7 +50,7 @@ class Task(NamedTuple):
 
 def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2, sh_weight=0.001,
                         sh_log=True, fa_weight=0.0, fa_measured=False, b0_input=True, neighbours=0,
-                        denoised=False):
+                        neighbours_order=0, denoised=False):
     """He et al. 2020: each network synthesises one more DWI from b0 and the input DWIs.
 
     Args:
@@ -62,7 +63,9 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
       fa_measured: whether the FA to be reached is the last channel of ``dwi``
         (`dwijax.data.anisotropy`); otherwise it is that of b0, inputs and targets.
       b0_input: whether the networks see the mean b0 too.
-      neighbours: slices on either side of which the networks see b0 and inputs too.
+      neighbours: slices on either side of which the networks see b0 and inputs too;
+        neighbours_order: as spherical harmonics of this order, 0: as they are
+        (`dwijax.data.slices.surroundings`).
       denoised: whether they see b0 and inputs without noise too (`dwijax.data.slices.denoised`),
         of which the reference is then made.
 
@@ -78,14 +81,15 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
     of_slice, weights = references.build(
         residual, gtab, inputs, targets, order=sh_order, weight=sh_weight, log=sh_log)
 
-    beside = (2 * neighbours + denoised) * (1 + q)  # channels behind the directions
+    beside = 2 * neighbours * beside_channels(q, neighbours_order)
+    behind = beside + denoised * (1 + q)  # channels behind the directions
 
     def acquired(b0, dwi):
         return jnp.concatenate([b0, dwi[..., inputs]], axis=-1)
 
     def see(b0, dwi):
         seen = acquired(b0, dwi) if b0_input else dwi[..., inputs]
-        return jnp.concatenate([seen, dwi[..., len(gtab):len(gtab) + beside]], axis=-1)
+        return jnp.concatenate([seen, dwi[..., len(gtab):len(gtab) + behind]], axis=-1)
 
     def reference(weights, x):
         if denoised:
@@ -116,7 +120,7 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
             # One network moves FA by about 1/K: K restores the scale of its own squared error.
             return fa_weight * len(targets) * fa
 
-    channels = (1 + 2 * neighbours) * (int(b0_input) + q)
+    channels = int(b0_input) + q + beside
     return Task(targets, channels + denoised * (1 + q), 1, see, measured, reference, weights,
                 coupled, channels)
 

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from dwijax.models.stack import functional, network_keys, stack
-from dwijax.models.unet import Heads, UNet, max_pool, upsample
+from dwijax.models.unet import Heads, Pointwise, UNet, max_pool, upsample
 
 
 def network(**options):
@@ -18,7 +18,9 @@ def network(**options):
 @pytest.mark.parametrize("options", [
     {}, {"levels": 1}, {"norm": "group", "width": 8}, {"activation": "gelu"},
     {"first_kernel": 1}, {"convolutions": 1}, {"dtype": jnp.bfloat16}, {"head_width": 3},
-    {"head_width": 3, "dtype": jnp.bfloat16},
+    {"head_width": 3, "dtype": jnp.bfloat16}, {"expansion": 2},
+    {"expansion": 2, "convolutions": 1, "norm": "group", "width": 8},
+    {"expansion": 2, "dtype": jnp.bfloat16},
 ])
 def test_shapes_and_dtypes(options):
     net = network(**options)
@@ -34,6 +36,32 @@ def test_zero_output_starts_at_zero(head_width):
     net = network(zero_output=True, head_width=head_width)
     y = net.apply(net.init(jax.random.key(0)), jnp.ones((1, 8, 8, 5)))
     np.testing.assert_array_equal(y, 0)
+
+
+def test_pointwise_layer_mixes_channels_and_never_voxels():
+    """Against matrix products; at first it changes nothing."""
+    layer = Pointwise(5, 20, activation="silu", dtype=jnp.float32, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(1), (2, 4, 6, 5))
+    np.testing.assert_array_equal(layer(x), x)
+    layer.narrow.kernel[...] = jax.random.normal(jax.random.key(2), (1, 1, 20, 5))
+    layer.widen.bias[...] = jnp.arange(20.0)
+    hidden = jax.nn.silu(x @ layer.widen.kernel[0, 0] + jnp.arange(20.0))
+    np.testing.assert_allclose(
+        layer(x), x + hidden @ layer.narrow.kernel[0, 0], rtol=1e-4, atol=1e-4)
+
+
+def test_pointwise_layer_stands_for_the_last_activation():
+    """As many 3×3 convolutions, and two 1×1 more for each block: 5 of three levels."""
+    def kernels(**options):
+        params = jax.eval_shape(network(**options).init, jax.random.key(0))
+        return sorted(leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 4)
+
+    more = list(kernels(expansion=3))
+    for shape in kernels():
+        more.remove(shape)
+    assert sorted(more) == sorted(
+        shape for width in (4, 4, 8, 8, 16) for shape in ((1, 1, width, 3 * width),
+                                                          (1, 1, 3 * width, width)))
 
 
 def test_heads_are_networks_side_by_side():

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from dipy.core.sphere import Sphere
+from dipy.reconst.shm import sf_to_sh
 from ml_collections import ConfigDict
 
 from configs.phantom import get_config
@@ -68,7 +70,7 @@ def test_joint_is_the_stack_in_one():
 
 def test_joint_has_as_many_parameters_as_the_stack():
     counts = []
-    for variant, networks, channels in (("", 60, 1), ("joint", 1, 60)):
+    for variant, networks, channels in (("random_start", 60, 1), ("joint", 1, 60)):
         task = SimpleNamespace(in_channels=31, out_channels=channels)
         network = settings.build_network(get_config(variant), task)
         shapes = jax.eval_shape(network.init, jax.random.key(0))
@@ -200,6 +202,42 @@ def test_neighbouring_slices_in_training_and_prediction(cohort, count):
         x, task.see(slices.b0, slices.dwi)[:len(x)], rtol=1e-6)
 
 
+def test_neighbouring_slices_as_spherical_harmonics(cohort):
+    """b0 and dipy's own least-squares harmonics of the slices beside; the same in prediction, in
+    which denoised inputs still come last, and for a scan whose table is turned as a whole."""
+    options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0, "seen": np.arange(Q)}
+    which = {"neighbours": 1, "neighbours_order": 2}
+    slices, tables, _, _ = load_slices(cohort, **which, denoise=True, **options)
+    task = tasks.direction_synthesis(
+        tables[0], 2, np.arange(Q), np.arange(Q, N), **which, denoised=True)
+    assert slices.dwi.shape[-1] == N + 2 * (1 + 6) + 1 + Q
+
+    subject = load_subject(cohort[0].files)
+    filled = np.flatnonzero(subject.mask.any((0, 1)))
+    scaled = subject.dwi / np.float32(subject.scale)
+    bvecs = subject.gtab.bvecs[2:2 + Q]
+    harmonics = sf_to_sh(scaled[..., 2:2 + Q], Sphere(xyz=bvecs), sh_order_max=2,
+                         basis_type="descoteaux07", legacy=False)
+    for position, offset, at in ((1, -1, 0), (1, 1, 7), (0, -1, 0)):
+        beside = filled[max(position + offset, 0)]
+        found = slices.dwi[position, ..., N + at:N + at + 7]
+        np.testing.assert_allclose(found[..., 0], subject.b0[:, :, beside] / subject.scale,
+                                   rtol=1e-5)
+        np.testing.assert_allclose(found[..., 1:], harmonics[:, :, beside], rtol=1e-4, atol=1e-4)
+
+    config = ConfigDict({"data": {"axis": 2, **which, "denoise": True}, "model": {"levels": 2}})
+    seen = []
+    run = Run(config, tables[0], np.arange(Q), np.arange(Q, N), task, None,
+              lambda params, x: seen.append(x) or np.zeros((N - Q, *x.shape[:3], 1)), {})
+    turned = GradientTable(subject.gtab.bvals, np.roll(subject.gtab.bvecs, 1, axis=1))
+    outputs(run, replace(subject, gtab=turned,
+                         dwi=np.where(np.arange(2 + N) < 2 + Q, subject.dwi, 9e9)))
+    x = np.concatenate(seen)[: len(filled)]
+    assert x.shape[-1] == task.in_channels == task.measured + 1 + Q
+    np.testing.assert_allclose(
+        x, task.see(slices.b0, slices.dwi)[: len(filled)], rtol=1e-5, atol=1e-6)
+
+
 def test_beyond_the_slices_that_count_nothing_is_seen():
     """A slab's neighbours are of the slab: what lies beyond may be for the test."""
     b0 = np.arange(1.0, 7)[None, None] * np.ones((2, 2, 1))
@@ -325,6 +363,7 @@ def test_a_joint_network_synthesises_every_direction(cohort):
     ("data.neighbours", 1), ("data.denoise", True), ("augment.noise", 0.5), ("data.subjects", 3)])
 def test_a_store_cannot_tell(field, value):
     config = get_config()
-    config.update_from_flattened_dict({"data.layout": "store", field: value})
+    config.update_from_flattened_dict(
+        {"data.layout": "store", "data.neighbours": 0, field: value})
     with pytest.raises(InputError, match=field.partition(".")[2]):
         settings.check(config)

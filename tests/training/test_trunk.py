@@ -29,6 +29,7 @@ def stacks(**fields):
 
 
 @pytest.mark.parametrize("fields", [{}, {"model.head_width": 2}, {"model.convolutions": 2},
+                                    {"model.expansion": 2},
                                     {"data.inputs": 7}], ids=str)
 def test_networks_predict_at_first_what_the_joint_one_does(fields):
     (task, network, keys, predict), (_, joined, one, together) = stacks(**fields)
