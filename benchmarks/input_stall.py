@@ -39,7 +39,7 @@ def config_of(width, patch, batch):
     spec = importlib.util.spec_from_file_location("phantom", CONFIG)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    config = module.get_config()
+    config = module.get_config("random_start")
     config.model.width, config.patch, config.batch = width, patch, batch
     return config
 

@@ -50,7 +50,7 @@ class Problem:
     """K U-Nets of one width on random slices: what every way to train them starts from."""
 
     def __init__(self, networks, width, side, batch=BATCH):
-        config = phantom.get_config()
+        config = phantom.get_config("random_start")
         config.update_from_flattened_dict({
             "model.width": width, "model.levels": LEVELS, "model.convolutions": CONVOLUTIONS,
             "model.residual": "none", "model.whiten": False, "model.zero_output": False,
