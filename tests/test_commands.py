@@ -179,7 +179,8 @@ def test_some_networks_at_their_best(trained, place):
         np.testing.assert_array_equal(b[np.array([3, 17])], c)
         at_end = np.argmin(losses, axis=0) == 1
         np.testing.assert_array_equal(np.asarray(a)[at_end], np.asarray(b)[at_end])
-    x = np.random.default_rng(0).uniform(0.1, 1, (1, 8, 8, 31)).astype(np.float32)
+    x = np.random.default_rng(0).uniform(0.1, 1, (1, 8, 8, best.task.in_channels))
+    x = x.astype(np.float32)
     np.testing.assert_allclose(
         some.predict(some.params, x), best.predict(best.params, x)[np.array([3, 17])], atol=1e-5)
     with pytest.raises(InputError, match="between 0 and 59"):
