@@ -48,15 +48,23 @@ def main():
         processes.split_cpu()
     processes.join(DISTRIBUTED.value, COORDINATOR.value, PROCESSES.value, PROCESS.value)
     if PLAN.value:
-        return print_plan()
+        print_plan()
+        return
     from dwijax.training.loop import train_and_evaluate
 
     workdir = WORKDIR.value or f"runs/{'-'.join(filter(None, (Path(path).stem, variant)))}"
     train_and_evaluate(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
-    if EVALUATE.value and not (DISTRIBUTED.value or COORDINATOR.value):  # one is enough: eval.py
+    if DISTRIBUTED.value or COORDINATOR.value:
+        return  # one process is enough for the rest: eval.py
+    if EVALUATE.value:
         from dwijax.evaluation.report import evaluate
 
         evaluate(workdir, quiet=QUIET.value, baseline_set="quick")
+    elif CONFIG.value.get("calibrate"):
+        from dwijax.inference import load_run
+        from dwijax.run_calibration import calibrated
+
+        calibrated(load_run(workdir, calibrated=False), workdir, quiet=QUIET.value)
 
 
 def print_plan():

@@ -100,6 +100,7 @@ def get_config(variant=""):
     config.deterministic = False        # on GPUs: the same bits every time, slower
 
     config.select = "last"              # [chosen] what predicts: last, or best (each network's own)
+    config.calibrate = False            # hold synthetic DWIs to the anisotropy that inputs show
 
     if variant not in VARIANTS:
         raise ValueError(f"no variant {variant!r}; there are {', '.join(filter(None, VARIANTS))}")

@@ -1,5 +1,6 @@
 """Whole volumes through a trained run."""
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from dwijax.calibration import Calibration, from_json, hold
 from dwijax.data.slices import cut, further, harmonics, padded_size
 from dwijax.data.volumes import pad_to
 from dwijax.gradients import GradientTable
@@ -19,7 +21,8 @@ class Run(NamedTuple):
 
     ``gtab`` is the table of its shell without b0s; ``inputs [q]`` and ``targets``, those that are
     synthesised, are positions in it (of map regression, the networks' numbers); ``params`` leaves
-    are ``[K, ...]``; ``about`` is its ``config.json``.
+    are ``[K, ...]``; ``about`` is its ``config.json``; ``calibration`` is what its synthetic DWIs
+    are held to, or None.
     """
 
     config: ConfigDict
@@ -30,25 +33,31 @@ class Run(NamedTuple):
     params: Any
     predict: Any
     about: dict
+    calibration: Calibration | None = None
 
 
-def load_run(place, networks=None):
+def load_run(place, networks=None, *, calibrated=True):
     """Reads a run from its folder, or from the file that ``dwijax export`` has made of it.
 
     Args:
       place: folder or file.
-      networks: positions in the stack, of those to read; all by default. K is then their number.
+      networks: positions in the stack, of those to read; all by default. K is then their number,
+        and nothing is held to a calibration, which is that of the whole stack.
+      calibrated: whether there must be a calibration where the config asks for one.
 
     Raises:
-      InputError: no run, no whole checkpoint there, or no such networks; a file that is damaged.
+      InputError: no run, no whole checkpoint there, or no such networks; a file that is damaged;
+        no calibration.
     """
-    config, gtab, task, predict, params, about = restore.restore_run(place, networks)
+    config, gtab, task, predict, params, about = restore.restore_run(
+        place, networks, calibrated=calibrated)
     targets = np.asarray(task.numbers)
     if config.task == "direction_synthesis" and config.model.joint:
         targets = settings.output_positions(config, gtab)
     predict, params = placement.share_slices(predict, params)
+    learnt = about.get("calibration") if networks is None else None
     return Run(config, gtab, settings.input_positions(config, gtab), targets, task, params,
-               predict, about)
+               predict, about, learnt and from_json(learnt))
 
 
 def outputs(run, subject, directions=None, *, quiet=True):
@@ -94,6 +103,14 @@ def outputs(run, subject, directions=None, *, quiet=True):
     return np.moveaxis(out, 1, 1 + axis)
 
 
+def only_inputs(run, subject):
+    """A subject in the run's order without the volumes that the run's networks do not see."""
+    b0s = np.flatnonzero(subject.gtab.b0s_mask)
+    seen = np.r_[b0s, np.flatnonzero(~subject.gtab.b0s_mask)[run.inputs]]
+    return dataclasses.replace(subject, dwi=subject.dwi[..., seen], gtab=subject.gtab[seen],
+                               volumes=subject.volumes[seen])
+
+
 def synthesise(run, subject, *, quiet=True):
     """The synthetic DWIs of a subject.
 
@@ -106,15 +123,25 @@ def synthesise(run, subject, *, quiet=True):
     Returns:
       float32 ``[X, Y, Z, T]``, a volume for each target, in the scan's intensity units, canonical
       axes; 0 outside the slices that hold brain; nowhere negative, nor above all that the networks
-      have seen of the voxel.
+      have seen of the voxel; in the brain held to the run's calibration, if it has one.
     """
     out = np.moveaxis(outputs(run, subject, quiet=quiet), 0, 3)  # one of K and D is 1
     out = out.reshape(*out.shape[:3], -1) * np.float32(subject.scale)
     # A magnitude is not negative, and diffusion only takes signal away; the networks do not know,
     # and where they have met nothing alike there is no telling what they say.
     b0s = subject.gtab.b0s_mask
-    seen = np.concatenate([np.flatnonzero(b0s), np.flatnonzero(~b0s)[run.inputs]])
+    inputs = np.flatnonzero(~b0s)[run.inputs]
+    seen = np.concatenate([np.flatnonzero(b0s), inputs])
     most = subject.dwi[..., seen[0]].copy()
     for volume in seen[1:]:
         np.maximum(most, subject.dwi[..., volume], out=most)
-    return np.clip(out, 0, np.maximum(most, 0)[..., None], out=out)
+    most = np.maximum(most, 0)[..., None]
+    np.clip(out, 0, most, out=out)
+    if run.calibration:
+        brain = subject.mask
+        # Along the run's axes, in which both tables are known.
+        out[brain] = hold(run.calibration, subject.b0[brain], subject.dwi[brain][:, inputs],
+                          out[brain], brain, int(b0s.sum()),
+                          (run.gtab[run.inputs], run.gtab[run.targets]))
+        np.clip(out, 0, most, out=out)
+    return out

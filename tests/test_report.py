@@ -48,7 +48,7 @@ def pretend(monkeypatch, phantom):
                   {"config": {}, "versions": {}, "table": {"b0s": 2, "inputs": 16},
                    "subjects": subjects | {"origin": ""},
                    "normalisation": {"training_scales": {}, "whitening": None}})
-        monkeypatch.setattr(report, "load_run", lambda _: run)
+        monkeypatch.setattr(report, "load_run", lambda *_, **__: run)
         monkeypatch.setattr(report, "read_cohort", lambda _: cohort)
         monkeypatch.setattr(report, "shifted_members", lambda root, **_: list(shifted))
         monkeypatch.setattr(report, "synthesise",

@@ -17,7 +17,7 @@ def write_tiny_run(workdir, denoise=False):
     """Writes config, a checkpoint with random parameters, a log and a report."""
     config = get_config("smoke")
     config.data.layout, config.data.root, config.data.inputs = "plain", "/secret/place", 6
-    config.data.denoise = denoise
+    config.data.denoise, config.calibrate = denoise, False
     task = settings.build_task(config, GTAB, 2)
     network = settings.build_network(config, task)
     like = jax.eval_shape(jax.vmap(network.init), settings.build_keys(config, task))

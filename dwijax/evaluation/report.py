@@ -1,6 +1,5 @@
 """``evaluate(workdir)``: a trained run judged on its test subjects."""
 
-import dataclasses
 import json
 import time
 from functools import partial
@@ -33,8 +32,9 @@ from dwijax.evaluation.scan import MissingDirections, read_case, read_scan
 from dwijax.evaluation.sphere import Sphere
 from dwijax.evaluation.summary import Fact, Gap
 from dwijax.evaluation.tables import Record, Results, write_csv, write_results
-from dwijax.inference import load_run, synthesise
+from dwijax.inference import load_run, only_inputs, synthesise
 from dwijax.output import whole
+from dwijax.run_calibration import calibrated
 from dwijax.threads import ahead
 from dwijax.training.reading import read_cohort
 
@@ -69,7 +69,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
       InputError: there is no run, its data cannot be used, or targets leak into inputs.
     """
     began = time.perf_counter()
-    run = load_run(workdir)
+    run = load_run(workdir, calibrated=False)
     if run.config.get("task") == "map_regression":
         from dwijax.evaluation import map_report
 
@@ -78,6 +78,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     _check_cohort(run, cohort, workdir)
     groups = _groups(run, cohort)
     _check_leakage(run, cohort, groups, workdir)
+    run = calibrated(run, workdir, quiet=quiet)
     axis, shell = run.config.data.axis, run.config.data.shell
     split = Split(run.inputs, run.targets, run.gtab[run.targets])
     chosen = baselines.SETS[baseline_set]
@@ -204,9 +205,7 @@ def sources(run, workdirs, groups):
 
 def _synthesise(run, scan, subject):
     """The networks' DWIs ``[V, K]`` of a scan without its targets, their time, dots outside."""
-    seen = np.r_[:scan.b0s, scan.b0s + run.inputs]
-    blind = dataclasses.replace(subject, dwi=subject.dwi[..., seen], gtab=subject.gtab[seen],
-                                volumes=subject.volumes[seen])
+    blind = only_inputs(run, subject)
     began = time.perf_counter()
     volume = synthesise(run, blind)
     rows = [Row("seconds", "subject", "brain", NETWORKS, time.perf_counter() - began)]

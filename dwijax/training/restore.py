@@ -12,21 +12,27 @@ from dwijax.training import checkpoint, export, run, settings
 from dwijax.training.best import init_best
 
 
-def restore_run(place, networks=None):
+def restore_run(place, networks=None, *, calibrated=True):
     """``(config, gtab, task, predict, params, about)`` of a trained run.
 
     Args:
       place: its folder, or the file that ``dwijax export`` has made of it; nothing else is read.
       networks: positions in the stack, all by default; what is returned is then that smaller
         stack.
+      calibrated: whether a calibration that the config asks for must have been learnt.
 
     Raises:
       InputError: no run, no whole checkpoint in it, or no such networks; a file that is damaged or
-        of another version.
+        of another version; no calibration.
     """
     if Path(place).is_file():
         return _restore_exported(place, networks)
     config, gtab, statistics, about = run.read(place)
+    if calibrated and config.get("calibrate") and "calibration" not in about:
+        raise InputError(
+            Path(place) / "config.json", found="no calibration yet",
+            expected="one, as --config.calibrate says",
+            remedy="run train.py again with this --workdir, or eval.py: it is learnt there")
     task, predict, like = _rebuild(config, gtab, statistics, about, networks)
     best, damaged = config.select == "best", []
     stored = checkpoint.restore(

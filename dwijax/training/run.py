@@ -14,6 +14,7 @@ from pathlib import Path
 import ml_collections
 import numpy as np
 
+from dwijax import calibration
 from dwijax.data.whitening import Whitening
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
@@ -113,6 +114,8 @@ def parse(about, where):
         whitening = about["normalisation"]["whitening"]
         if whitening:
             whitening = Whitening(**{k: np.asarray(v, np.float32) for k, v in whitening.items()})
+        if "calibration" in about:
+            calibration.from_json(about["calibration"])
         return ml_collections.ConfigDict(about["config"]), gtab, whitening, about
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from dwijax import calibration
 from dwijax.data import anisotropy
 from dwijax.data.layouts import LAYOUTS
 from dwijax.data.sampling import fresh_noise
@@ -106,6 +107,11 @@ def _check_direction_synthesis(config, expect, one_of):
            "0 with a store, which does not tell its subjects' noise level")
     expect("data.clean_targets", lambda v: not v or config.data.layout == "phantom",
            "False: only a phantom has noise-free targets")
+    if "calibrate" in config:
+        expect("calibrate", lambda v: not (v and (config.data.resample or
+                                                  config.data.inputs < calibration.LEAST_INPUTS)),
+               f"False with resample, whose noise volumes share, and with fewer than "
+               f"{calibration.LEAST_INPUTS} inputs, which say too little of noise")
     if "denoise_targets" in config.data:
         d = config.data
         expect("data.denoise_targets",

@@ -1,0 +1,227 @@
+"""Synthetic DWIs held to the anisotropy that a subject's own acquired directions show.
+
+Networks learn how anisotropic tissue is where they were trained, and see it in other subjects too.
+In one voxel the acquired directions are too noisy to contradict; over many alike voxels they are
+not. The second moment of a fitted tensor is that of the true one and the trace of the fit's
+covariance, so it tells ``E|D|²``, D a tensor less its mean diffusivity, without knowing any tissue.
+
+Voxels are grouped by FA, that of the synthetic DWIs. With the tensors N of the synthetic and A of
+the acquired DWIs, a fit of all of them is about ``(1 - s) N + s A``, s the share of the acquired.
+For each group this becomes ``a N + b A``:
+
+- b is s and half of what the best estimate of D (normal equations of D on N and A) takes more of A
+  than it did in the subjects that the calibration was learnt from, where noise was another one, but
+  no less than s / 2 and no more than 2 s;
+- a is such that ``E|a N + b A|²`` is the same multiple of ``E|D|²`` as in these subjects.
+
+So a subject like them is left as it is. N holds some of A's noise, by which their product is too
+large. How much of it is learnt too, where targets have noise of their own.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from dwijax import dti
+from dwijax.voxelwise import in_chunks
+
+# Middles of the groups, in FA; a last group is fluid, whatever its FA.
+_FA = np.array([.03, .05, .07, .09, .115, .145, .18, .225, .275, .35, .45, .55, .7])
+_GROUPS = len(_FA) + 1
+_FLUID = 1.5  # µm²/ms, MD
+# FA is smoothed (SD, voxels), or groups would sort voxels by their noise.
+_SMOOTHING = 0.5
+_FEWEST = 100  # voxels in a group; of fewer the moments say little
+LEAST_INPUTS = 8  # with a b0, two more than a tensor and ln S0 have unknowns
+
+_TWICE = np.array([1, 2, 1, 2, 2, 1], np.float32)  # how often an element stands in its matrix
+_DEVIATION = np.eye(6, dtype=np.float32) - np.outer([1, 0, 1, 0, 0, 1], [1, 0, 1, 0, 0, 1]) / 3
+
+
+class Calibration(NamedTuple):
+    """What is learnt, for each of G groups of voxels: lists of floats, None where nothing is.
+
+    Attributes:
+      moment: ``E|(1 - s) N + s A|² / E|D|²``.
+      overlap: noise in ``E<N, A>`` as a part of that in ``E|A|²``.
+      weight: of A in the best estimate of D.
+    """
+
+    moment: list
+    overlap: list
+    weight: list
+
+
+class Moments(NamedTuple):
+    """Sums over the voxels of each group, ``[G]``, of products of deviatoric tensors."""
+
+    count: np.ndarray
+    networks: np.ndarray  # <N, N>
+    both: np.ndarray  # <N, A>
+    acquired: np.ndarray  # <A, A>
+    noise: np.ndarray  # trace of A's covariance
+    independent: np.ndarray  # <N, T>, T of measured targets; of b0 alone where there are none
+
+
+def learn(moments, share):
+    """The calibration by subjects with measured targets.
+
+    Args:
+      moments: sum of `Moments` over them. share: s, of the acquired directions in all.
+
+    Returns:
+      `Calibration`; None in groups of fewer than 100 voxels.
+    """
+    m = _means(moments)
+    true = m.acquired - m.noise
+    with np.errstate(invalid="ignore", divide="ignore"):
+        moment = _squared(m, 1 - share, share) / true
+        overlap = (m.both - m.independent) / m.noise
+    weight = _best(m, overlap)[1]
+    known = (moments.count >= _FEWEST) & (true > 0)
+    return Calibration(*(np.where(known, x, None).tolist() for x in (moment, overlap, weight)))
+
+
+def from_json(learnt):
+    """`Calibration` from its dict.
+
+    Raises:
+      KeyError, TypeError, ValueError: it is none.
+    """
+    calibration = Calibration(*(learnt[name] for name in Calibration._fields))
+    np.asarray(calibration, float).reshape(3, _GROUPS)
+    return calibration
+
+
+def coefficients(calibration, moments, share):
+    """``(a, b)``, each ``[G]``, of a subject; ``(1 - s, s)`` where it or the training knew little.
+
+    Args:
+      calibration: `Calibration`. moments: `Moments` of the subject. share: s.
+    """
+    m = _means(moments)
+    moment, overlap, weight = (np.asarray(x, float) for x in calibration)
+    true = m.acquired - m.noise
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # Where N is nearly A, the estimate is anything.
+        b = np.clip(share + (_best(m, overlap)[1] - weight) / 2, share / 2, 2 * share)
+        # The larger root of E|a N + b A|² = moment · E|D|².
+        middle = b * m.both
+        under = middle**2 - m.networks * (b**2 * m.acquired - moment * true)
+        a = np.clip((np.sqrt(under.clip(0)) - middle) / m.networks, 0, 1)
+    known = (moments.count >= _FEWEST) & (true > 0) & np.isfinite(a) & np.isfinite(b)
+    return np.where(known, a, 1 - share), np.where(known, b, share)
+
+
+def hold(calibration, b0, acquired, synthetic, mask, b0s, tables):
+    """Synthetic DWIs whose anisotropy is held to that of the acquired ones.
+
+    Args:
+      calibration: `Calibration`.
+      b0: mean, float32 ``[V]``. acquired: ``[V, q]``. synthetic: ``[V, K]``; in one unit, of any
+        scale. mask: bool ``[X, Y, Z]`` with V voxels.
+      b0s: how many volumes are behind ``b0``.
+      tables: of the acquired and of the synthetic DWIs, `dwijax.gradients.GradientTable` of q and
+        K directions, along the same axes.
+
+    Returns:
+      float32 ``[V, K]``.
+    """
+    networks, own, noise, group = _voxels(b0, acquired, synthetic, mask, b0s, tables)
+    share = acquired.shape[1] / (acquired.shape[1] + synthetic.shape[1])
+    moments = _moments(group, networks, own, noise, networks)
+    a, b = (_between(group, x) for x in coefficients(calibration, moments, share))
+    change = ((a - (1 - share))[:, None] * networks + (b - share)[:, None] * own) / (1 - share)
+    rows = dti.design_matrix(tables[1].bvals, tables[1].bvecs)
+    return synthetic * np.exp((change.astype(np.float32) @ np.asarray(rows)[:, :6].T).clip(-1, 1))
+
+
+def moments_of(b0, acquired, synthetic, targets, mask, judged, b0s, tables):
+    """What `learn` learns from, of one subject.
+
+    Args:
+      targets: measured, ``[V, K]``, of the synthetic DWIs' directions.
+      judged: bool ``[V]``, the voxels that count.
+      b0, acquired, synthetic, mask, b0s, tables: as :func:`hold`.
+
+    Returns:
+      `Moments`.
+    """
+    networks, own, noise, (fa, fluid) = _voxels(b0, acquired, synthetic, mask, b0s, tables)
+    measured, _, _ = _tensors(b0, targets, b0s, tables[1])
+    return _moments((fa[judged], fluid[judged]), *(
+        x[judged] for x in (networks, own, noise, measured)))
+
+
+def _voxels(b0, acquired, synthetic, mask, b0s, tables):
+    """``N [V, 6]``, ``A [V, 6]``, noise ``[V]`` of A, and ``(FA, fluid) [V]`` to group by."""
+    own, noise, _ = _tensors(b0, acquired, b0s, tables[0])
+    networks, _, md = _tensors(b0, synthetic, b0s, tables[1])
+    squared = (networks**2) @ _TWICE
+    fa = np.sqrt(1.5 * squared / np.maximum(squared + 3 * md**2, np.finfo(np.float32).tiny))
+    inside = gaussian_filter(mask.astype(np.float32), _SMOOTHING)[mask]
+
+    def smooth(values):
+        volume = np.zeros(mask.shape, np.float32)
+        volume[mask] = values
+        return gaussian_filter(volume, _SMOOTHING)[mask] / inside
+
+    return networks, own, noise, (smooth(fa), smooth(md) >= _FLUID)
+
+
+def _tensors(b0, dwi, b0s, gtab):
+    """Deviatoric tensors ``[V, 6]`` of weighted fits, traces of their covariance and MD ``[V]``."""
+    design = np.concatenate([[[0.] * 6 + [1]], dti.design_matrix(gtab.bvals, gtab.bvecs)])
+    weights = np.r_[b0s, np.ones(len(gtab))]
+    design, weights = design.astype(np.float32), weights.astype(np.float32)
+    return in_chunks(partial(_fit, design, weights), [b0[:, None], dwi])
+
+
+@jax.jit
+def _fit(design, weights, signal):
+    fit = dti.fit_tensor(signal, design, weights=weights)
+    covariance = dti.fit_statistics(signal, design, fit, weights=weights).covariance
+    spread = jnp.einsum("i,ij,vjk,ik->v", _TWICE, _DEVIATION, covariance, _DEVIATION)
+    return fit.tensor @ _DEVIATION.T, spread, dti.mean_diffusivity(fit.tensor)
+
+
+def _moments(group, networks, own, noise, independent):
+    fa, fluid = group
+    nearest = np.abs(fa[:, None] - _FA).argmin(axis=1)
+    which = np.where(fluid, len(_FA), nearest)
+
+    def total(values):
+        return np.bincount(which, values, minlength=_GROUPS)
+
+    return Moments(total(np.ones(len(fa))), *(
+        total((x * y) @ _TWICE) for x, y in ((networks, networks), (networks, own), (own, own))),
+        total(noise), total((networks * independent) @ _TWICE))
+
+
+def _means(moments):
+    return moments._replace(**{name: getattr(moments, name) / np.maximum(moments.count, 1)
+                               for name in Moments._fields[1:]})
+
+
+def _squared(m, a, b):
+    """``E|a N + b A|²``."""
+    return a**2 * m.networks + 2 * a * b * m.both + b**2 * m.acquired
+
+
+def _best(m, overlap):
+    """Coefficients ``(of N, of A)`` of the best estimate of D."""
+    with_networks, with_acquired = m.both - overlap * m.noise, m.acquired - m.noise
+    with np.errstate(invalid="ignore", divide="ignore"):
+        determinant = m.networks * m.acquired - m.both**2
+        return ((m.acquired * with_networks - m.both * with_acquired) / determinant,
+                (m.networks * with_acquired - m.both * with_networks) / determinant)
+
+
+def _between(group, values):
+    """A group's value for each voxel, between middles of groups by interpolation."""
+    fa, fluid = group
+    return np.where(fluid, values[-1], np.interp(fa, _FA, values[:-1]))

@@ -1,0 +1,55 @@
+"""A run's calibration (`dwijax.calibration`), learnt from its validation subjects."""
+
+import numpy as np
+from tqdm import tqdm
+
+from dwijax.calibration import Moments, learn, moments_of
+from dwijax.data.subject import load_subject
+from dwijax.data.tables import in_order_of
+from dwijax.inference import only_inputs, synthesise
+from dwijax.training import run as runs
+from dwijax.training.reading import read_cohort
+
+
+def calibrated(trained, workdir, *, quiet=False):
+    """A run with the calibration that its config asks for (``calibrate``).
+
+    Learnt where it is not there yet, and written into ``config.json``, from where `load_run` takes
+    it.
+
+    Args:
+      trained: from `load_run`.
+      workdir: its folder.
+      quiet: no progress bar.
+
+    Returns:
+      `dwijax.inference.Run`.
+
+    Raises:
+      InputError: its validation subjects cannot be used.
+    """
+    if not trained.config.get("calibrate") or trained.calibration:
+        return trained
+    share = len(trained.inputs) / (len(trained.inputs) + len(trained.targets))
+    members = read_cohort(trained.config).validation
+    found = [_moments(trained, member) for member in tqdm(
+        members, desc="calibrating", unit="subject", disable=quiet or None, leave=False)]
+    calibration = learn(Moments(*map(sum, zip(*found, strict=True))), share)
+    about = trained.about | {"calibration": calibration._asdict()}
+    runs.write(workdir, about)
+    return trained._replace(calibration=calibration, about=about)
+
+
+def _moments(trained, member):
+    data = trained.config.data
+    subject = in_order_of(load_subject(member.files, shell=data.shell), trained.gtab,
+                          where=member.files.bvec, name="the run")
+    brain, b0s = subject.mask, int(subject.gtab.b0s_mask.sum())
+    judged = np.ones(np.count_nonzero(brain), bool)
+    if member.slices is not None:
+        judged = np.isin(np.nonzero(brain)[data.axis], member.slices)
+    synthetic = synthesise(trained, only_inputs(trained, subject))[brain]
+    dwi = subject.dwi[brain]
+    return moments_of(
+        subject.b0[brain], dwi[:, b0s + trained.inputs], synthetic, dwi[:, b0s + trained.targets],
+        brain, judged, b0s, (trained.gtab[trained.inputs], trained.gtab[trained.targets]))

@@ -1,0 +1,160 @@
+"""Synthetic DWIs held to the anisotropy of the acquired ones."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dwijax import dti
+from dwijax.calibration import Moments, coefficients, from_json, hold, learn, moments_of
+from dwijax.directions import direction_set
+from dwijax.gradients import GradientTable
+from dwijax.voxelwise import fit_maps
+
+Q, K, B0S, SHAPE = 30, 60, 6, (30, 30, 20)
+MASK = np.ones(SHAPE, bool)
+BVECS = direction_set(Q + K)
+TABLES = tuple(GradientTable(np.full(len(g), 1000.0), g) for g in (BVECS[:Q], BVECS[Q:]))
+MD = 0.8  # µm²/ms
+FA = np.broadcast_to(np.linspace(0.06, 0.6, SHAPE[0])[:, None, None], SHAPE)[MASK]
+GREY, WHITE = FA < 0.2, FA > 0.4
+EVERYWHERE = np.ones(MASK.size, bool)
+
+
+def subject(seed, noise, anisotropy=1.0, passed=0.0):
+    """Cylinders at random angles, of a FA that grows along x, and networks that see them.
+
+    ``anisotropy``: factor that the networks have wrong. ``passed``: part of the acquired DWIs'
+    noise, by its tensor, that is in what they say. Units of b0.
+    """
+    rng = np.random.default_rng(seed)
+    tensor = cylinders(rng)
+    designs = [np.asarray(dti.design_matrix(t.bvals, t.bvecs))[:, :6] for t in TABLES]
+    clean = [np.exp(tensor @ d.T) for d in designs]
+    noisy = [np.abs(c + noise * rng.standard_normal(c.shape)).astype(np.float32) for c in clean]
+    b0 = 1 + noise / np.sqrt(B0S) * rng.standard_normal(len(tensor))
+    own = fit_maps([np.ones((len(b0), 1), np.float32), noisy[0]], joined(TABLES[0])).tensor
+    said = MD * ISOTROPIC + anisotropy * deviation(tensor) + passed * (own - tensor)
+    arrays = b0.astype(np.float32), noisy[0], np.exp(said @ designs[1].T).astype(np.float32)
+    return arrays, noisy[1], tensor
+
+
+def cylinders(rng):
+    axis = rng.standard_normal((MASK.size, 3))
+    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
+    c = (MD * FA / np.sqrt(3 - 2 * FA**2))[:, None, None]  # eigenvalues MD + 2c, MD - c, MD - c
+    outer = 3 * c * axis[:, :, None] * axis[:, None] + (MD - c) * np.eye(3)
+    return outer[:, [0, 1, 1, 2, 2, 2], [0, 0, 1, 0, 1, 2]]
+
+
+ISOTROPIC = np.array([1, 0, 1, 0, 0, 1])
+
+
+def deviation(tensor):
+    return tensor - tensor @ ISOTROPIC[:, None] / 3 * ISOTROPIC
+
+
+def joined(*tables, b0s=1):
+    bvecs = np.concatenate([np.zeros((b0s, 3)), *(t.bvecs for t in tables)])
+    return GradientTable(np.r_[np.zeros(b0s), *(t.bvals for t in tables)], bvecs)
+
+
+def learnt(subjects):
+    moments = [moments_of(*arrays, targets, MASK, EVERYWHERE, B0S, TABLES)
+               for arrays, targets, _ in subjects]
+    return learn(Moments(*map(sum, zip(*moments, strict=True))), Q / (Q + K))
+
+
+def fa_of(arrays, synthetic):
+    """FA of the tensor fit of everything, the b0 as often as it was measured."""
+    b0, acquired, _ = arrays
+    return fit_maps([np.repeat(b0[:, None], B0S, axis=1), acquired, synthetic],
+                    joined(*TABLES, b0s=B0S)).fa
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.03, 0.06])
+def test_second_moment_of_the_true_tensor_is_found_under_any_noise(noise):
+    """By the noise-free tensors."""
+    arrays, targets, tensor = subject(0, noise)
+    for part in (GREY, WHITE):
+        m = moments_of(*arrays, targets, MASK, part, B0S, TABLES)
+        true = (deviation(tensor)**2 @ [1, 2, 1, 2, 2, 1])[part].sum()
+        assert (m.acquired - m.noise).sum() == pytest.approx(true, rel=0.06)
+        if part is GREY:  # what it would be with the noise
+            assert m.acquired.sum() > (1 + 200 * noise**2) * true
+
+
+def test_subjects_like_those_it_was_learnt_from_stay_as_they_are():
+    calibration = learnt([subject(seed, 0.04, 1.1, 0.3) for seed in (0, 1)])
+    arrays, *_ = subject(2, 0.04, 1.1, 0.3)
+    held = hold(calibration, *arrays, MASK, B0S, TABLES)
+    np.testing.assert_allclose(held, arrays[2], rtol=0.02)
+    assert held.dtype == np.float32
+
+
+@pytest.mark.parametrize("wrong", [0.7, 1.4])
+def test_tissue_of_another_anisotropy_comes_out_as_it_is(wrong):
+    """Networks that know one anisotropy of grey matter see it in another subject too: FA of the fit
+    of all volumes is biased, and after calibration by a quarter of that at most."""
+    calibration = learnt([subject(seed, 0.04) for seed in (0, 1)])
+    arrays, _, tensor = subject(2, 0.04, wrong)
+    truth = np.asarray(dti.fractional_anisotropy(tensor.astype(np.float32)))
+    usual = subject(3, 0.04)
+    expected = (fa_of(usual[0], usual[0][2]) - truth)[GREY].mean()  # by noise, networks right
+
+    def bias(synthetic):
+        return abs((fa_of(arrays, synthetic) - truth)[GREY].mean() - expected)
+
+    assert bias(arrays[2]) > 0.02
+    assert bias(hold(calibration, *arrays, MASK, B0S, TABLES)) < bias(arrays[2]) / 4
+
+
+def test_noise_that_networks_let_through_is_learnt():
+    """Networks that say the true tensor and 0.4 of the noise of the acquired one."""
+    calibration = learnt([subject(seed, 0.05, passed=0.4) for seed in (0, 1)])
+    overlap = np.array(calibration.overlap, float)
+    assert np.nanmedian(overlap) == pytest.approx(0.4, abs=0.06)
+
+
+def test_acquired_directions_count_more_the_less_noise_they_have():
+    calibration = learnt([subject(seed, 0.04, 0.9, 0.3) for seed in (0, 1)])
+    shares = []
+    for noise in (0.06, 0.04, 0.02):
+        arrays, targets, *_ = subject(2, noise, 0.9, 0.3)
+        moments = moments_of(*arrays, targets, MASK, EVERYWHERE, B0S, TABLES)
+        b = coefficients(calibration, moments, Q / (Q + K))[1]
+        shares.append(b[moments.count.argmax()])
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[1] == pytest.approx(Q / (Q + K), abs=0.03)
+
+
+def test_neither_units_nor_axes_matter():
+    calibration = learnt([subject(0, 0.04)])
+    arrays, *_ = subject(1, 0.04, 1.3)
+    held = hold(calibration, *arrays, MASK, B0S, TABLES)
+    scaled = hold(calibration, *(700 * x for x in arrays), MASK, B0S, TABLES)
+    np.testing.assert_allclose(scaled, 700 * held, rtol=1e-3)
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
+    turned = tuple(GradientTable(t.bvals, t.bvecs @ turn.T) for t in TABLES)
+    np.testing.assert_allclose(hold(calibration, *arrays, MASK, B0S, turned), held, rtol=1e-3)
+
+
+def test_groups_that_nothing_is_known_of_stay_as_they_are():
+    arrays, *_ = subject(1, 0.04, 1.3)
+    nothing = from_json({"moment": [None] * 14, "overlap": [None] * 14, "weight": [None] * 14})
+    np.testing.assert_array_equal(hold(nothing, *arrays, MASK, B0S, TABLES), arrays[2])
+    small = np.zeros(SHAPE, bool)
+    small[:4, :4, :4] = True
+    few = [x[small[MASK]] for x in arrays]
+    calibration = learnt([subject(0, 0.04)])
+    np.testing.assert_array_equal(hold(calibration, *few, small, B0S, TABLES), few[2])
+
+
+def test_a_calibration_survives_its_file():
+    calibration = learnt([subject(0, 0.04)])
+    again = from_json(json.loads(json.dumps(calibration._asdict(), allow_nan=False)))
+    assert again == calibration
+    for wrong in ({}, {"moment": [], "overlap": [], "weight": []}, [1],
+                  calibration._asdict() | {"moment": "x"}):
+        with pytest.raises((KeyError, TypeError, ValueError)):
+            from_json(wrong)
