@@ -63,8 +63,10 @@ def main():
     elif CONFIG.value.get("calibrate"):
         from dwijax.inference import load_run
         from dwijax.run_calibration import calibrated
+        from dwijax.training.reading import read_cohort
 
-        calibrated(load_run(workdir, calibrated=False), workdir, quiet=QUIET.value)
+        calibrated(load_run(workdir, calibrated=False), workdir, read_cohort(CONFIG.value),
+                   quiet=QUIET.value)
 
 
 def print_plan():

@@ -9,9 +9,9 @@ Voxels are grouped by FA, that of the synthetic DWIs. With the tensors N of the 
 the acquired DWIs, a fit of all of them is about ``(1 - s) N + s A``, s the share of the acquired.
 For each group this becomes ``a N + b A``:
 
-- b is s and half of what the best estimate of D (normal equations of D on N and A) takes more of A
-  than it did in the subjects that the calibration was learnt from, where noise was another one, but
-  no less than s / 2 and no more than 2 s;
+- b is s and half of what the best mixture of N and A takes more of A than it did in the subjects
+  that the calibration was learnt from, where noise was another one, but no less than s / 2 and no
+  more than 2 s;
 - a is such that ``E|a N + b A|²`` is the same multiple of ``E|D|²`` as in these subjects.
 
 So a subject like them is left as it is. N holds some of A's noise, by which their product is too
@@ -48,7 +48,7 @@ class Calibration(NamedTuple):
     Attributes:
       moment: ``E|(1 - s) N + s A|² / E|D|²``.
       overlap: noise in ``E<N, A>`` as a part of that in ``E|A|²``.
-      weight: of A in the best estimate of D.
+      weight: of A in the mixture of N and A that is nearest to D.
     """
 
     moment: list
@@ -81,7 +81,7 @@ def learn(moments, share):
     with np.errstate(invalid="ignore", divide="ignore"):
         moment = _squared(m, 1 - share, share) / true
         overlap = (m.both - m.independent) / m.noise
-    weight = _best(m, overlap)[1]
+    weight = _best(m, overlap)
     known = (moments.count >= _FEWEST) & (true > 0)
     return Calibration(*(np.where(known, x, None).tolist() for x in (moment, overlap, weight)))
 
@@ -107,8 +107,8 @@ def coefficients(calibration, moments, share):
     moment, overlap, weight = (np.asarray(x, float) for x in calibration)
     true = m.acquired - m.noise
     with np.errstate(invalid="ignore", divide="ignore"):
-        # Where N is nearly A, the estimate is anything.
-        b = np.clip(share + (_best(m, overlap)[1] - weight) / 2, share / 2, 2 * share)
+        # Where N is nearly A, the best mixture is anything.
+        b = np.clip(share + (_best(m, overlap) - weight) / 2, share / 2, 2 * share)
         # The larger root of E|a N + b A|² = moment · E|D|².
         middle = b * m.both
         under = middle**2 - m.networks * (b**2 * m.acquired - moment * true)
@@ -213,12 +213,11 @@ def _squared(m, a, b):
 
 
 def _best(m, overlap):
-    """Coefficients ``(of N, of A)`` of the best estimate of D."""
-    with_networks, with_acquired = m.both - overlap * m.noise, m.acquired - m.noise
+    """The weight w with which ``(1 - w) N + w A`` is nearest to D."""
+    away = m.networks - m.both  # <N, N - A>
+    true = m.acquired - m.noise  # <D, A>, as the noise in A has nothing to do with D
     with np.errstate(invalid="ignore", divide="ignore"):
-        determinant = m.networks * m.acquired - m.both**2
-        return ((m.acquired * with_networks - m.both * with_acquired) / determinant,
-                (m.networks * with_acquired - m.both * with_networks) / determinant)
+        return (true - (m.both - overlap * m.noise) + away) / (away + m.acquired - m.both)
 
 
 def _between(group, values):

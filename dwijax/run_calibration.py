@@ -8,10 +8,9 @@ from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
 from dwijax.inference import only_inputs, synthesise
 from dwijax.training import run as runs
-from dwijax.training.reading import read_cohort
 
 
-def calibrated(trained, workdir, *, quiet=False):
+def calibrated(trained, workdir, cohort, *, quiet=False):
     """A run with the calibration that its config asks for (``calibrate``).
 
     Learnt where it is not there yet, and written into ``config.json``, from where `load_run` takes
@@ -20,18 +19,20 @@ def calibrated(trained, workdir, *, quiet=False):
     Args:
       trained: from `load_run`.
       workdir: its folder.
+      cohort: its subjects. It is learnt from those for validation; where there are none, from those
+        for training.
       quiet: no progress bar.
 
     Returns:
       `dwijax.inference.Run`.
 
     Raises:
-      InputError: its validation subjects cannot be used.
+      InputError: these subjects cannot be used.
     """
     if not trained.config.get("calibrate") or trained.calibration:
         return trained
     share = len(trained.inputs) / (len(trained.inputs) + len(trained.targets))
-    members = read_cohort(trained.config).validation
+    members = cohort.validation or cohort.train
     found = [_moments(trained, member) for member in tqdm(
         members, desc="calibrating", unit="subject", disable=quiet or None, leave=False)]
     calibration = learn(Moments(*map(sum, zip(*found, strict=True))), share)

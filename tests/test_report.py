@@ -39,7 +39,7 @@ def pretend(monkeypatch, phantom):
 
     def install(layout, cohort, shifted=()):
         config = phantom_config.get_config()
-        config.data.layout, config.data.root = layout, str(phantom)
+        config.data.layout, config.data.root, config.calibrate = layout, str(phantom), False
         scan, _ = read_scan(Member(files[0], None), _shell(files[0]), shell=1000, axis=2)
         gtab = scan.acquired.gtab[2:]
         subjects = {"train": ["other"], "validation": [], "test": [],

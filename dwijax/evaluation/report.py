@@ -78,7 +78,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     _check_cohort(run, cohort, workdir)
     groups = _groups(run, cohort)
     _check_leakage(run, cohort, groups, workdir)
-    run = calibrated(run, workdir, quiet=quiet)
+    run = calibrated(run, workdir, cohort, quiet=quiet)
     axis, shell = run.config.data.axis, run.config.data.shell
     split = Split(run.inputs, run.targets, run.gtab[run.targets])
     chosen = baselines.SETS[baseline_set]
