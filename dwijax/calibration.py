@@ -107,7 +107,6 @@ def coefficients(calibration, moments, share):
     moment, overlap, weight = (np.asarray(x, float) for x in calibration)
     true = m.acquired - m.noise
     with np.errstate(invalid="ignore", divide="ignore"):
-        # Where N is nearly A, the best mixture is anything.
         b = np.clip(share + (_best(m, overlap) - weight) / 2, share / 2, 2 * share)
         # The larger root of E|a N + b A|² = moment · E|D|².
         middle = b * m.both
@@ -217,7 +216,8 @@ def _best(m, overlap):
     away = m.networks - m.both  # <N, N - A>
     true = m.acquired - m.noise  # <D, A>, as the noise in A has nothing to do with D
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (true - (m.both - overlap * m.noise) + away) / (away + m.acquired - m.both)
+        weight = (true - (m.both - overlap * m.noise) + away) / (away + m.acquired - m.both)
+    return np.clip(weight, -1, 2)  # further out where N is nearly A, and means nothing there
 
 
 def _between(group, values):
