@@ -18,6 +18,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from dwijax.errors import InputError
 from dwijax.gradients import read_gradients
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,12 +56,20 @@ def main():
     args, more = parser.parse_known_args()
 
     paths = [args.scan / name for name in FILES]
+    for path in paths:
+        if not path.is_file():
+            raise InputError(path, found="no such file", expected="a scan as plain files",
+                             remedy="give the folder that they are in")
+    if args.out.exists():
+        raise InputError(args.out, found="something there", expected="a folder to be made",
+                         remedy="give another OUT")
     gtab, image, mask = read_gradients(paths[1], paths[2]), nib.load(paths[0]), nib.load(paths[3])
     first, judge = judging(gtab.b0s_mask, args.inputs, args.acquisitions)
     if args.acquisitions == 2 and not (
             np.allclose(gtab.bvals[first], gtab.bvals[len(first):], atol=50)
             and np.allclose(gtab.bvecs[first], gtab.bvecs[len(first):], atol=0.02)):
-        parser.error(f"{paths[2]}: its halves are not the same table twice")
+        raise InputError(paths[2], found="halves that differ", expected="the same table twice",
+                         remedy="give --acquisitions 1")
     data = np.asanyarray(image.dataobj)
     scan = write_scan(args.out / "first", image, data, gtab, mask, first)
     judged = write_scan(args.out / "judge", image, data, gtab, mask, judge)
@@ -86,4 +95,10 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except subprocess.CalledProcessError as error:  # which has said why
+        sys.exit(error.returncode)
