@@ -15,11 +15,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from dwijax.calibration import hold
+from dwijax.data.cohort import Cohort
 from dwijax.data.layouts import find_subjects
+from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
 from dwijax.gradients import read_gradients, write_gradients
-from dwijax.inference import load_run
+from dwijax.inference import load_run, only_inputs, synthesise
+from dwijax.run_calibration import calibrated
 from dwijax.training import checkpoint
+from dwijax.training.reading import read_cohort
 
 # What a line of the log says about the machine.
 RATES = {"slices_per_second", "network_slices_per_second", "gflops", "share_of_peak", "peak_gib"}
@@ -74,6 +79,7 @@ def test_train_evaluates_and_describes_itself(trained):
     assert about["table"]["spread"]["largest_angle"] < 1e-3
     assert about["domain"]["subjects"] == 2 and about["domain"]["b"]["least"] == [1000.0]
     assert list((run / "tensorboard").iterdir())
+    assert any(about["calibration"]["moment"])
 
 
 def test_again_does_nothing_new(trained, place):
@@ -185,6 +191,37 @@ def test_some_networks_at_their_best(trained, place):
         some.predict(some.params, x), best.predict(best.params, x)[np.array([3, 17])], atol=1e-5)
     with pytest.raises(InputError, match="between 0 and 59"):
         load_run(run, [60])
+
+
+def test_a_calibration_is_learnt_once_and_goes_wherever_the_run_goes(trained, place):
+    run, file = place / "uncalibrated", place / "run.dwijax"
+    shutil.copytree(trained[0], run)
+    about = json.loads((run / "config.json").read_text())
+    del about["calibration"]
+    (run / "config.json").write_text(json.dumps(about))
+    told = one_line(command("-m", "dwijax.cli", "export", run, file, cwd=place))
+    assert "no calibration" in told and "train.py" in told and not file.exists()
+    before, raw = load_run(trained[0]), load_run(run, calibrated=False)
+    assert raw.calibration is None
+    cohort = read_cohort(raw.config)
+    again = calibrated(raw, run, cohort, quiet=True)
+    for a, b in zip(before.calibration, again.calibration, strict=True):
+        np.testing.assert_allclose(np.array(a, float), np.array(b, float), rtol=1e-3)
+    assert load_run(run).calibration == again.calibration
+    assert calibrated(again, run, Cohort([], [], [], False)) is again
+    assert command("-m", "dwijax.cli", "export", run, file, cwd=place).returncode == 0
+    assert load_run(file).calibration == again.calibration
+    assert load_run(run, [3, 17]).calibration is None
+
+    subject = load_subject(cohort.test[0].files, shell=1000)
+    said, held = (synthesise(r, only_inputs(r, subject)) for r in (raw, again))
+    brain, inputs = subject.mask, subject.dwi[subject.mask][:, 6:36]
+    np.testing.assert_array_equal(said[~brain], held[~brain])
+    tables = again.gtab[again.inputs], again.gtab[again.targets]
+    expected = hold(again.calibration, subject.b0[brain], inputs, said[brain], brain, 6, tables)
+    assert np.abs(held - said)[brain].max() > 0
+    np.testing.assert_allclose(
+        held[brain], np.minimum(expected, subject.dwi[brain][:, :36].max(1)[:, None]), rtol=1e-5)
 
 
 def test_full_disk_at_the_end(trained, place):
