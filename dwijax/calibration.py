@@ -151,15 +151,15 @@ def moments_of(b0, acquired, synthetic, targets, mask, judged, b0s, tables):
       `Moments`.
     """
     networks, own, noise, (fa, fluid) = _voxels(b0, acquired, synthetic, mask, b0s, tables)
-    measured, _, _ = _tensors(b0, targets, b0s, tables[1])
+    measured, _, _ = _tensors(b0, targets, b0s, tables, 1)
     return _moments((fa[judged], fluid[judged]), *(
         x[judged] for x in (networks, own, noise, measured)))
 
 
 def _voxels(b0, acquired, synthetic, mask, b0s, tables):
     """``N [V, 6]``, ``A [V, 6]``, noise ``[V]`` of A, and ``(FA, fluid) [V]`` to group by."""
-    own, noise, _ = _tensors(b0, acquired, b0s, tables[0])
-    networks, _, md = _tensors(b0, synthetic, b0s, tables[1])
+    own, noise, _ = _tensors(b0, acquired, b0s, tables, 0)
+    networks, _, md = _tensors(b0, synthetic, b0s, tables, 1)
     squared = (networks**2) @ _TWICE
     fa = np.sqrt(1.5 * squared / np.maximum(squared + 3 * md**2, np.finfo(np.float32).tiny))
     inside = gaussian_filter(mask.astype(np.float32), _SMOOTHING)[mask]
@@ -172,12 +172,16 @@ def _voxels(b0, acquired, synthetic, mask, b0s, tables):
     return networks, own, noise, (smooth(fa), smooth(md) >= _FLUID)
 
 
-def _tensors(b0, dwi, b0s, gtab):
+def _tensors(b0, dwi, b0s, tables, which):
     """Deviatoric tensors ``[V, 6]`` of weighted fits, traces of their covariance and MD ``[V]``."""
+    gtab = tables[which]
     design = np.concatenate([[[0.] * 6 + [1]], dti.design_matrix(gtab.bvals, gtab.bvecs)])
     weights = np.r_[b0s, np.ones(len(gtab))]
-    design, weights = design.astype(np.float32), weights.astype(np.float32)
-    return in_chunks(partial(_fit, design, weights), [b0[:, None], dwi])
+    # One program for both tables: a sample of 0 does not count, nor its row.
+    width = 1 + max(map(len, tables))
+    design = np.pad(design, [(0, width - len(design)), (0, 0)]).astype(np.float32)
+    weights = np.pad(weights, (0, width - len(weights))).astype(np.float32)
+    return in_chunks(partial(_fit, design, weights), [b0[:, None], dwi], width)
 
 
 @jax.jit
