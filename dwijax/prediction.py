@@ -78,6 +78,7 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
         "synthetic_volumes": list(range(first, first + len(adapted.gtab))),
         "run": str(Path(workdir).resolve()),
         "networks": [int(k) for k in trained.targets],
+        "calibrated": trained.calibration is not None,
         **adapted.facts,
         "notes": adapted.notes,
         "suspect": suspect,

@@ -11,7 +11,7 @@ from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
 from dwijax.voxelwise import fit_maps
 
-Q, K, B0S, SHAPE = 30, 60, 6, (30, 30, 20)
+Q, K, B0S, SHAPE = 30, 60, 6, (24, 24, 14)
 MASK = np.ones(SHAPE, bool)
 BVECS = direction_set(Q + K)
 TABLES = tuple(GradientTable(np.full(len(g), 1000.0), g) for g in (BVECS[:Q], BVECS[Q:]))

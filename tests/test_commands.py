@@ -276,7 +276,7 @@ def test_predict_writes_a_longer_scan(place, trained, short_scan):
     np.testing.assert_allclose(gtab.bvecs, full.bvecs, atol=1e-6)
     told = json.loads((out / "dwi.json").read_text())
     assert told["synthetic_volumes"] == list(range(36, 96))
-    assert told["networks"] == list(range(30, 90))
+    assert told["networks"] == list(range(30, 90)) and told["calibrated"]
     mask = nib.load(folder / "mask.nii.gz").get_fdata() > 0
     synthetic = longer.get_fdata()[mask][:, 36:]
     measured = nib.load(files.dwi).get_fdata()[mask][:, 36:]

@@ -161,6 +161,8 @@ class Report(NamedTuple):
                    + ("the targets alone" if alone else "all volumes"))
         if trunk.wanted(config):
             yield f"started from one joint network after {config.trunk.steps} steps"
+        if config.get("calibrate"):
+            yield "synthetic DWIs held to the anisotropy that a subject's acquired ones show"
         tuned = f"tuned on the measured DWIs of {self.tuned_on} validation subjects"
         if self.within_subject:
             yield ("networks trained on one slab, baselines tuned on the measured DWIs of another, "
