@@ -64,7 +64,7 @@ class Moments(NamedTuple):
     both: np.ndarray  # <N, A>
     acquired: np.ndarray  # <A, A>
     noise: np.ndarray  # trace of A's covariance
-    independent: np.ndarray  # <N, T>, T of measured targets; of b0 alone where there are none
+    independent: np.ndarray  # <N, T>, T of measured targets; only to learn from
 
 
 def learn(moments, share):
@@ -82,7 +82,7 @@ def learn(moments, share):
         moment = _squared(m, 1 - share, share) / true
         overlap = (m.both - m.independent) / m.noise
     weight = _best(m, overlap)
-    known = (moments.count >= _FEWEST) & (true > 0)
+    known = (moments.count >= _FEWEST) & (true > 0) & np.isfinite(weight)
     return Calibration(*(np.where(known, x, None).tolist() for x in (moment, overlap, weight)))
 
 
@@ -111,7 +111,8 @@ def coefficients(calibration, moments, share):
         # The larger root of E|a N + b A|² = moment · E|D|².
         middle = b * m.both
         under = middle**2 - m.networks * (b**2 * m.acquired - moment * true)
-        a = np.clip((np.sqrt(under.clip(0)) - middle) / m.networks, 0, 1)
+        a = np.clip((np.sqrt(under.clip(0)) - middle) / m.networks,
+                    0, 1.5 * (1 - share))
     known = (moments.count >= _FEWEST) & (true > 0) & np.isfinite(a) & np.isfinite(b)
     return np.where(known, a, 1 - share), np.where(known, b, share)
 
@@ -194,8 +195,7 @@ def _fit(design, weights, signal):
 
 def _moments(group, networks, own, noise, independent):
     fa, fluid = group
-    nearest = np.abs(fa[:, None] - _FA).argmin(axis=1)
-    which = np.where(fluid, len(_FA), nearest)
+    which = np.where(fluid, len(_FA), np.digitize(fa, (_FA[1:] + _FA[:-1]) / 2))
 
     def total(values):
         return np.bincount(which, values, minlength=_GROUPS)

@@ -139,9 +139,9 @@ def synthesise(run, subject, *, quiet=True):
     np.clip(out, 0, most, out=out)
     if run.calibration:
         brain = subject.mask
+        acquired = np.stack([subject.dwi[..., v][brain] for v in inputs], axis=1)
         # Along the run's axes, in which both tables are known.
-        out[brain] = hold(run.calibration, subject.b0[brain], subject.dwi[brain][:, inputs],
-                          out[brain], brain, int(b0s.sum()),
-                          (run.gtab[run.inputs], run.gtab[run.targets]))
+        out[brain] = hold(run.calibration, subject.b0[brain], acquired, out[brain], brain,
+                          int(b0s.sum()), (run.gtab[run.inputs], run.gtab[run.targets]))
         np.clip(out, 0, most, out=out)
     return out
