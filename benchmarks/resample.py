@@ -58,7 +58,8 @@ def rows_of(trained, subject):
     adapted = adapt(short, trained.gtab, trained.inputs, trained.targets, may_resample=True)
     for note in adapted.notes:
         print("  " + note)
-    trained = trained._replace(inputs=np.arange(q))
+    trained = trained._replace(
+        inputs=np.arange(q), calibration=None if adapted.resampled else trained.calibration)
     synthetic = adapted.back(synthesise(trained, adapted.subject, quiet=False))
     synthetic = synthetic[subject.mask] / scale
     both = np.concatenate([own, adapted.gtab.bvecs])

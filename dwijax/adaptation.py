@@ -34,6 +34,11 @@ class Adapted(NamedTuple):
     facts: dict
     notes: list
 
+    @property
+    def resampled(self):
+        """Whether the inputs are interpolated."""
+        return self.facts["directions"] == "resampled"
+
 
 def choose_shell(gtab, b, *, where):
     """The b-value of the scan's shell that is nearest to the run's.

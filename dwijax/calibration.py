@@ -10,9 +10,9 @@ the acquired DWIs, a fit of all of them is about ``(1 - s) N + s A``, s the shar
 For each group this becomes ``a N + b A``:
 
 - b is s and half of what the best mixture of N and A takes more of A than it did in the subjects
-  that the calibration was learnt from, where noise was another one, but no less than s / 2 and no
-  more than 2 s;
-- a is such that ``E|a N + b A|²`` is the same multiple of ``E|D|²`` as in these subjects.
+  that the calibration was learnt from, where noise was another one, within bounds;
+- a is such that ``E|a N + b A|²`` is the same multiple of ``E|D|²`` as in these subjects, or, where
+  that is less, exceeds it by the same multiple of the noise.
 
 So a subject like them is left as it is. N holds some of A's noise, by which their product is too
 large. How much of it is learnt too, where targets have noise of their own.
@@ -36,6 +36,8 @@ _FLUID = 1.5  # µm²/ms, MD
 # FA is smoothed (SD, voxels), or groups would sort voxels by their noise.
 _SMOOTHING = 0.5
 _FEWEST = 100  # voxels in a group; of fewer the moments say little
+_NOISIEST = 10  # medians; noisier voxels (dropouts, air) would decide for all the others
+_LEAST = 0.1  # of E|A|², that E|D|² is taken for at least: it is the difference of two like numbers
 LEAST_INPUTS = 8  # with a b0, two more than a tensor and ln S0 have unknowns
 
 _TWICE = np.array([1, 2, 1, 2, 2, 1], np.float32)  # how often an element stands in its matrix
@@ -47,11 +49,13 @@ class Calibration(NamedTuple):
 
     Attributes:
       moment: ``E|(1 - s) N + s A|² / E|D|²``.
+      excess: ``(E|(1 - s) N + s A|² - E|D|²)`` as a part of the noise in ``E|A|²``.
       overlap: noise in ``E<N, A>`` as a part of that in ``E|A|²``.
       weight: of A in the mixture of N and A that is nearest to D.
     """
 
     moment: list
+    excess: list
     overlap: list
     weight: list
 
@@ -74,16 +78,15 @@ def learn(moments, share):
       moments: sum of `Moments` over them. share: s, of the acquired directions in all.
 
     Returns:
-      `Calibration`; None in groups of fewer than 100 voxels.
+      `Calibration`; None in groups of fewer than 100 voxels, or of nothing but noise.
     """
     m = _means(moments)
-    true = m.acquired - m.noise
+    true, all_of_it = m.acquired - m.noise, _squared(m, 1 - share, share)
     with np.errstate(invalid="ignore", divide="ignore"):
-        moment = _squared(m, 1 - share, share) / true
         overlap = (m.both - m.independent) / m.noise
-    weight = _best(m, overlap)
-    known = (moments.count >= _FEWEST) & (true > 0) & np.isfinite(weight)
-    return Calibration(*(np.where(known, x, None).tolist() for x in (moment, overlap, weight)))
+        learnt = (all_of_it / true, (all_of_it - true) / m.noise, overlap, _best(m, overlap))
+    told = (moments.count >= _FEWEST) & (true > 0) & np.isfinite(learnt).all(axis=0)
+    return Calibration(*(np.where(told, x, None).tolist() for x in learnt))
 
 
 def from_json(learnt):
@@ -93,8 +96,15 @@ def from_json(learnt):
       KeyError, TypeError, ValueError: it is none.
     """
     calibration = Calibration(*(learnt[name] for name in Calibration._fields))
-    np.asarray(calibration, float).reshape(3, _GROUPS)
+    values = np.asarray(calibration, float)
+    if values.shape != (len(Calibration._fields), _GROUPS) or np.isinf(values).any():
+        raise ValueError("not a calibration")
     return calibration
+
+
+def known(calibration):
+    """Whether there is any group of which anything is known."""
+    return any(value is not None for value in calibration.moment)
 
 
 def coefficients(calibration, moments, share):
@@ -104,17 +114,19 @@ def coefficients(calibration, moments, share):
       calibration: `Calibration`. moments: `Moments` of the subject. share: s.
     """
     m = _means(moments)
-    moment, overlap, weight = (np.asarray(x, float) for x in calibration)
-    true = m.acquired - m.noise
+    moment, excess, overlap, weight = (np.asarray(x, float) for x in calibration)
+    true = np.maximum(m.acquired - m.noise, _LEAST * m.acquired)
     with np.errstate(invalid="ignore", divide="ignore"):
-        b = np.clip(share + (_best(m, overlap) - weight) / 2, share / 2, 2 * share)
-        # The larger root of E|a N + b A|² = moment · E|D|².
+        b = np.clip(share + (_best(m, overlap) - weight) / 2,
+                    share / 2, min(2 * share, (1 + share) / 2))
+        aim = np.where(excess > 0, np.minimum(moment * true, true + excess * m.noise),
+                       moment * true)
+        # The larger root of E|a N + b A|² = aim.
         middle = b * m.both
-        under = middle**2 - m.networks * (b**2 * m.acquired - moment * true)
-        a = np.clip((np.sqrt(under.clip(0)) - middle) / m.networks,
-                    0, 1.5 * (1 - share))
-    known = (moments.count >= _FEWEST) & (true > 0) & np.isfinite(a) & np.isfinite(b)
-    return np.where(known, a, 1 - share), np.where(known, b, share)
+        under = middle**2 - m.networks * (b**2 * m.acquired - aim)
+        a = np.clip((np.sqrt(under.clip(0)) - middle) / m.networks, 0, 1.5 * (1 - share))
+    told = (moments.count >= _FEWEST) & np.isfinite(a) & np.isfinite(b)
+    return np.where(told, a, 1 - share), np.where(told, b, share)
 
 
 def hold(calibration, b0, acquired, synthetic, mask, b0s, tables):
@@ -196,9 +208,10 @@ def _fit(design, weights, signal):
 def _moments(group, networks, own, noise, independent):
     fa, fluid = group
     which = np.where(fluid, len(_FA), np.digitize(fa, (_FA[1:] + _FA[:-1]) / 2))
+    usual = (noise > 0) & (noise <= _NOISIEST * np.median(noise))
 
     def total(values):
-        return np.bincount(which, values, minlength=_GROUPS)
+        return np.bincount(which, np.where(usual, values, 0), minlength=_GROUPS)
 
     return Moments(total(np.ones(len(fa))), *(
         total((x * y) @ _TWICE) for x, y in ((networks, networks), (networks, own), (own, own))),

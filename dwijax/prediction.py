@@ -7,6 +7,7 @@ import numpy as np
 
 from dwijax import page, prediction_page
 from dwijax.adaptation import adapt, choose_shell
+from dwijax.calibration import known
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import load_subject, read_scan_gradients
 from dwijax.data.volumes import (
@@ -65,7 +66,13 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
     adapted = adapt(subject, trained.gtab, trained.inputs, trained.targets, may_resample=resample,
                     may_scale=scale_b, where=bvecs, where_b=bvals)
     q = np.arange(len(trained.inputs))  # where adapt has put them
-    made = adapted.back(synthesise(trained._replace(inputs=q), adapted.subject, quiet=quiet))
+    notes, calibration = list(adapted.notes), trained.calibration
+    if calibration and adapted.resampled:
+        calibration = None
+        notes.append("the synthetic volumes are not held to the scan's own anisotropy "
+                     "(config.calibrate): the noise of interpolated volumes is not known")
+    made = adapted.back(synthesise(trained._replace(inputs=q, calibration=calibration),
+                                   adapted.subject, quiet=quiet))
     synthetic = subject.stored(made)
     suspect = prediction_page.suspect(subject, trained.about)
 
@@ -78,9 +85,9 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
         "synthetic_volumes": list(range(first, first + len(adapted.gtab))),
         "run": str(Path(workdir).resolve()),
         "networks": [int(k) for k in trained.targets],
-        "calibrated": trained.calibration is not None,
+        "calibrated": calibration is not None and known(calibration),
         **adapted.facts,
-        "notes": adapted.notes,
+        "notes": notes,
         "suspect": suspect,
         "versions": trained.about["versions"],
         "note": "bvecs of synthetic volumes are the directions that their networks stand for",
@@ -109,4 +116,4 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
             provenance=page.provenance(trained.about, [dwi, bvals, bvecs, mask,
                                                        page.run_file(workdir)]))
     return {"measured": first, "synthetic": len(adapted.gtab), "files": names, "suspect": suspect,
-            "notes": adapted.notes}
+            "notes": notes}

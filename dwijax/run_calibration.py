@@ -7,14 +7,15 @@ from dwijax.calibration import Moments, learn, moments_of
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
 from dwijax.inference import only_inputs, synthesise
+from dwijax.training import checkpoint
 from dwijax.training import run as runs
 
 
 def calibrated(trained, workdir, cohort, *, quiet=False):
     """A run with the calibration that its config asks for (``calibrate``).
 
-    Learnt where it is not there yet, and written into ``config.json``, from where `load_run` takes
-    it.
+    Learnt where it is not there yet, or not of the newest checkpoint, and written into
+    ``config.json``, from where `load_run` takes it.
 
     Args:
       trained: from `load_run`.
@@ -29,14 +30,17 @@ def calibrated(trained, workdir, cohort, *, quiet=False):
     Raises:
       InputError: these subjects cannot be used.
     """
-    if not trained.config.get("calibrate") or trained.calibration:
+    if not trained.config.get("calibrate"):
+        return trained
+    step = checkpoint.steps(workdir)[-1]
+    if runs.calibration_of(workdir, step):
         return trained
     share = len(trained.inputs) / (len(trained.inputs) + len(trained.targets))
     members = cohort.validation or cohort.train
     found = [_moments(trained, member) for member in tqdm(
         members, desc="calibrating", unit="subject", disable=quiet or None, leave=False)]
     calibration = learn(Moments(*map(sum, zip(*found, strict=True))), share)
-    about = trained.about | {"calibration": calibration._asdict()}
+    about = trained.about | {"calibration": calibration._asdict() | {"step": step}}
     runs.write(workdir, about)
     return trained._replace(calibration=calibration, about=about)
 
@@ -49,7 +53,8 @@ def _moments(trained, member):
     judged = np.ones(np.count_nonzero(brain), bool)
     if member.slices is not None:
         judged = np.isin(np.nonzero(brain)[data.axis], member.slices)
-    synthetic = synthesise(trained, only_inputs(trained, subject))[brain]
+    raw = trained._replace(calibration=None)
+    synthetic = synthesise(raw, only_inputs(raw, subject))[brain]
     dwi = subject.dwi[brain]
     return moments_of(
         subject.b0[brain], dwi[:, b0s + trained.inputs], synthetic, dwi[:, b0s + trained.targets],

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from dwijax import dti
-from dwijax.calibration import Moments, coefficients, from_json, hold, learn, moments_of
+from dwijax.calibration import (
+    Calibration,
+    Moments,
+    coefficients,
+    from_json,
+    hold,
+    known,
+    learn,
+    moments_of,
+)
 from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
 from dwijax.voxelwise import fit_maps
@@ -141,7 +150,8 @@ def test_neither_units_nor_axes_matter():
 
 def test_groups_that_nothing_is_known_of_stay_as_they_are():
     arrays, *_ = subject(1, 0.04, 1.3)
-    nothing = from_json({"moment": [None] * 14, "overlap": [None] * 14, "weight": [None] * 14})
+    nothing = Calibration(*[[None] * 14] * 4)
+    assert not known(nothing)
     np.testing.assert_array_equal(hold(nothing, *arrays, MASK, B0S, TABLES), arrays[2])
     small = np.zeros(SHAPE, bool)
     small[:4, :4, :4] = True
@@ -150,11 +160,39 @@ def test_groups_that_nothing_is_known_of_stay_as_they_are():
     np.testing.assert_array_equal(hold(calibration, *few, small, B0S, TABLES), few[2])
 
 
+def test_a_few_bad_voxels_decide_nothing_for_the_others():
+    """Half of the DWIs of some voxels dropped out; what the others come to stays what it was."""
+    calibration = learnt([subject(seed, 0.04, 1.1) for seed in (0, 1)])
+    arrays, *_ = subject(2, 0.04, 1.3)
+    bad = np.random.default_rng(0).choice(MASK.size, 12, replace=False)
+    b0, acquired, synthetic = (x.copy() for x in arrays)
+    acquired[bad, ::2] *= 0.05
+    acquired[bad[:4]] = 0
+    held, disturbed = (hold(calibration, *x, MASK, B0S, TABLES)
+                       for x in (arrays, (b0, acquired, synthetic)))
+    others = np.delete(np.arange(MASK.size), bad)
+    change = np.sqrt(np.mean((held - arrays[2])[others] ** 2))
+    assert np.sqrt(np.mean((held - disturbed)[others] ** 2)) < change / 20
+    assert np.isfinite(disturbed).all()
+
+
+def test_few_targets_do_no_harm():
+    """Where fewer targets than a tensor has elements are left, synthetic DWIs stay as they are."""
+    arrays, targets, _ = subject(0, 0.04, 1.3)
+    tables = TABLES[0], TABLES[1][:4]
+    few = (*arrays[:2], arrays[2][:, :4])
+    moments = moments_of(*few, targets[:, :4], MASK, EVERYWHERE, B0S, tables)
+    calibration = learn(moments, Q / (Q + 4))
+    json.dumps(calibration._asdict(), allow_nan=False)
+    np.testing.assert_array_equal(hold(calibration, *few, MASK, B0S, tables), few[2])
+
+
 def test_a_calibration_survives_its_file():
     calibration = learnt([subject(0, 0.04)])
     again = from_json(json.loads(json.dumps(calibration._asdict(), allow_nan=False)))
     assert again == calibration
-    for wrong in ({}, {"moment": [], "overlap": [], "weight": []}, [1],
-                  calibration._asdict() | {"moment": "x"}):
+    fields = calibration._asdict()
+    for wrong in ({}, [1], fields | {"moment": "x"}, fields | {"moment": [1.0] * 13},
+                  fields | {"moment": [float("inf")] * 14}, {name: [] for name in fields}):
         with pytest.raises((KeyError, TypeError, ValueError)):
             from_json(wrong)

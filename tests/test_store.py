@@ -242,8 +242,8 @@ def config_of(**fields):
     spec.loader.exec_module(module)
     config = module.get_config("smoke")
     config.update_from_flattened_dict({
-        "data.split": SPLIT, "data.inputs": 8, "data.neighbours": 0, "model.width": 2,
-        "batch": 3, "patch": 8, "steps": 7, "log_every": 3, "validate_every": 4,
+        "data.split": SPLIT, "data.inputs": 8, "data.neighbours": 0, "calibrate": False,
+        "model.width": 2, "batch": 3, "patch": 8, "steps": 7, "log_every": 3, "validate_every": 4,
         "checkpoint_every": 7, **fields})
     return config
 

@@ -76,9 +76,12 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
         return map_report.evaluate([(workdir, run)], workdir, atlas=atlas, quiet=quiet)
     cohort = read_cohort(run.config)
     _check_cohort(run, cohort, workdir)
+    run = calibrated(run, workdir, cohort, quiet=quiet)
+    if not cohort.test:
+        raise InputError(Path(workdir) / "config.json", found="no test subjects",
+                         expected="at least one", remedy="train with another split")
     groups = _groups(run, cohort)
     _check_leakage(run, cohort, groups, workdir)
-    run = calibrated(run, workdir, cohort, quiet=quiet)
     axis, shell = run.config.data.axis, run.config.data.shell
     split = Split(run.inputs, run.targets, run.gtab[run.targets])
     chosen = baselines.SETS[baseline_set]
@@ -230,15 +233,12 @@ def _groups(run, cohort):
 
 
 def _check_cohort(run, cohort, workdir):
-    """There is something to judge, and it is what the run was trained for."""
+    """What is there now is what the run was trained for."""
     where, trained_on = Path(workdir) / "config.json", run.about["subjects"]["origin"]
     if cohort.origin != trained_on:
         raise InputError(where, found=f"a run on {trained_on}",
                          expected=f"one on what is there now, {cohort.origin}",
                          remedy="train again: the simulation has changed")
-    if not cohort.test:
-        raise InputError(where, found="no test subjects", expected="at least one",
-                         remedy="train with another split")
 
 
 def _check_leakage(run, cohort, groups, workdir):

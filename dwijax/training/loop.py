@@ -95,7 +95,7 @@ def _train(config, workdir, members, data, *, budget, bar, quiet, joint=None, pr
         | {"within_subject": members.within_subject, "origin": members.origin,
            "made_like": made_like(members.train + members.validation)})
     if main:
-        run.write(workdir, about)
+        run.write(workdir, about | run.calibration_of(workdir, config.steps))
 
     place = settings.build_placement(config, task)
     size = (config.patch, config.patch) if config.patch else train.size

@@ -28,11 +28,12 @@ def restore_run(place, networks=None, *, calibrated=True):
     if Path(place).is_file():
         return _restore_exported(place, networks)
     config, gtab, statistics, about = run.read(place)
-    if calibrated and config.get("calibrate") and "calibration" not in about:
+    wanted = calibrated and networks is None and config.get("calibrate")
+    if wanted and "calibration" not in about:
         raise InputError(
             Path(place) / "config.json", found="no calibration yet",
             expected="one, as --config.calibrate says",
-            remedy="run train.py again with this --workdir, or eval.py: it is learnt there")
+            remedy="run train.py again with this --workdir (--noevaluate does): it is learnt there")
     task, predict, like = _rebuild(config, gtab, statistics, about, networks)
     best, damaged = config.select == "best", []
     stored = checkpoint.restore(

@@ -76,6 +76,13 @@ def open_folder(workdir, config):
                          remedy="give another --workdir")
 
 
+def calibration_of(workdir, step):
+    """``{"calibration": ...}`` as it is in the run's folder, if it is that of this step."""
+    path = Path(workdir) / "config.json"
+    there = json.loads(path.read_text()).get("calibration") if path.exists() else None
+    return {"calibration": there} if isinstance(there, dict) and there.get("step") == step else {}
+
+
 def write(workdir, about):
     """Writes ``config.json``; under a temporary name first."""
     Path(workdir).mkdir(parents=True, exist_ok=True)

@@ -108,10 +108,11 @@ def _check_direction_synthesis(config, expect, one_of):
     expect("data.clean_targets", lambda v: not v or config.data.layout == "phantom",
            "False: only a phantom has noise-free targets")
     if "calibrate" in config:
-        expect("calibrate", lambda v: not (v and (config.data.resample or
-                                                  config.data.inputs < calibration.LEAST_INPUTS)),
-               f"False with resample, whose noise volumes share, and with fewer than "
-               f"{calibration.LEAST_INPUTS} inputs, which say too little of noise")
+        few = config.data.inputs < calibration.LEAST_INPUTS
+        expect("calibrate", lambda v: not (v and (stored or few or config.data.resample)),
+               f"False with fewer than {calibration.LEAST_INPUTS} inputs, which say too little of "
+               "noise, with resample, whose noise volumes share, and with a store, which is not "
+               "the subjects themselves")
     if "denoise_targets" in config.data:
         d = config.data
         expect("data.denoise_targets",

@@ -28,6 +28,8 @@ def config_of(config):
         trunk.optimizer[field] = config.trunk[field]
     trunk.optimizer.name = config.trunk.get("optimizer", config.optimizer.name)
     trunk.model.joint, trunk.trunk.steps, trunk.mesh_directions = True, 0, 0
+    if "calibrate" in trunk:
+        trunk.calibrate = False  # it is not what predicts
     trunk.validate_every = trunk.steps
     trunk.checkpoint_every = max(trunk.steps // 5, 1)
     trunk.log_every = max(trunk.steps // 20, 1)
