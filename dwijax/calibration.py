@@ -10,7 +10,8 @@ the acquired DWIs, a fit of all of them is about ``(1 - s) N + s A``, s the shar
 For each group this becomes ``a N + b A``:
 
 - b is s and half of what the best mixture of N and A takes more of A than it did in the subjects
-  that the calibration was learnt from, where noise was another one, within bounds;
+  that the calibration was learnt from, where noise was another one; never less than s, for then
+  synthetic DWIs would be given the negative of the acquired ones' noise;
 - a is such that ``E|a N + b A|²`` is the same multiple of ``E|D|²`` as in these subjects, or, where
   that is less, exceeds it by the same multiple of the noise.
 
@@ -117,8 +118,8 @@ def coefficients(calibration, moments, share):
     moment, excess, overlap, weight = (np.asarray(x, float) for x in calibration)
     true = np.maximum(m.acquired - m.noise, _LEAST * m.acquired)
     with np.errstate(invalid="ignore", divide="ignore"):
-        b = np.clip(share + (_best(m, overlap) - weight) / 2,
-                    share / 2, min(2 * share, (1 + share) / 2))
+        more = np.clip((_best(m, overlap) - weight) / 2, 0, (1 - share) / 2)
+        b = share + more
         aim = np.where(excess > 0, np.minimum(moment * true, true + excess * m.noise),
                        moment * true)
         # The larger root of E|a N + b A|² = aim.
