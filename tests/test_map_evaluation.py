@@ -341,7 +341,7 @@ def run(phantom):
 def test_report(run, phantom, tmp_path, monkeypatch, capsys):
     members = [Member(f, None) for f in find_subjects(phantom, "phantom")]
     monkeypatch.setattr(figures, "DPI", 40)
-    monkeypatch.setattr(report, "load_run", lambda _: run)
+    monkeypatch.setattr(report, "load_run", lambda *_, **__: run)
     monkeypatch.setattr(report, "shifted_members", lambda root, **_: [])
     for module in (report, importlib.import_module("dwijax.evaluation.map_report")):
         monkeypatch.setattr(module, "read_cohort",
