@@ -11,7 +11,7 @@ For each group this becomes ``a N + b A``:
 
 - b is s and half of what the best mixture of N and A takes more of A than it did in the subjects
   that the calibration was learnt from, where noise was another one; never less than s, for then
-  synthetic DWIs would be given the negative of the acquired ones' noise;
+  synthetic DWIs would be given the negative of the acquired ones' noise, and half way to 1 at most;
 - a is such that ``E|a N + b A|²`` is the same multiple of ``E|D|²`` as in these subjects, or, where
   that is less, exceeds it by the same multiple of the noise.
 
