@@ -120,7 +120,7 @@ def main():
         if args.data is None:
             simulate(data, subjects=args.subjects, shape=tuple(args.shape))
         cohort = split_cohort(data, "hcp", fractions=(0.6, 0.2, 0.2), seed=0, **SPEC)
-        slices, plain, stored = write_store(place, cohort, **SPEC)
+        _, slices, plain, stored = write_store(place, cohort, **SPEC)
         print(f"{slices} slices, {plain / 2**20:.0f} MiB, {stored / 2**20:.0f} MiB on disk; "
               f"{jax.device_count()} {jax.default_backend()} device(s)\n")
         print("| K | width | batch | on the device | from the store | stall | waiting | "

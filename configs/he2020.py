@@ -43,6 +43,7 @@ def get_config(variant=""):
     config.data.split = (122 / 149, 14 / 149, 13 / 149)
     config.data.slices = (1710, 854)    # for training and validation; (): all
     config.data.within_subject = False
+    config.data.skip_bad = False        # True: leave out subjects that cannot be used
     config.data.stream = "auto"         # unused unless the layout is "store"
     config.data.resample = False        # True: interpolate inputs that a subject has not measured
 

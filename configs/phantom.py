@@ -120,6 +120,7 @@ def get_config(variant=""):
     config.data.subjects = 0            # the first so many of the training subjects; 0: all
     config.data.slices = ()             # for training and validation, e.g. (1710, 854); (): all
     config.data.within_subject = False  # True: cut a single scan into slabs
+    config.data.skip_bad = False        # True: leave out subjects that cannot be used
     config.data.stream = "auto"         # batches of a store: auto (where it does not fit on the
     #                                     device), always, never
     config.data.resample = False        # True: interpolate inputs that a subject has not measured

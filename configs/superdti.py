@@ -95,6 +95,7 @@ def get_config(variant=""):
     config.data.axis = 2                # slices: 0 sagittal, 1 coronal, 2 axial
     config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
     config.data.within_subject = False  # True: cut a single scan into slabs
+    config.data.skip_bad = False        # True: leave out subjects that cannot be used
     config.data.stream = "auto"         # batches of a store: auto (where it does not fit on the
     #                                     device), always, never
     config.data.added_noise = 0.0       # largest SD of noise added to what networks see as they

@@ -2,8 +2,6 @@
 the leak."""
 
 import hashlib
-import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +15,9 @@ from dwijax.errors import InputError
 # put together from several series may have 2°, which still is another direction.
 SAME_AXIS = 1.0  # degrees
 
-# Denoisers that mix volumes, as commands and sidecars name them.
-_JOINT = re.compile(r"dwidenoise|\b(mp|l|local|gen)-?pca|nordic|patch2self|patch-to-self",
-                    re.IGNORECASE)
-_DENOISING = re.compile(r"denois", re.IGNORECASE)
-_NONE = (None, False, "", "none", "None", [], {})
-
 
 def check_cohort(cohort, where):
-    """Nothing of a cohort stands in two parts, and no volumes were denoised together.
+    """Nothing of a cohort stands in two parts.
 
     Args:
       cohort: `dwijax.data.cohort.Cohort`. where: what an error names.
@@ -33,13 +25,12 @@ def check_cohort(cohort, where):
     Raises:
       InputError: naming subjects or files.
     """
+    if cohort.within_subject:
+        return
     parts = {part: [m.files for m in getattr(cohort, part)]
              for part in ("train", "validation", "test")}
-    if not cohort.within_subject:
-        check_subjects({part: [f.name for f in files] for part, files in parts.items()}, where)
-        check_scans(parts)
-    for files in {f.dwi: f for found in parts.values() for f in found}.values():
-        check_sidecar(files)
+    check_subjects({part: [f.name for f in files] for part, files in parts.items()}, where)
+    check_scans(parts)
 
 
 def check_subjects(parts, where):
@@ -151,51 +142,6 @@ def check_statistics(about, where, inputs=None):
               + f" of {1 + 2 * beside} slices" * bool(beside)
               + f" (harmonics of order {order} beside)" * bool(beside and order)
               + ", and without noise" * denoised)
-
-
-def check_sidecar(files):
-    """The scan's JSON sidecar, where there is one, tells of nothing that mixed volumes.
-
-    Looked at are keys with "denois" in them (``"Denoising": "none"`` and a list of ``Volumes`` with
-    a per-volume method such as non-local means are fine), the command history that MRtrix3 keeps,
-    and the record that ``dwijax predict`` leaves with synthetic volumes.
-
-    Args:
-      files: `SubjectFiles`.
-
-    Raises:
-      InputError: the sidecar tells of joint denoising or of synthetic volumes, or is no JSON.
-    """
-    path = sidecar(files.dwi)
-    if not path.is_file():
-        return
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(path, found=f"no JSON ({error})", expected="a sidecar as BIDS has it",
-                         remedy="correct or remove it") from error
-    if not isinstance(told, dict):
-        return
-    if told.get("synthetic_volumes"):
-        raise InputError(
-            path, found=f"{len(told['synthetic_volumes'])} synthetic volumes",
-            expected="measured volumes only: synthetic ones are made of the inputs",
-            remedy="give the scan as it was acquired")
-    for key, value in told.items():
-        text = json.dumps(value)
-        if value in _NONE or not (_JOINT.search(text) or (
-                _DENOISING.search(key) and value is True)):
-            continue
-        raise InputError(
-            path, found=f"{key}: {text[:80]}",
-            expected="volumes that were not denoised together: it carries the targets' signal "
-                     "into the inputs",
-            remedy="use the scan before denoising")
-
-
-def sidecar(dwi):
-    """Where the sidecar of an image would be."""
-    return Path(dwi).with_name(re.sub(r"\.nii(\.gz)?$", "", Path(dwi).name) + ".json")
 
 
 def _digest(path):

@@ -171,7 +171,7 @@ def parse_json(content, where, *, expected, remedy):
         except UnicodeDecodeError:
             return json.loads(content.decode("latin-1"))
     except RecursionError:
-        found = "JSON nested without end"
+        found = "no JSON (nested without end)"
     except ValueError as error:
         found = f"no JSON ({error})"
     raise InputError(where, found=found, expected=expected, remedy=remedy)

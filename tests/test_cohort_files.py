@@ -122,12 +122,6 @@ def test_scans_without_a_table_and_twins_on_disk(tmp_path):
         find_subjects(tmp_path, "bids")
 
 
-def test_without_pybids_the_extra_is_named(raw, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "bids", None)
-    with pytest.raises(InputError, match=r"dwijax\[bids\]"):
-        find_subjects(raw, "bids")
-
-
 HEADER = "subject\tdwi\tbval\tbvec\tmask\tsplit\tfamily\n"
 
 
@@ -209,6 +203,6 @@ def test_what_is_no_manifest(tmp_path):
     with open(tmp_path / "huge", "wb") as file:
         file.truncate(2**40)
     for name, words in [("none", "no such file"), ("binary", "not text"), ("huge", "MiB"),
-                        (".", "directory")]:
+                        (".", "a folder")]:
         with pytest.raises(InputError, match=words):
             find_subjects(tmp_path / name, "manifest")

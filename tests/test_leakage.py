@@ -8,10 +8,12 @@ import pytest
 from configs.phantom import get_config
 from dwijax import leakage
 from dwijax.data.layouts import SubjectFiles
+from dwijax.data.sidecars import check_sidecar
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable, read_gradients
 from dwijax.training import reading
+from tests.test_store import write_subject
 
 Q = 6
 
@@ -70,14 +72,12 @@ def test_training_refuses_what_evaluation_would(tmp_path, monkeypatch):
     """Before a slice is read: scans in two parts, joint denoising; then the table."""
     config = get_config()
     config.data.layout, config.data.root = "plain", str(tmp_path)
-    for name in "abc":
-        files = scan(tmp_path / name, name.encode() * 10)
-        files.bval.touch()
-        files.bvec.touch()
+    for seed, name in enumerate("abc"):
+        write_subject(tmp_path / name, (6, 6, 4), seed)
     cohort = reading.read_cohort(config)
     assert [len(part) for part in cohort[:3]] == [1, 1, 1]
 
-    sidecar = leakage.sidecar(cohort.train[0].files.dwi)
+    sidecar = cohort.train[0].files.dwi.with_suffix(".json")
     sidecar.write_text('{"Denoising": "dwidenoise"}')
     with pytest.raises(InputError, match="denoised together"):
         reading.read_cohort(config)
@@ -136,11 +136,11 @@ def test_statistics_of_anything_else(change, told):
 @pytest.mark.parametrize("name", ["dwi.nii.gz", "data.nii"])
 def test_volumes_denoised_together(tmp_path, content, name):
     files = scan(tmp_path, name=name)
-    leakage.check_sidecar(files)  # there is none
+    check_sidecar(files)  # there is none
     path = tmp_path / f"{name.split('.')[0]}.json"
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=path.name):
-        leakage.check_sidecar(files)
+        check_sidecar(files)
 
 
 @pytest.mark.parametrize("content", [
@@ -150,11 +150,36 @@ def test_volumes_denoised_together(tmp_path, content, name):
 def test_other_sidecars_pass(tmp_path, content):
     files = scan(tmp_path)
     (tmp_path / "dwi.json").write_text(json.dumps(content))
-    leakage.check_sidecar(files)
+    check_sidecar(files)
 
 
-def test_a_broken_sidecar(tmp_path):
+@pytest.mark.parametrize("content", ["{", "", "[" * 100_000, b"\xff\xfe", bytes(range(256))])
+def test_a_broken_sidecar_stops_nothing_and_is_told(tmp_path, capfd, content):
     files = scan(tmp_path)
-    (tmp_path / "dwi.json").write_text("{")
-    with pytest.raises(InputError, match="no JSON"):
-        leakage.check_sidecar(files)
+    (tmp_path / "dwi.json").write_bytes(content.encode() if isinstance(content, str) else content)
+    check_sidecar(files)
+    told = capfd.readouterr().err
+    assert told.startswith(f"{tmp_path / 'dwi.json'}: no JSON") and told.count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8-sig", "utf-16"])
+def test_sidecars_of_other_encodings_are_read(tmp_path, encoding):
+    files = scan(tmp_path)
+    content = {"InstitutionName": "Hôpital", "Denoising": "dwidenoise"}
+    text = json.dumps(content, ensure_ascii=False)
+    (tmp_path / "dwi.json").write_bytes(text.encode(encoding))
+    with pytest.raises(InputError, match="Denoising: "):
+        check_sidecar(files)
+
+
+def test_inherited_sidecars_count_and_the_nearest_decides(tmp_path):
+    folder = tmp_path / "sub-01" / "dwi"
+    files = scan(folder, name="sub-01_run-1_dwi.nii.gz")
+    (tmp_path / "task_dwi.json").write_text('{"Denoising": "NORDIC"}')  # of no entity it has
+    (tmp_path.parent / "dwi.json").write_text('{"Denoising": "NORDIC"}')  # above the dataset
+    check_sidecar(files)
+    (tmp_path / "dwi.json").write_text('{"Denoising": "NORDIC"}')
+    with pytest.raises(InputError, match=r"dwi\.json: found Denoising"):
+        check_sidecar(files)
+    (folder / "sub-01_run-01_dwi.json").write_text('{"Denoising": "none"}')
+    check_sidecar(files)

@@ -200,8 +200,8 @@ def test_damaged_stores(copy, tmp_path):
     sidecar = copy / "store.json"
     text = sidecar.read_text()
     for changed, told in [
-        (text[:500], "not a store's description"), ("[]", "not a store's description"),
-        (text.replace('"version": 1', '"version": 9', 1), "version 9"),
+        (text[:500], "no JSON"), ("[]", "not a store's description"),
+        (text.replace('"version": 2', '"version": 9', 1), "version 9"),
         (text.replace('"sub-1"', '"sub-9"', 1), "checksum"),
     ]:
         assert changed != text

@@ -24,6 +24,8 @@ def add_arguments(parser):
                         help="of all subjects together, evenly spread (default: all)")
     parser.add_argument("--within-subject", action="store_true",
                         help="cut a single scan into slabs")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out, each with a line, "
+                        "subjects that cannot be used")
     parser.add_argument("--force", action="store_true", help="replace a store that is there")
 
 
@@ -40,11 +42,13 @@ def run(args):
     if not args.force:
         refuse_to_overwrite([args.store])
     cohort = split_cohort(args.root, args.layout, fractions=tuple(args.split), seed=args.seed,
-                          axis=args.axis, shell=args.shell, within_subject=args.within_subject)
+                          axis=args.axis, shell=args.shell, within_subject=args.within_subject,
+                          skip_bad=args.skip_bad)
     leakage.check_cohort(cohort, args.root)
     cohort = limited(cohort, 0, args.slices)
-    slices, plain, stored = write_store(
+    cohort, slices, plain, stored = write_store(
         args.store, cohort, shell=args.shell, axis=args.axis, force=args.force,
+        skip_bad=args.skip_bad,
         progress=partial(tqdm, desc="preparing", unit="subject", disable=args.quiet or None,
                          leave=False))
     train, validation, test = (len(part) for part in cohort[:3])

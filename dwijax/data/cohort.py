@@ -8,7 +8,8 @@ import numpy as np
 from dwijax.data.anisotropy import measured_fa
 from dwijax.data.layouts import SubjectFiles, find_subjects
 from dwijax.data.mppca import mppca
-from dwijax.data.slices import cut, cut_map, further, gather, harmonics, padded_size
+from dwijax.data.screening import leave_out, refusal, usable
+from dwijax.data.slices import cut, cut_map, further, gather, harmonics
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
@@ -44,10 +45,12 @@ class Cohort(NamedTuple):
     origin: str = ""
 
 
-def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=False):
+def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=False,
+                 skip_bad=False):
     """Splits the subjects under ``root``; a single scan only where that is asked for.
 
-    Families stay together. A split that a manifest states is taken as it is.
+    Families stay together. A split that a manifest states is taken as it is. Subjects are looked at
+    first, all but their volumes (`dwijax.data.screening`).
 
     Args:
       root: folder of the data. layout: see :func:`dwijax.data.layouts.find_subjects`.
@@ -55,11 +58,14 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
       seed: of the shuffling of subjects.
       axis: slice axis, for slabs. shell: b-value in s/mm², to read a single scan's size.
       within_subject: cut one scan into slabs with gaps instead.
+      skip_bad: leave out, each with a line, subjects that cannot be used.
 
     Raises:
-      InputError: one subject without ``within_subject``, or several with it.
+      InputError: one subject without ``within_subject``, or several with it; subjects that cannot
+        be used, all of them named; too few for training and for validation.
     """
-    found = find_subjects(root, layout)
+    bad = {}
+    found = usable(find_subjects(root, layout, bad), bad, shell=shell, skip=skip_bad, where=root)
     if within_subject != (len(found) == 1):
         raise InputError(
             root, found=f"{len(found)} subject(s) with within_subject={within_subject}",
@@ -76,13 +82,15 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
     if found[0].split:  # a manifest says so for every subject
         parts = [[f.name for f in found if f.split == split]
                  for split in ("train", "validation", "test")]
-        if not parts[0] or not parts[1]:
-            raise InputError(root, found=f"no {'validation' if parts[0] else 'train'} in split",
-                             expected="scans for training and for validation",
-                             remedy="add some, or empty the column to have it drawn")
     else:
         parts = subject_split([f.name for f in found], fractions, seed,
                               [f.family for f in found])
+    if not parts[0] or not parts[1]:
+        raise InputError(root, found=f"no {'validation' if parts[0] else 'train'} in split",
+                         expected="scans for training and for validation",
+                         remedy="add some, or empty the column to have it drawn" if found[0].split
+                         else "give both a share with --config.data.split (dwijax prepare: "
+                         "--split)")
     by_name = {f.name: f for f in found}
     return Cohort(*([Member(by_name[n], None) for n in names] for names in parts), False, str(root))
 
@@ -113,23 +121,23 @@ def limited(cohort, subjects, slices):
 
     def share(members, total):
         each, more = divmod(total, len(members))
-        return [m._replace(count=each + (i < more)) for i, m in enumerate(members)]
+        return [m._replace(count=each + (i < more)) for i, m in enumerate(members)
+                if each or i < more]
 
     return cohort._replace(train=share(cohort.train, slices[0]),
                            validation=share(cohort.validation, slices[1]))
 
 
-def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, inputs=None,
+def load_slices(members, *, shell, axis, multiple, patch, like=None, inputs=None,
                 neighbours=0, neighbours_order=0, denoise=False, seen=None, clean=None,
-                denoised=None, anisotropy=None, look=None, progress=iter):
-    """Reads members one by one and joins their slices.
+                denoised=None, anisotropy=None, look=None, skip_bad=False, progress=iter):
+    """Reads members one by one and joins their slices, padded to the size of the largest.
 
     Every member's directions are put in the order of one table (`dwijax.data.tables`).
 
     Args:
       members: list of :class:`Member`. shell: b-value, s/mm². axis: of the slices.
       multiple: H and W are padded up to it. patch: side of the crops, 0 for whole slices.
-      size: ``(H, W)`` instead of the smallest that fits.
       like: table of the shell whose order is wanted; default: the first member's.
       inputs: positions of the directions that may be interpolated where a member has not
         measured them; None: none.
@@ -141,23 +149,40 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
       anisotropy: arguments of `dwijax.data.anisotropy.measured_fa`, which becomes the very last
         channel: positions of directions, and how far it is corrected; None: no such channel.
       look: called with every `dwijax.data.subject.Subject` that is read.
+      skip_bad: leave out, each with a line, members that cannot be used.
       progress: wraps the list (tqdm).
 
     Returns:
-      ``(Slices, tables, scales, b0s)``: the table of every member's shell, its scale by name, the
-      number of b0s.
+      ``(Slices, tables, scales, b0s)``: of every member that was used the table of its shell and,
+      by name, its scale; the number of b0s.
 
     Raises:
-      InputError: a member cannot be read or has not the directions of the table.
+      InputError: a member cannot be read or has not the directions of the table; with `skip_bad`,
+        most of them.
     """
-    parts, tables, scales = [], [], {}
-    name = "the first training subject" if like is not None else members[0].files.name
-    read = ahead(lambda member: load_subject(member.files, shell=shell), members)
-    for member, subject in zip(progress(members), read, strict=True):
-        if like is None:
-            like = subject.gtab[~subject.gtab.b0s_mask]
+    parts, tables, scales, bad = [], [], {}, {}
+    name = "the first training subject"
+
+    def read(member):
+        try:
+            return load_subject(member.files, shell=shell)
+        except InputError as error:
+            return error
+
+    for member, subject in zip(progress(members), ahead(read, members), strict=True):
+        try:
+            if isinstance(subject, InputError):
+                raise subject
+            if like is None:
+                like, name = subject.gtab[~subject.gtab.b0s_mask], member.files.name
+            subject = in_order_of(subject, like, where=member.files.bvec, name=name, inputs=inputs)
+        except InputError as error:
+            bad[member.files.name] = error
+            if not skip_bad:
+                raise refusal(bad, len(members), "") from None
+            leave_out(member.files.name, error)
+            continue
         project = harmonics(like.bvecs if seen is None else like.bvecs[seen], neighbours_order)
-        subject = in_order_of(subject, like, where=member.files.bvec, name=name, inputs=inputs)
         if look is not None:
             look(subject)
         fa = None if anisotropy is None else measured_fa(subject, *anisotropy)
@@ -165,27 +190,22 @@ def load_slices(members, *, shell, axis, multiple, patch, size=None, like=None, 
             subject = _noise_free(subject, member.files, clean)
         if denoised is not None:
             subject = _denoised(subject, denoised)
-        plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
-        at_least = [max(n, patch) for n in plane]
-        size = size or padded_size(at_least, multiple)
-        if any(n > s for n, s in zip(plane, size, strict=True)):
-            raise InputError(
-                member.files.dwi, found=f"slices of {tuple(plane)}", expected=f"at most {size}",
-                remedy="give --config.data.size as large as the largest subject's slices")
         positions = brain_slices(member, subject.mask, axis)
-        b0, dwi, mask = cut(subject, positions, axis=axis, size=size)
+        b0, dwi, mask = cut(subject, positions, axis=axis)
         if more := further(
                 subject, positions, neighbours=neighbours, project=project, denoise=denoise,
-                axis=axis, size=size, directions=seen):
+                axis=axis, directions=seen):
             dwi = np.concatenate([dwi, *more], axis=-1)
         if fa is not None:
-            fa = cut_map(fa, positions, axis=axis, size=size)
+            fa = cut_map(fa, positions, axis=axis)
             dwi = np.concatenate([dwi, fa], axis=-1)
         parts.append((b0, dwi, mask))
         tables.append(subject.gtab[~subject.gtab.b0s_mask])
         scales[member.files.name] = float(subject.scale)
         b0s = int(subject.gtab.b0s_mask.sum())
-    return gather(parts, patch), tables, scales, b0s
+    if len(bad) > len(parts):  # the others may be the sound ones, if it is about directions
+        raise refusal(bad, len(members), members[0].files.dwi, skippable=False)
+    return gather(parts, multiple, patch), tables, scales, b0s
 
 
 def _noise_free(subject, files, directions):

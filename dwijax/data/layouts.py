@@ -1,9 +1,10 @@
 """Where the files of each subject are, in the folder layouts people have."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dwijax.errors import InputError
+from dwijax.errors import InputError, warn
 
 
 @dataclass(frozen=True)
@@ -11,7 +12,7 @@ class SubjectFiles:
     """The files of one scan.
 
     Attributes:
-      name: the subject's, unique among those found together.
+      name: the subject's, unique among those found together and a plain name (`check_name`).
       dwi: NIfTI series.
       bval: FSL b-values.
       bvec: FSL directions.
@@ -53,10 +54,11 @@ _LAYOUTS = {
     "plain": (_PLAIN, (".",), False),
 }
 LAYOUTS = (*_LAYOUTS, "bids", "manifest")
+_LONGEST_NAME = 200  # bytes; file systems take 255, and names of temporary files are longer
 
 
-def find_subjects(root, layout):
-    """Finds the scans in a folder. Files are looked for, not opened.
+def find_subjects(root, layout, bad=None):
+    """Finds the scans in a folder. Images are looked for, not opened.
 
     ========= ================================================================================
     layout    files
@@ -75,13 +77,15 @@ def find_subjects(root, layout):
     Args:
       root: folder.
       layout: a name of the table above.
+      bad: dict that takes the faults of single subjects, by name, which are then left out;
+        None: the first such fault is raised.
 
     Returns:
       list of `SubjectFiles`, sorted by name.
 
     Raises:
       InputError: the layout is unknown, the folder is missing or holds no subject, or a subject's
-        gradient table or truth is missing.
+        gradient table or truth is missing, its image stands there twice, or its name is no name.
     """
     if layout not in LAYOUTS:
         raise InputError(
@@ -91,10 +95,11 @@ def find_subjects(root, layout):
             remedy="choose one of these",
         )
     root = Path(root)
+    bad = Faults() if bad is None else bad
     if layout == "manifest":
         from dwijax.data.manifest import find_listed
 
-        return find_listed(root)
+        return find_listed(root, bad)
     try:
         if not root.is_dir():
             raise InputError(
@@ -106,20 +111,25 @@ def find_subjects(root, layout):
         if layout == "bids":
             from dwijax.data.bids import find_bids
 
-            return find_bids(root)
+            return find_bids(root, bad)
         single = _subject(root, layout)
         if single:
             return [single]
-        folders = sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
-        subjects = [subject for subject in (_subject(f, layout) for f in folders) if subject]
-    except OSError as error:
+        folders = folders_in(root)
+        subjects = []
+        for folder in folders:
+            try:
+                subjects += filter(None, [_subject(folder, layout)])
+            except InputError as error:
+                bad[folder.name] = error
+    except (OSError, ValueError) as error:
         raise InputError(
             root,
-            found=f"it cannot be read ({error.strerror})",
+            found=f"it cannot be read ({getattr(error, 'strerror', None) or error})",
             expected="a readable folder",
             remedy="check the path and its permissions",
         ) from error
-    if not subjects:
+    if not subjects and not bad:
         names, below, _ = _LAYOUTS[layout]
         raise InputError(
             root,
@@ -130,17 +140,81 @@ def find_subjects(root, layout):
     return subjects
 
 
+class Faults(dict):
+    """Takes no fault of a subject: the first one is raised."""
+
+    def __setitem__(self, name, error):
+        raise error
+
+
+def folders_in(folder):
+    """The folders in a folder that are not hidden, sorted; a line tells of links to nothing."""
+    found = sorted(f for f in folder.iterdir() if not f.name.startswith("."))
+    for path in found:
+        if path.is_symlink() and not path.exists():
+            warn(f"{path}: a link to nothing, passed over")
+    return [path for path in found if path.is_dir()]
+
+
+def check_name(name, where):
+    """Refuses a subject's name that cannot be the name of a folder everywhere.
+
+    Args:
+      name: str. where: what an error names.
+
+    Raises:
+      InputError: it is empty, ``.`` or ``..``, holds a slash, a backslash or a control character,
+        is longer than 200 bytes or no UTF-8.
+    """
+    encoded = name.encode("utf-8", "surrogateescape")
+    try:
+        encoded.decode("utf-8")
+        plain = name not in ("", ".", "..") and not any(
+            c in "/\\\x7f" or c < " " for c in name) and name == name.strip()
+        found = None if plain else repr(name[:60])
+    except UnicodeDecodeError:
+        found = f"{name[:60]!a}, which is no UTF-8"
+    if len(encoded) > _LONGEST_NAME:
+        found = f"a name of {len(encoded)} bytes"
+    if found:
+        raise InputError(
+            where, found=found, expected="a subject's name without slashes and control characters, "
+            f"of at most {_LONGEST_NAME} bytes", remedy="rename it")
+
+
+def check_present(path):
+    """Refuses a file that is not on this disk, though its name is.
+
+    Raises:
+      InputError: it is a link whose target is missing, a folder, a pipe or a device.
+    """
+    if os.path.isfile(path):
+        return
+    if os.path.islink(path):
+        raise InputError(path, found="a link to nothing", expected="a file",
+                         remedy="fetch it (datalad get, git annex get) or mend the link")
+    found = "a folder" if os.path.isdir(path) else "a pipe or a device"
+    raise InputError(path, found=found if os.path.lexists(path) else "no such file",
+                     expected="a file", remedy="check the file name")
+
+
 def _subject(folder, layout):
     """`SubjectFiles` of one folder, or None if no image is there."""
     names, below, needs_truth = _LAYOUTS[layout]
-    places = (folder / place for place in below)
-    place = next((p for p in places if any((p / name).is_file() for name in names["dwi"])), None)
+
+    def there(place, kind):
+        return [place / name for name in names[kind] if os.path.lexists(place / name)]
+
+    place = next((p for p in (folder / name for name in below) if there(p, "dwi")), None)
     if place is None:
         return None
-    files = {
-        kind: next((place / name for name in choices if (place / name).is_file()), None)
-        for kind, choices in names.items()
-    }
+    files = {}
+    for kind in names:
+        found = there(place, kind)
+        if len(found) > 1:
+            raise InputError(place, found=f"{found[0].name} and {found[1].name}",
+                             expected="one of the two", remedy="remove the other")
+        files[kind] = next(iter(found), None)
     truth = folder / "truth"
     files["truth"] = truth if truth.is_dir() else None
     for kind in ("bval", "bvec") + ("truth",) * needs_truth:
@@ -149,6 +223,10 @@ def _subject(folder, layout):
                 place if kind in names else folder,
                 found=f"an image without {names.get(kind, (kind,))[0]}",
                 expected=f"the {layout} layout",
-                remedy="add the missing file or leave this subject out",
+                remedy="add the missing file",
             )
-    return SubjectFiles(name=folder.resolve().name, **files)
+    for path in filter(None, (files[kind] for kind in names)):
+        check_present(path)
+    name = os.path.basename(os.path.abspath(folder))  # of a link its own
+    check_name(name, folder)
+    return SubjectFiles(name=name, **files)

@@ -1,11 +1,11 @@
 """A cohort listed in a table of tab-separated values."""
 
-import csv
 import os
 from pathlib import Path
 
-from dwijax.data.layouts import SubjectFiles
+from dwijax.data.layouts import SubjectFiles, check_name
 from dwijax.errors import InputError
+from dwijax.schema import read_bytes
 
 _FILES = ("dwi", "bval", "bvec", "mask")
 _REQUIRED = ("subject", "dwi", "bval", "bvec")
@@ -14,13 +14,13 @@ SPLITS = ("train", "validation", "test")
 _LARGEST = 16 * 2**20  # bytes
 
 
-def find_listed(path):
+def find_listed(path, bad):
     """Reads a manifest; the files it names are looked for, not opened.
 
     ======== =====================================================================================
     column   content
     ======== =====================================================================================
-    subject  name of the scan, unique
+    subject  name of the scan, unique and a plain name (`dwijax.data.layouts.check_name`)
     dwi      NIfTI series; paths are relative to the folder of the manifest
     bval     FSL b-values
     bvec     FSL directions
@@ -33,6 +33,7 @@ def find_listed(path):
 
     Args:
       path: TSV file, UTF-8, with a line of column names.
+      bad: dict that takes the faults of single lines, by subject, which are then left out.
 
     Returns:
       list of `SubjectFiles` in the order of their names.
@@ -42,7 +43,7 @@ def find_listed(path):
         is not there, a name stands twice, a family is in two splits.
     """
     path = Path(path)
-    lines = list(csv.reader(_text(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    lines = [line.split("\t") for line in _text(path).splitlines()]
     header = [cell.strip() for cell in lines[0]] if lines else []
     _check_header(path, header)
     rows = []
@@ -55,11 +56,19 @@ def find_listed(path):
                              expected=f"{len(header)}, as the first line has",
                              remedy="separate columns by single tabs")
         values = {k: None if v in ("", "n/a") else v for k, v in zip(header, cells, strict=True)}
-        rows.append((number, _row(path, number, values)))
-    if not rows:
+        name = values["subject"]
+        if name is None:
+            raise InputError(f"{path}, line {number}, column subject", found="nothing",
+                             expected="a name", remedy="fill it in or remove the line")
+        check_name(name, f"{path}, line {number}, column subject")
+        try:
+            rows.append((number, _row(path, number, values)))
+        except InputError as error:
+            bad[name] = error
+    if not rows and not bad:
         raise InputError(path, found="no scan", expected="a line for each scan",
                          remedy="add the scans")
-    _check_rows(path, rows)
+    _check_rows(path, rows, bad)
     return sorted((files for _, files in rows), key=lambda files: files.name)
 
 
@@ -67,8 +76,7 @@ def _row(path, number, values):
     for column in _REQUIRED:
         if values[column] is None:
             raise InputError(f"{path}, line {number}, column {column}", found="nothing",
-                             expected="a name" if column == "subject" else "a file",
-                             remedy="fill it in or remove the line")
+                             expected="a file", remedy="fill it in or remove the line")
     for column in _FILES:
         value = values.get(column)
         if value is None:
@@ -100,10 +108,14 @@ def _check_header(path, header):
                              remedy="correct the line of column names")
 
 
-def _check_rows(path, rows):
+def _check_rows(path, rows, bad):
     names, families = {}, {}
-    first = rows[0][1].split
+    first = rows[0][1].split if rows else None
     for number, files in rows:
+        if files.name in bad:
+            raise InputError(f"{path}, column subject", found=f"{files.name!r:.60} in two lines",
+                             expected="a name for each scan",
+                             remedy="name visits apart and give them the same family")
         if files.name in names:
             raise InputError(f"{path}, line {number}, column subject",
                              found=f"{files.name!r:.60}, as in line {names[files.name]}",
@@ -124,16 +136,11 @@ def _check_rows(path, rows):
 
 
 def _text(path):
+    expected = "a table of tab-separated values"
+    remedy = "give the manifest as the root of the data"
+    content = read_bytes(path, expected=expected, remedy=remedy, largest=_LARGEST)
     try:
-        if path.stat().st_size > _LARGEST:
-            found = f"{path.stat().st_size / 2**20:.0f} MiB"
-        else:
-            return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        found = "no such file"
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        found = "bytes that are not text"
-    except (OSError, ValueError) as error:
-        found = f"it cannot be read ({getattr(error, 'strerror', None) or error})"
-    raise InputError(path, found=found, expected="a table of tab-separated values",
-                     remedy="give the manifest as the root of the data")
+        raise InputError(path, found="bytes that are not text", expected=expected,
+                         remedy=remedy) from None

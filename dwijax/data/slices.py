@@ -48,6 +48,11 @@ def padded_size(shape, multiple):
     return tuple(-(-n // multiple) * multiple for n in shape)
 
 
+def common_size(planes, multiple, patch):
+    """``(H, W)`` that slices of all sizes ``planes`` and crops fit into (`padded_size`)."""
+    return padded_size([max(*sizes, patch) for sizes in zip(*planes, strict=True)], multiple)
+
+
 def cut(subject, positions, *, axis=2, size=None, directions=None):
     """Cuts slices out of one subject, in units of its scale.
 
@@ -169,20 +174,31 @@ def denoised(subject, positions, *, axis=2, size=None, directions=None):
     return np.concatenate(cut(clean, positions, axis=axis, size=size)[:2], axis=-1)
 
 
-def gather(parts, patch):
-    """Joins what :func:`cut` returned for several subjects.
+def gather(parts, multiple, patch):
+    """Joins what :func:`cut` returned for several subjects, zero-padded to the largest.
 
     Slices without a single brain voxel are left out.
 
     Args:
-      parts: non-empty list of ``(b0, dwi, mask)``, all of one ``H, W, n``.
+      parts: non-empty list of ``(b0, dwi, mask)``, all of one ``n``.
+      multiple: H and W are padded up to it.
       patch: side of the crops that training takes; 0 for whole slices.
     """
-    b0, dwi, mask = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    size = common_size([mask.shape[1:3] for _, _, mask in parts], multiple, patch)
+    b0, dwi, mask = (_joined(arrays, size) for arrays in zip(*parts, strict=True))
     filled = mask.any(axis=(1, 2, 3))
     mask = mask[filled]
     bounds = crop_bounds(extents(mask[..., 0] > 0), mask.shape[1:3], patch)
     return Slices(b0[filled], dwi[filled], mask, bounds)
+
+
+def _joined(arrays, size):
+    out = np.zeros((sum(map(len, arrays)), *size, arrays[0].shape[-1]), np.float32)
+    first = 0
+    for array in arrays:
+        pad_to(out[first:first + len(array)], array.shape[1:3], axes=(1, 2))[...] = array
+        first += len(array)
+    return out
 
 
 def extents(mask):

@@ -1,7 +1,7 @@
 """A cohort's slices on disk, compressed, each readable by itself.
 
     STORE/
-      store.json                          everything but the arrays, with its own checksum
+      store.json                          everything but the arrays, with a checksum of its bytes
       {train,validation}/SUBJECT/
         b0    zarr v3 [S, H, W, 1] float32
         dwi   zarr v3 [S, H, W, n] float32
@@ -14,8 +14,6 @@ One slice is one chunk, and 32 of them, with a checksum each, one file. Test sub
 only: they are judged as whole volumes, read from their files.
 """
 
-import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -24,57 +22,77 @@ import numpy as np
 import tensorstore as ts
 
 from dwijax.data.cohort import Cohort, Member, brain_slices
+from dwijax.data.description import (
+    ARRAYS,
+    FILES,
+    PARTS,
+    REMEDY,
+    SIDECAR,
+    read_description,
+    write_description,
+)
 from dwijax.data.layouts import SubjectFiles
-from dwijax.data.slices import Slices, crop_bounds, cut_unscaled, extents, padded_size
+from dwijax.data.screening import leave_out, refusal
+from dwijax.data.slices import Slices, common_size, crop_bounds, cut_unscaled, extents
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
 from dwijax.output import whole_folder
 
-FORMAT, VERSION = "dwijax slice store", 1
-SIDECAR = "store.json"
-PARTS = ("train", "validation")  # with slices; "test" is listed
-ARRAYS = ("b0", "dwi", "mask")
 SHARD = 32  # slices in a file
-_REMEDY = "make it again with dwijax prepare"
 
 
-def write_store(path, cohort, *, shell, axis, force=False, progress=iter):
+def write_store(path, cohort, *, shell, axis, force=False, skip_bad=False, progress=iter):
     """Writes the training and validation slices of a cohort, one subject in memory at a time.
 
     Args:
       path: folder to make; it appears once it is complete.
       cohort: :class:`dwijax.data.cohort.Cohort`.
       shell: b-value, s/mm². axis: of the slices. force: replace a store that is there.
+      skip_bad: leave out, each with a line, subjects that cannot be used.
       progress: wraps the list of subjects (tqdm).
 
     Returns:
-      ``(slices, bytes before compression, bytes on disk)``.
+      ``(cohort, slices, bytes before compression, bytes on disk)``, the cohort without those that
+      were left out.
 
     Raises:
-      InputError: a subject cannot be read or has other directions than the first; the folder is
-        there already or cannot be written.
+      InputError: a subject cannot be read or has other directions than the first (with
+        `skip_bad`: most of them); the folder is there already or cannot be written.
     """
     subjects = {part: [] for part in (*PARTS, "test")}
+    used = {part: [] for part in PARTS}
     members = [(part, member) for part in PARTS for member in getattr(cohort, part)]
-    first, slices, plain = None, 0, 0
+    first, slices, plain, bad = None, 0, 0, {}
     with whole_folder(path, replace=SIDECAR if force else None) as folder:
         for part, member in progress(members):
-            entry = _write_member(folder / part / member.files.name, member, shell, axis, first)
-            first = first or (member.files.name, _table(entry))
+            name = member.files.name
+            try:
+                subject = load_subject(member.files, shell=shell)
+                if first:
+                    subject = in_order_of(subject, first[1], where=member.files.bvec, name=first[0])
+            except InputError as error:
+                bad[name] = error
+                if not skip_bad:
+                    raise refusal(bad, len(members), path) from None
+                leave_out(name, error)
+                continue
+            entry = _write_member(folder / part / name, member, subject, axis)
+            del subject
+            first = first or (name, _table(entry))
             subjects[part].append(_listed(member) | entry)
+            used[part].append(member)
             count, height, width, n = entry["shape"]
             slices += count
             plain += 4 * count * height * width * (n + 2)
+        if bad and not (len(bad) <= len(members) // 2 and all(used.values())):
+            raise refusal(bad, len(members), path, skippable=False)
         subjects["test"] = [_listed(member) for member in cohort.test]
-        files = {str(f.relative_to(folder)): f.stat().st_size
-                 for f in sorted(folder.rglob("*")) if f.is_file()}
-        about = {"format": FORMAT, "version": VERSION, "shell": shell, "axis": axis,
-                 "within_subject": cohort.within_subject, "origin": cohort.origin,
-                 "subjects": subjects, "files": files}
-        (folder / SIDECAR).write_text(json.dumps(about | {"checksum": _checksum(about)}) + "\n")
-    return slices, plain, sum(files.values())
+        stored = write_description(folder, {
+            "shell": shell, "axis": axis, "within_subject": cohort.within_subject,
+            "origin": cohort.origin, "subjects": subjects})
+    return cohort._replace(**used), slices, plain, stored
 
 
 class Store(NamedTuple):
@@ -97,17 +115,10 @@ class Store(NamedTuple):
           ``(StoredSlices, tables, scales, b0s)``.
 
         Raises:
-          InputError: the arrays cannot be opened, or a subject's slices are larger than the
-            first's.
+          InputError: the arrays cannot be opened.
         """
         entries = self.subjects[part]
-        planes = [entry["shape"][1:3] for entry in entries]
-        size = padded_size([max(n, patch) for n in planes[0]], multiple)
-        for entry, plane in zip(entries, planes, strict=True):
-            if any(n > s for n, s in zip(plane, size, strict=True)):
-                raise InputError(
-                    entry["files"]["dwi"], found=f"slices of {tuple(plane)}",
-                    expected=f"at most {size}", remedy="leave the subject out")
+        size = common_size([entry["shape"][1:3] for entry in entries], multiple, patch)
         tables = [_table(entry) for entry in entries]
         scales = {entry["name"]: entry["scale"] for entry in entries}
         return (StoredSlices(self.path / part, entries, size, patch), tables, scales,
@@ -133,7 +144,7 @@ class StoredSlices:
             found, wanted = [list(a.shape) for a in arrays], entry["shape"]
             if found != [wanted[:3] + [1], wanted, wanted[:3] + [1]]:
                 raise InputError(folder / entry["name"], found=f"arrays of {found}",
-                                 expected=f"{wanted[0]} slices of {wanted[1:]}", remedy=_REMEDY)
+                                 expected=f"{wanted[0]} slices of {wanted[1:]}", remedy=REMEDY)
         self._folders = [folder / entry["name"] for entry in entries]
         self._scales = [np.float32(entry["scale"]) for entry in entries]
         counts = [entry["shape"][0] for entry in entries]
@@ -213,47 +224,18 @@ def open_store(path):
       :class:`Store`.
 
     Raises:
-      InputError: there is none, it is of another version, its description has been altered, or
-        files are missing or of another length.
+      InputError: there is none, or as `dwijax.data.description.read_description`.
     """
     path = Path(path)
-    sidecar = path / SIDECAR
-    try:
-        about = json.loads(sidecar.read_text())
-        form, version = about["format"], about["version"]
-    except FileNotFoundError as error:
-        raise InputError(sidecar, found="no such file", expected="a slice store",
-                         remedy="make one with dwijax prepare") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(sidecar, found=f"not a store's description ({type(error).__name__})",
-                         expected="a slice store", remedy=_REMEDY) from error
-    if (form, version) != (FORMAT, VERSION):
-        raise InputError(sidecar, found=f"{form}, version {version}",
-                         expected=f"{FORMAT}, version {VERSION}", remedy=_REMEDY)
-    if about.pop("checksum", None) != _checksum(about):
-        raise InputError(sidecar, found="contents that its checksum does not fit",
-                         expected="the description as it was written", remedy=_REMEDY)
-    for name, size in about["files"].items():
-        file = path / name
-        found = file.stat().st_size if file.is_file() else None
-        if found != size:
-            raise InputError(file, found="no such file" if found is None else f"{found} bytes",
-                             expected=f"{size} bytes", remedy=_REMEDY)
+    about = read_description(path)
     subjects = about["subjects"]
     members = {part: [_member(entry) for entry in entries] for part, entries in subjects.items()}
     cohort = Cohort(**members, within_subject=about["within_subject"], origin=about["origin"])
     return Store(path, about["shell"], about["axis"], cohort, subjects)
 
 
-def _write_member(folder, member, shell, axis, first):
-    """Writes the arrays of one subject, a file's worth of slices at a time; describes them.
-
-    ``first``: name and table of the one whose order of directions is wanted, or None.
-    """
-    subject = load_subject(member.files, shell=shell)
-    if first:
-        name, table = first
-        subject = in_order_of(subject, table, where=member.files.bvec, name=name)
+def _write_member(folder, member, subject, axis):
+    """Writes the arrays of one subject, a file's worth of slices at a time; describes them."""
     positions = brain_slices(member, subject.mask, axis)
     context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
     plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
@@ -286,20 +268,17 @@ def _margin(plane, size):
 
 
 def _listed(member):
-    files = {kind: value and str(Path(value).resolve())
+    files = {kind: str(value.absolute()) if isinstance(value, Path) else value
              for kind, value in asdict(member.files).items() if kind != "name"}
     slices = None if member.slices is None else np.asarray(member.slices).tolist()
     return {"name": member.files.name, "files": files, "slices": slices}
 
 
 def _member(entry):
-    files = {kind: value and Path(value) for kind, value in entry["files"].items()}
+    files = {kind: Path(value) if value and kind in FILES else value
+             for kind, value in entry["files"].items()}
     slices = None if entry["slices"] is None else np.asarray(entry["slices"], np.int64)
     return Member(SubjectFiles(entry["name"], **files), slices)
-
-
-def _checksum(about):
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _create(path, shape, dtype, context):
@@ -339,4 +318,4 @@ def _done(future, where):
     except (ValueError, OSError, KeyError) as error:
         raise InputError(where, found=f"arrays that fail ({str(error)[:200]})",
                          expected="a whole slice store on a disk with free space",
-                         remedy=_REMEDY) from error
+                         remedy=REMEDY) from error

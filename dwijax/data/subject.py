@@ -71,26 +71,8 @@ def load_subject(files, shell=1000, min_directions=1):
         holds values that are not finite; there is no b0, no such shell or too few directions in
         it; the mask has another shape or place or is empty; the b0 is not positive in the mask.
     """
-    image = read_dwi(files.dwi)
-    gtab = read_scan_gradients(files.bval, files.bvec, image)
-    b0s = np.flatnonzero(gtab.b0s_mask)
-    if not b0s.size:
-        raise InputError(
-            files.bval,
-            found=f"no b0: the least b is {gtab.bvals.min():g} s/mm²",
-            expected="at least one volume with b at most 50",
-            remedy="give a scan with a b0 volume",
-        )
-    directions = select_shell(gtab, shell, where=files.bval)
-    if len(directions) < min_directions:
-        raise InputError(
-            files.bval,
-            found=f"{len(directions)} directions at b={shell:g}",
-            expected=f"at least {min_directions}",
-            remedy="choose another shell or fewer directions",
-        )
+    image, gtab, b0s, directions, mask = open_scan(files, shell, min_directions)
     volumes = np.concatenate([b0s, directions])
-    mask = files.mask and read_mask(files.mask, image.shape, image.affine)
 
     stored = read_volumes(image, volumes)
     view, affine, orientation = canonical(stored, image.affine)
@@ -115,6 +97,37 @@ def load_subject(files, shell=1000, min_directions=1):
         b0=b0,
         scale=_scale(b0[mask], files.dwi),
     )
+
+
+def open_scan(files, shell, min_directions=1):
+    """Opens a scan and checks all about it that can be checked before its volumes are read.
+
+    Args and raises: as `load_subject`.
+
+    Returns:
+      ``(image, gtab, b0s, directions, mask)``: nibabel image, the whole table, positions of b0s and
+      of the shell's directions, bool mask as stored or None.
+    """
+    image = read_dwi(files.dwi)
+    gtab = read_scan_gradients(files.bval, files.bvec, image)
+    b0s = np.flatnonzero(gtab.b0s_mask)
+    if not b0s.size:
+        raise InputError(
+            files.bval,
+            found=f"no b0: the least b is {gtab.bvals.min():g} s/mm²",
+            expected="at least one volume with b at most 50",
+            remedy="give a scan with a b0 volume",
+        )
+    directions = select_shell(gtab, shell, where=files.bval)
+    if len(directions) < min_directions:
+        raise InputError(
+            files.bval,
+            found=f"{len(directions)} directions at b={shell:g}",
+            expected=f"at least {min_directions}",
+            remedy="choose another shell or fewer directions",
+        )
+    mask = files.mask and read_mask(files.mask, image.shape, image.affine)
+    return image, gtab, b0s, directions, mask
 
 
 def read_scan_gradients(bval_path, bvec_path, image):

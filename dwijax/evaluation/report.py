@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from dwijax import __version__, baselines, leakage, page
 from dwijax.data.phantom.like import identity
+from dwijax.data.sidecars import check_sidecar
 from dwijax.data.simulated import origin, shifted_members
 from dwijax.errors import InputError
 from dwijax.evaluation import (
@@ -252,7 +253,7 @@ def _check_leakage(run, cohort, groups, workdir):
                                 "test": [m.files.name for m in cohort.test]}, where)
     for group in groups:
         for member in group.members:
-            leakage.check_sidecar(member.files)
+            check_sidecar(member.files)
 
 
 def _gaps(run, split, first):

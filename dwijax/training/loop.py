@@ -29,7 +29,7 @@ from dwijax.training import (
 )
 from dwijax.training.best import init_best, update_best
 from dwijax.training.preemption import deferred_sigterm
-from dwijax.training.reading import read_cohort, read_slices
+from dwijax.training.reading import read_cohort, read_slices, used
 from dwijax.training.runlog import RunLog
 from dwijax.training.step import init_state
 
@@ -58,6 +58,7 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
     budget = int(config.memory_gb * 2**30) or plan.device_budget()
     data = [read_slices(config, members, budget, bar)]
+    members = used(members, *data[0][:2])
     options = {"budget": budget, "bar": bar, "quiet": quiet}
     joint = None
     if trunk.wanted(config):

@@ -17,8 +17,8 @@ def read_cohort(config):
     """The run's subjects, simulated first where the layout is the phantom's.
 
     Raises:
-      InputError: they cannot be found, or the store is of another shell or axis; a subject stands
-        in two parts, or was denoised in a way that mixes volumes.
+      InputError: they cannot be found or used, or the store is of another shell or axis; a subject
+        stands in two parts.
     """
     if config.data.layout == "store":
         return _open_store(config).cohort  # checked by dwijax prepare, which had the files
@@ -29,7 +29,7 @@ def read_cohort(config):
         found = cohorts.split_cohort(
             config.data.root, config.data.layout, fractions=tuple(config.data.split),
             seed=config.seed, axis=config.data.axis, shell=config.data.shell,
-            within_subject=config.data.within_subject)
+            within_subject=config.data.within_subject, skip_bad=config.data.get("skip_bad", False))
     leakage.check_cohort(found, config.data.root)
     return cohorts.limited(found, config.data.get("subjects", 0), config.data.get("slices", ()))
 
@@ -56,7 +56,8 @@ def read_slices(config, members, budget, bar):
     Returns:
       ``(training, validation, subjects)``: twice slices, tables, scales by name and number of b0s
       (:func:`dwijax.data.cohort.load_slices`), and :func:`dwijax.data.domain.of_subject` of the
-      training subjects (none for a store).
+      training subjects (none for a store). Of members that were left out (``data.skip_bad``)
+      there is nothing: `used`.
 
     Raises:
       InputError: files that cannot be used, or an input with the axis of a target.
@@ -68,6 +69,14 @@ def read_slices(config, members, budget, bar):
                                  settings.output_positions(config, gtab),
                                  members.train[0].files.bvec)
     return train, validation, subjects
+
+
+def used(members, train, validation):
+    """The cohort without what `read_slices`, which returned the other two, left out."""
+    parts = {"train": train, "validation": validation}
+    return members._replace(**{
+        part: [m for m in getattr(members, part) if m.files.name in scales]
+        for part, (_, _, scales, _) in parts.items()})
 
 
 def _read(config, members, budget, bar):
@@ -84,7 +93,8 @@ def _read(config, members, budget, bar):
                 "neighbours": config.data.get("neighbours", 0),
                 "neighbours_order": config.data.get("neighbours_order", 0),
                 "denoise": config.data.get("denoise", False),
-                "seen": np.arange(config.data.inputs)}
+                "seen": np.arange(config.data.inputs),
+                "skip_bad": config.data.get("skip_bad", False)}
     positions = []  # by the first subject's table, which is the run's
 
     def look(subject):

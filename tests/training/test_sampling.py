@@ -30,7 +30,7 @@ def test_crops_are_windows_of_their_slice():
     mask = np.zeros((5, 12, 10, 1), np.float32)
     mask[:, 3:9, 4:8] = 1
     mask[2] = 0  # a slice without brain is left out
-    slices = gather([(dwi[..., :1], dwi, mask)], patch=4)
+    slices = gather([(dwi[..., :1], dwi, mask)], multiple=1, patch=4)
     assert slices.b0.shape[0] == 4
     for step in range(20):
         _, crops, _ = take_batch(slices, 0, jnp.int32(step), batch=2, patch=4)
