@@ -1,0 +1,159 @@
+"""One bad subject is named and, where that is asked for, left out."""
+
+import gzip
+import json
+import os
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dwijax import cli
+from dwijax.data.cohort import load_slices, split_cohort
+from dwijax.data.store import open_store
+from dwijax.errors import InputError
+from tests.test_store import SPEC, write_subject
+
+SPLIT = ("--split", "0.5", "0.25", "0.25")
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Six subjects of three matrix sizes."""
+    root = tmp_path_factory.mktemp("sound")
+    for i in range(6):
+        write_subject(root / f"s{i}", ((9, 8, 6), (12, 9, 5), (8, 14, 6))[i % 3], seed=i)
+    return root
+
+
+@pytest.fixture
+def root(sound, tmp_path):
+    return shutil.copytree(sound, tmp_path / "cohort")
+
+
+def prepare(root, store, *options, capfd=None, layout="plain"):
+    capfd.readouterr()
+    status = cli.main(["prepare", str(root), str(store), "--layout", layout, *SPLIT, "--json",
+                       *options])
+    return status, *capfd.readouterr()
+
+
+def image(path, change):
+    old = nib.load(path)
+    nib.save(nib.Nifti1Image(change(np.asarray(old.dataobj)), old.affine), path)
+
+
+def cut_gzip(folder):
+    packed = gzip.compress((folder / "dwi.nii").read_bytes(), mtime=0)
+    (folder / "dwi.nii").unlink()
+    (folder / "dwi.nii.gz").write_bytes(packed[:-20])
+
+
+FAULTS = {
+    "unreadable image": lambda f: (f / "dwi.nii").write_bytes(b"no image" * 99),
+    "cut image": lambda f: (f / "dwi.nii").write_bytes((f / "dwi.nii").read_bytes()[:-9]),
+    "broken compression": cut_gzip,
+    "a link to nothing": lambda f: (f / "dwi.nii").unlink() or (f / "dwi.nii").symlink_to("gone"),
+    "a folder for an image": lambda f: (f / "dwi.nii").unlink() or (f / "dwi.nii").mkdir(),
+    "not finite": lambda f: image(f / "dwi.nii", lambda d: np.where(
+        d > 500, np.nan, d).astype(np.float32)),
+    "table of another length": lambda f: (f / "dwi.bval").write_text("0 0 1000"),
+    "no bval": lambda f: (f / "dwi.bval").unlink(),
+    "a pipe for a table": lambda f: (f / "dwi.bval").unlink() or os.mkfifo(f / "dwi.bval"),
+    "no such shell": lambda f: (f / "dwi.bval").write_text("0 0 " + "3000 " * 14),
+    "no b0": lambda f: (f / "dwi.bval").write_text("1000 " * 16),
+    "an empty mask": lambda f: image(f / "mask.nii", np.zeros_like),
+    "mask of another shape": lambda f: image(f / "mask.nii", lambda m: m[:-1]),
+    "denoised together": lambda f: (f / "dwi.json").write_text('{"Denoising": "MP-PCA"}'),
+    "both endings": lambda f: shutil.copy(f / "mask.nii", f / "dwi.nii.gz"),
+    "other directions": lambda f: (f / "dwi.bvec").write_text(
+        "\n".join((f / "dwi.bvec").read_text().splitlines()[i] for i in (1, 2, 0))),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_subject_is_named_and_left_out(root, tmp_path, capfd, fault):
+    cohort = split_cohort(root, "plain", fractions=(0.5, 0.25, 0.25), seed=0, **SPEC)
+    name = cohort.train[1].files.name
+    FAULTS[fault](root / name)
+    status, out, err = prepare(root, tmp_path / "store", capfd=capfd)
+    assert (status, out) == (2, "") and err.count("\n") == 1
+    assert f"subject {name}, " in err and "dwijax prepare: --skip-bad" in err
+    assert not (tmp_path / "store").exists()
+    status, out, err = prepare(root, tmp_path / "store", "--skip-bad", capfd=capfd)
+    assert status == 0 and err.startswith(f"subject {name} is left out: ") and err.count("\n") == 1
+    told = json.loads(out)
+    assert told["train"] + told["validation"] + told["test"] == 5
+    kept = open_store(tmp_path / "store").cohort
+    assert name not in {m.files.name for part in kept[:3] for m in part}
+
+
+def test_all_bad_subjects_are_named_at_once(root, tmp_path, capfd):
+    for name in ("s0", "s2", "s4", "s5"):
+        (root / name / "dwi.bvec").write_text("x")
+    status, _, err = prepare(root, tmp_path / "store", capfd=capfd)
+    assert status == 2 and err.count("\n") == 1
+    assert "4 of 6 subjects that cannot be used: s0 (" in err and ", s5; expected" in err
+    for name in ("s1", "s3"):
+        (root / name / "mask.nii").write_text("x")
+    status, _, err = prepare(root, tmp_path / "store", "--skip-bad", capfd=capfd)
+    assert status == 2 and "6 of 6 subjects" in err and "--skip-bad" not in err
+
+
+def test_where_most_have_other_directions_the_first_is_suspected(root, tmp_path, capfd):
+    cohort = split_cohort(root, "plain", fractions=(0.5, 0.25, 0.25), seed=0, **SPEC)
+    FAULTS["other directions"](cohort.train[0].files.dwi.parent)
+    with pytest.raises(InputError, match=f"of {cohort.train[0].files.name} at"):
+        load_slices(cohort.train + cohort.validation, multiple=1, patch=0, skip_bad=True, **SPEC)
+    status, _, err = prepare(root, tmp_path / "store", "--skip-bad", capfd=capfd)
+    assert status == 2 and "subjects that cannot be used" in err
+
+
+def test_slices_are_padded_to_the_largest(sound):
+    cohort = split_cohort(sound, "plain", fractions=(0.5, 0.25, 0.25), seed=0, **SPEC)
+    members = cohort.train + cohort.validation
+    for ordered in (members, members[::-1]):
+        slices = load_slices(ordered, multiple=4, patch=0, **SPEC)[0]
+        assert slices.size == (12, 16)
+        alone = [load_slices([m], multiple=1, patch=0, **SPEC)[0] for m in ordered]
+        assert slices.mask.sum() == sum(a.mask.sum() for a in alone)
+        h, w = alone[0].size
+        top, left = (12 - h) // 2, (16 - w) // 2
+        window = np.s_[:len(alone[0].dwi), top:top + h, left:left + w]
+        np.testing.assert_array_equal(slices.dwi[window], alone[0].dwi)
+        assert slices.dwi[:len(alone[0].dwi)].sum() == alone[0].dwi.sum()
+
+
+def test_a_store_of_several_sizes_gives_what_the_files_give(sound, tmp_path, capfd):
+    status, _, err = prepare(sound, tmp_path / "store", capfd=capfd)
+    assert (status, err) == (0, "")
+    opened = open_store(tmp_path / "store")
+    for part in ("train", "validation"):
+        members = getattr(opened.cohort, part)
+        for patch in (0, 8):
+            ours = opened.slices(part, multiple=2, patch=patch)[0].load()
+            files = load_slices(members, multiple=2, patch=patch, **SPEC)[0]
+            for a, b in zip(ours, files, strict=True):
+                assert a.tobytes() == b.tobytes()
+
+
+def test_manifest_with_a_bad_line(root, tmp_path, capfd):
+    lines = ["subject\tdwi\tbval\tbvec\tmask\tfamily"] + [
+        "\t".join([f"s{i}", *(f"s{i}/{name}" for name in (
+            "dwi.nii", "dwi.bval", "dwi.bvec", "mask.nii")), f"f{i}"]) for i in range(6)]
+    lines[2] = lines[2].replace("s1/dwi.nii", "s1/gone.nii")
+    (root / "cohort.tsv").write_text("\n".join(lines))
+    options = {"layout": "manifest", "capfd": capfd}
+    status, _, err = prepare(root / "cohort.tsv", tmp_path / "store", **options)
+    assert status == 2 and "subject s1, " in err and "line 3, column dwi" in err
+    status, _, err = prepare(root / "cohort.tsv", tmp_path / "store", "--skip-bad", **options)
+    assert status == 0 and err.startswith("subject s1 is left out") and err.count("\n") == 1
+    text = (tmp_path / "store" / "store.json").read_text()
+    families = {entry["files"]["family"] for entry in json.loads(text)["subjects"]["train"]}
+    assert families < {f"f{i}" for i in range(6)}  # and no paths
+
+
+def test_one_part_must_not_be_empty(root, tmp_path, capfd):
+    status, _, err = prepare(root, tmp_path / "store", "--split", "0.5", "0", "0.5", capfd=capfd)
+    assert status == 2 and "no validation in split" in err and "dwijax prepare: --split" in err
