@@ -28,6 +28,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from dwijax import dti
+from dwijax.schema import Such
 from dwijax.voxelwise import in_chunks
 
 # Middles of the groups, in FA; a last group is fluid, whatever its FA.
@@ -61,6 +62,11 @@ class Calibration(NamedTuple):
     weight: list
 
 
+# Of the dict that `from_json` takes (`dwijax.schema`), with the step whose networks it is of.
+SPEC = {"step": int, **dict.fromkeys(Calibration._fields, Such(
+    [(None, float)], lambda values: len(values) == _GROUPS, f"a list of {_GROUPS}"))}
+
+
 class Moments(NamedTuple):
     """Sums over the voxels of each group, ``[G]``, of products of deviatoric tensors."""
 
@@ -91,16 +97,8 @@ def learn(moments, share):
 
 
 def from_json(learnt):
-    """`Calibration` from its dict.
-
-    Raises:
-      KeyError, TypeError, ValueError: it is none.
-    """
-    calibration = Calibration(*(learnt[name] for name in Calibration._fields))
-    values = np.asarray(calibration, float)
-    if values.shape != (len(Calibration._fields), _GROUPS) or np.isinf(values).any():
-        raise ValueError("not a calibration")
-    return calibration
+    """`Calibration` from its dict, which fits `SPEC`."""
+    return Calibration(*(learnt[name] for name in Calibration._fields))
 
 
 def known(calibration):

@@ -42,7 +42,8 @@ def validate(value, spec, where, *, remedy, path=""):
     Args:
       value: as `json.loads` returns it.
       spec: see the table.
-      where: the file, for the message. path: dotted name of `value` in it, "" for all of it.
+      where: the file, for the message; or, where it ends with a dot, what stands before names of
+        fields: ``--config.``. path: dotted name of `value` in it, "" for all of it.
       remedy: of the message.
 
     Returns:
@@ -52,7 +53,8 @@ def validate(value, spec, where, *, remedy, path=""):
       InputError: naming the first field that does not fit, by its dotted name.
     """
     def refuse(found, expected, field=path):
-        raise InputError(f"{where}, field {field}" if field else where, found=found,
+        named = f"{where}{field}" if str(where).endswith(".") else f"{where}, field {field}"
+        raise InputError(named if field else str(where).removesuffix("."), found=found,
                          expected=expected, remedy=remedy)
 
     def below(entry, part, key):

@@ -11,6 +11,7 @@ import pytest
 from dwijax.errors import InputError
 from dwijax.evaluation import comparison, figures, sections
 from dwijax.evaluation.tables import Record, Results, write_results
+from tests.tiny_run import described
 
 ROOT = Path(__file__).resolve().parents[1]
 NOISE_FREE = "noise-free"
@@ -30,7 +31,9 @@ def run(tmp_path, monkeypatch):
                    for s, d in (("a", 0.001), ("b", -0.001))]
         write_results(folder / "tables", Results(records), sections.compared("sh4"),
                       {"test": "phantom 0123"})
-        about = {"config": {"seed": seed, **config}}
+        about = described()
+        about["config"]["seed"] = seed
+        about["config"]["model"] |= config
         (folder / "config.json").write_text(json.dumps(about))
         (folder / "tables" / "evaluation.json").write_text(json.dumps(
             {"data": data, "origins": {"test": "phantom 0123"}, "inputs": 30, "targets": 60,
@@ -63,6 +66,19 @@ def test_other_subjects_are_refused(run, tmp_path):
     with pytest.raises(InputError, match="bbbb; expected those of"):
         comparison.compare(folders, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("origins", None), ("origins", {"test": 3}), ("data", 2**63), ("sh", []), ("inputs", "x")])
+def test_a_record_of_an_evaluation_that_is_none(run, tmp_path, field, value):
+    folders = [run("a", 0.02, 0.04), run("b", 0.02, 0.04, width=1)]
+    path = folders[1] / "tables" / "evaluation.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    with pytest.raises(InputError, match=rf"evaluation\.json, field {field}"):
+        comparison.compare(folders, tmp_path / "out")
+    (folders[0] / "config.json").write_text(json.dumps(described() | {"versions": []}))
+    with pytest.raises(InputError, match=r"config\.json, field versions"):
+        comparison.compare(folders, tmp_path / "out")
 
 
 def test_the_hash_is_of_subjects_and_shell():

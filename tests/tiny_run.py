@@ -10,7 +10,21 @@ from dwijax.gradients import GradientTable
 from dwijax.training import checkpoint, run, settings
 from dwijax.training.best import init_best
 
+SPREAD = {"subjects": 1, "median_angle": 0.0, "largest_angle": 0.0, "worst_subject": "Ann",
+          "largest_turn": 0.0}
 GTAB = GradientTable(np.full(8, 1000.0), direction_set(8))
+
+
+def described(config=None):
+    """A description as train.py writes it; of the tiny run's config where none is given."""
+    if config is None:
+        config = get_config("smoke")
+        config.data.layout, config.data.root, config.data.inputs = "plain", "/secret/place", 6
+        config.calibrate = False
+    return run.describe(
+        settings.to_dict(config), GTAB, np.arange(config.data.inputs), 2, SPREAD, {"Ann": 900.0},
+        None, {}, {"train": ["Ann"], "validation": ["Bob"], "test": ["Eve"],
+                   "within_subject": False, "origin": "/secret/place"})
 
 
 def write_tiny_run(workdir, denoise=False):
@@ -23,11 +37,7 @@ def write_tiny_run(workdir, denoise=False):
     like = jax.eval_shape(jax.vmap(network.init), settings.build_keys(config, task))
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), like)
-    about = run.describe(
-        settings.to_dict(config), GTAB, np.arange(6), 2, {"worst_subject": "Ann"}, {"Ann": 900.0},
-        None, {},
-        {"train": ["Ann"], "validation": ["Bob"], "test": ["Eve"], "within_subject": False,
-         "origin": "/secret/place"})
+    about = described(config)
     about["normalisation"]["whitening"] = {
         "mean": np.zeros(task.in_channels).tolist(), "matrix": np.eye(task.in_channels).tolist()}
     run.write(workdir, about)

@@ -13,6 +13,8 @@ from dwijax.evaluation.figures import pyplot, save
 from dwijax.evaluation.rows import ALL, INPUTS, NETWORKS, WITH_TARGETS
 from dwijax.evaluation.tables import DASH, Table, write_csv
 from dwijax.output import whole
+from dwijax.schema import read_json, validate
+from dwijax.training.run import read as read_run
 
 # What is compared: column, quantity, candidates for the reference (the first there is), region.
 COLUMNS = (
@@ -25,6 +27,10 @@ COLUMNS = (
     ("R", "R", (WITH_TARGETS,), "brain"),
 )
 PLOTTED = ("DWI RMSE", "FA RMSE")
+
+# What is looked at of ``evaluation.json``.
+EVALUATION = {"data": str, "origins": {str: str}, "inputs": int, "targets": int, "sh": str,
+              str: object}
 
 
 class Evaluated(NamedTuple):
@@ -100,25 +106,23 @@ def read(workdir):
     Raises:
       InputError: the run was not evaluated, or its tables cannot be read.
     """
-    folder = Path(workdir)
-    path = folder / "config.json"
+    folder, remedy = Path(workdir), f"evaluate it first: eval.py --workdir={workdir}"
+    _, _, _, about = read_run(folder)
+    path = folder / "tables" / "evaluation.json"
+    evaluation = validate(read_json(path, expected="an evaluated run", remedy=remedy), EVALUATION,
+                          path, remedy=remedy)
+    path = folder / "tables" / "summary.csv"
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        path = folder / "tables" / "evaluation.json"
-        evaluation = json.loads(path.read_text(encoding="utf-8"))
-        path = folder / "tables" / "summary.csv"
         with path.open(encoding="utf-8", newline="") as file:
             means = {tuple(row[k] for k in ("cohort", "quantity", "against", "region", "method")):
                      float(row["mean"] or "nan") for row in csv.DictReader(file)}
-        about["config"], evaluation["data"], evaluation["origins"], evaluation["sh"]
     except FileNotFoundError:
         found = "no such file"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         found = f"not what eval.py writes ({type(error).__name__})"
     else:
         return Evaluated(folder.resolve().name, about, evaluation, means)
-    raise InputError(path, found=found, expected="an evaluated run",
-                     remedy=f"evaluate it first: eval.py --workdir={workdir}")
+    raise InputError(path, found=found, expected="an evaluated run", remedy=remedy)
 
 
 def _lines(runs):

@@ -18,7 +18,7 @@ import numpy as np
 
 from dwijax.errors import InputError
 from dwijax.output import refuse_to_overwrite, whole
-from dwijax.training import card
+from dwijax.training import card, runlog
 
 MAGIC = b"dwijax-run 1 sha256 "
 _FIRST_LINE = len(MAGIC) + 64 + 1
@@ -48,7 +48,7 @@ def write(path, about, params, training, results, force=False):
 
     if not force:
         refuse_to_overwrite([path])
-    about = _anonymous(about) | {"training": training}
+    about = anonymous(about) | {"training": training}
     about["card"] = card.markdown(about, results)
     arrays = {name: np.ascontiguousarray(leaf) for name, leaf in _flat(params).items()}
     body = json.dumps(about).encode() + b"\n" + save(arrays)
@@ -108,14 +108,10 @@ def restore(path, arrays, like):
 
 def training_summary(workdir):
     """The last and the best losses in the run's log; empty where there is none."""
-    try:
-        text = (Path(workdir) / "metrics.jsonl").read_text(encoding="utf-8")
-        lines = [json.loads(line) for line in text.splitlines()]
-    except (OSError, ValueError):
-        return {}
+    lines = runlog.read(workdir)
     summary = {"steps": lines[-1]["step"]} if lines else {}
     for name, pick in (("loss", lambda v: v[-1]), ("validation_loss", min)):
-        values = [line[name] for line in lines if name in line]
+        values = [line[name] for line in lines if isinstance(line.get(name), int | float)]
         if values:
             summary[name] = pick(values)
     return summary
@@ -124,7 +120,7 @@ def training_summary(workdir):
 def evaluation_headlines(workdir, about):
     """Headings and listed sentences of the evaluation's report; empty where there is none."""
     try:
-        text = (Path(workdir) / "tables" / "report.md").read_text(encoding="utf-8")
+        text = (Path(workdir) / "tables" / "report.md").read_text("utf-8", "replace")
     except OSError:
         return []
     root = str(about["config"]["data"]["root"])
@@ -149,8 +145,9 @@ def _parse(path, body):
     return about, arrays
 
 
-def _anonymous(about):
-    """Nobody whose scan was used is named, no path of the machine is told."""
+def anonymous(about):
+    """A run's description in which nobody whose scan was used is named, nor a path of the machine.
+    """
     subjects = about["subjects"]
     alias = {name: f"{part}-{i + 1}" for part in ("train", "validation", "test")
              for i, name in enumerate(subjects[part])}

@@ -34,7 +34,8 @@ def restore_run(place, networks=None, *, calibrated=True):
             Path(place) / "config.json", found="no calibration yet",
             expected="one, as --config.calibrate says",
             remedy="run train.py again with this --workdir (--noevaluate does): it is learnt there")
-    task, predict, like = _rebuild(config, gtab, statistics, about, networks)
+    task, predict, like = rebuild(
+        Path(place) / "config.json", config, gtab, statistics, about, networks)
     best, damaged = config.select == "best", []
     stored = checkpoint.restore(
         place, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
@@ -53,26 +54,30 @@ def restore_run(place, networks=None, *, calibrated=True):
 def _restore_exported(path, networks):
     about, arrays = export.read(path)
     config, gtab, statistics, about = run.parse(about, path)
-    try:
-        settings.check(config)
-        task, predict, like = _rebuild(config, gtab, statistics, about, networks)
-        params = export.restore(path, arrays, like)
-        if networks is not None:
-            params = jax.tree.map(lambda leaf: leaf[np.asarray(networks)], params)
-        side = settings.multiple_of(config)
-        jax.eval_shape(predict, params, jnp.zeros((1, side, side, task.in_channels)))
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # Whatever a description that was made up can do to the builders.
-        raise InputError(
-            path, found=f"networks that cannot be built ({type(error).__name__}: {error})"[:300],
-            expected="a run of this version of dwijax", remedy="export the run again") from error
+    task, predict, like = rebuild(path, config, gtab, statistics, about, networks)
+    params = export.restore(path, arrays, like)
+    if networks is not None:
+        params = jax.tree.map(lambda leaf: leaf[np.asarray(networks)], params)
     return config, gtab, task, predict, jax.tree.map(jnp.asarray, params), about
 
 
-def _rebuild(config, gtab, statistics, about, networks):
-    """``(task, predict, params)`` of some networks; ``params``, as shapes, of the whole stack."""
+def rebuild(where, config, gtab, statistics, about, networks=None):
+    """``(task, predict, params)`` of some networks; ``params``, as shapes, of the whole stack.
+
+    Args:
+      where: what an error names. config, gtab, statistics, about: from `dwijax.training.run.read`.
+      networks: positions in the stack, all by default.
+
+    Raises:
+      InputError: the whitening is of other channels than these networks see.
+    """
     build = partial(settings.build_task, config, gtab, about["table"]["b0s"])
     task = build()
+    if statistics and len(statistics.mean) != task.in_channels:
+        raise InputError(
+            f"{where}, field normalisation.whitening", found=f"{len(statistics.mean)} channels",
+            expected=f"{task.in_channels}, which the networks of its config see",
+            remedy="copy the run again from where it was trained, or train again")
     network = settings.build_network(config, task)
     like = jax.eval_shape(jax.vmap(network.init), settings.build_keys(config, task))
     if networks is not None:

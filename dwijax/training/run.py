@@ -14,15 +14,18 @@ from pathlib import Path
 import ml_collections
 import numpy as np
 
-from dwijax import calibration
 from dwijax.data.whitening import Whitening
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
 from dwijax.output import whole
-from dwijax.training import export
+from dwijax.schema import read_json
+from dwijax.training import description, export, settings
 
 PACKAGES = ("dwijax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dipy",
             "nibabel")
+
+
+_REMEDY = "copy the run's description again from where it was trained, or train again"
 
 
 def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, members):
@@ -94,41 +97,30 @@ def read(workdir):
     """``(config, gtab, whitening, about)`` of a run, from its folder or an exported file.
 
     Raises:
-      InputError: no run there.
+      InputError: no run there, or a description with a field that is missing, unknown, of another
+        type or out of range.
     """
     if Path(workdir).is_file():
         return parse(export.read(workdir)[0], workdir)
     path = Path(workdir) / "config.json"
-    try:
-        return parse(json.loads(path.read_text(encoding="utf-8")), path)
-    except FileNotFoundError:
-        found = "no such file"
-    except (OSError, ValueError, RecursionError) as error:
-        found = f"not a run's description ({type(error).__name__})"
-    raise InputError(path, found=found, expected="the config.json of a run",
-                     remedy="give the --workdir that train.py was given")
+    return parse(read_json(path, expected="a run's description",
+                           remedy="give the --workdir that train.py was given"), path)
 
 
 def parse(about, where):
     """``(config, gtab, whitening, about)`` from what `describe` made.
 
     Raises:
-      InputError: something is missing or of another kind.
+      InputError: naming the field of ``where`` that is not as it must be.
     """
-    try:
-        table = about["table"]
-        gtab = GradientTable(np.asarray(table["bvals"]), np.asarray(table["bvecs"]))
-        whitening = about["normalisation"]["whitening"]
-        if whitening:
-            whitening = Whitening(**{k: np.asarray(v, np.float32) for k, v in whitening.items()})
-        if "calibration" in about:
-            calibration.from_json(about["calibration"])
-        return ml_collections.ConfigDict(about["config"]), gtab, whitening, about
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise InputError(
-            where, found=f"not a run's description ({type(error).__name__})",
-            expected="the description of a trained run",
-            remedy="give the --workdir that train.py was given") from error
+    description.check(about, where, remedy=_REMEDY)
+    config = ml_collections.ConfigDict(about["config"])
+    settings.check(config, str(where), remedy=_REMEDY)
+    table, whitening = about["table"], about["normalisation"]["whitening"]
+    gtab = GradientTable(np.asarray(table["bvals"]), np.asarray(table["bvecs"]))
+    settings.input_positions(config, gtab, f"{where}, field config.data.inputs")
+    return config, gtab, whitening and Whitening(
+        **{k: np.asarray(v, np.float32) for k, v in whitening.items()}), about
 
 
 def _differences(a, b, prefix=""):

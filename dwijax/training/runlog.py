@@ -109,26 +109,33 @@ class RunLog:
         self._told = True
 
 
+def read(folder):
+    """Lines of a run's log, dicts with their ``step``; those that are damaged are passed over."""
+    return [json.loads(line) for line in _whole_lines(Path(folder) / "metrics.jsonl")
+            if _step_of(line) < math.inf]
+
+
 def skipped(folder):
     """Updates that each network of a run was left out of: ``(all, in a row at the end)``, ``[K]``.
 
     None where there were none.
     """
-    lines = [json.loads(line) for line in _whole_lines(Path(folder) / "metrics.jsonl")]
-    found = [line for line in lines if "skipped" in line]
+    found = [line for line in read(folder) if "skipped" in line]
     return (found[-1]["skipped"], found[-1]["skipped_in_a_row"]) if found else None
 
 
 def _whole_lines(path):
     """Lines that end in a newline: a killed process may have left half of one."""
-    if not path.exists():
+    try:
+        text = path.read_text("utf-8", "replace")
+    except OSError:
         return []
-    return [line[:-1] for line in path.read_text("utf-8", "replace").splitlines(keepends=True)
-            if line.endswith("\n")]
+    return [line[:-1] for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _step_of(line):
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return float("inf")  # damaged: dropped
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        step = None
+    return step if type(step) is int else math.inf  # damaged: dropped

@@ -9,142 +9,105 @@ import numpy as np
 
 from dwijax import calibration
 from dwijax.data import anisotropy
-from dwijax.data.layouts import LAYOUTS
 from dwijax.data.sampling import fresh_noise
 from dwijax.directions import best_conditioned
 from dwijax.errors import InputError
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.superdti import SuperDTI
-from dwijax.models.unet import ACTIVATIONS, UNet
-from dwijax.training import averaging, map_regression, optimizers, placement, plan, tasks
+from dwijax.models.unet import UNet
+from dwijax.schema import Such, validate
+from dwijax.training import (
+    averaging,
+    description,
+    map_regression,
+    optimizers,
+    placement,
+    plan,
+    tasks,
+)
 
 
-def check(config):
+def check(config, where="--config.", *, remedy="give another value"):
     """Refuses a config that cannot be meant, before anything is read or written.
+
+    Args:
+      config: ConfigDict. where, remedy: as of `dwijax.schema.validate`.
 
     Raises:
       InputError: naming the field.
     """
+    plain = to_dict(config)
+    path = "" if where.endswith(".") else "config"
+    description.check_config(plain, where, remedy=remedy, path=path)
+
     def expect(field, condition, expected):
         value = config
         for name in field.split("."):
             value = value[name]
-        if not condition(value):
-            raise InputError(f"--config.{field}", found=repr(value), expected=expected,
-                             remedy="give another value")
+        validate(to_dict(value), Such(object, condition, expected), where, remedy=remedy,
+                 path=f"{path}.{field}".lstrip("."))
 
-    one_of = lambda *names: (lambda v: v in names, "one of " + ", ".join(names))  # noqa: E731
-    positive = (lambda v: v > 0, "a number above 0")
-    expect("task", *one_of("direction_synthesis", "map_regression"))
-    expect("data.layout", *one_of(*LAYOUTS, "store"))
-    expect("data.stream", *one_of("auto", "always", "never"))
-    expect("data.axis", lambda v: v in (0, 1, 2), "0, 1 or 2")
-    expect("model.name", *one_of("unet", "superdti"))
-    expect("optimizer.name", *one_of(*optimizers.NAMES))
-    expect("select", *one_of("last", "best"))
-    expect("placement", *one_of(*placement.KINDS))
-    expect("model.dtype", *one_of("float32", "bfloat16"))
-    for field in ("memory_gb", "mesh_directions", "freeze_after"):
-        expect(field, lambda v: v >= 0, "0 or more")
-    expect("optimizer.ema", lambda v: 0 <= v < 1, "0 (no averages), or a decay below 1")
-    for field in ("data.inputs", "model.width", "batch", "stride", "steps", "log_every",
-                  "validate_every", "checkpoint_every", "checkpoint_keep",
-                  "optimizer.learning_rate"):
-        expect(field, *positive)
-    for field, most in (("model.levels", 8), ("model.convolutions", 16), ("model.width", 4096),
-                        ("model.first_kernel", 31), ("model.sh_order", 16)):
-        if field.removeprefix("model.") in config.model:
-            expect(field, lambda v, most=most: v <= most, f"at most {most}")
-    multiple = 1
-    if config.model.name == "unet":
-        expect("model.norm", *one_of("none", "group"))
-        expect("model.activation", *one_of(*ACTIVATIONS))
-        for field in ("model.levels", "model.convolutions"):
-            expect(field, *positive)
-        if "expansion" in config.model:
-            expect("model.expansion", lambda v: 0 <= v <= 64, "0 to 64")
-        if "head_width" in config.model:
-            expect("model.head_width", lambda v: 0 <= v <= 1024, "0 to 1024")
-        multiple = multiple_of(config)
-    expect("patch", lambda v: v >= 0 and v % multiple == 0,
-           f"0 or a multiple of {multiple} (2^(levels - 1))" if multiple > 1 else "0 or more")
+    multiple = multiple_of(config) if config.model.name == "unet" else 1
+    expect("patch", lambda v: v % multiple == 0, f"0 or a multiple of {multiple} (2^(levels - 1))")
+    expect("data.split", lambda v: abs(sum(v) - 1) < 1e-6, "shares that sum to 1")
+    if config.data.layout == "phantom":
+        description.check_phantom(plain["phantom"], where, remedy=remedy,
+                                  path=f"{path}.phantom".lstrip("."))
     if config.task == "direction_synthesis":
-        _check_direction_synthesis(config, expect, one_of)
+        _check_direction_synthesis(config, expect)
     else:
-        _check_map_regression(config, expect, one_of, positive)
+        _check_map_regression(config, expect)
 
 
-def _check_direction_synthesis(config, expect, one_of):
-    expect("model.residual", *one_of("none", "mean", "sh", "tensor"))
-    for field in ("loss.fa_weight", "augment.noise", "data.neighbours"):
-        expect(field, lambda v: v >= 0, "0 or more")
+def _check_direction_synthesis(config, expect):
+    d, tensor, stored = config.data, config.model.residual == "tensor", \
+        config.data.layout == "store"
+    resample = d.get("resample", False)
     if "trunk" in config:
-        expect("trunk.steps", lambda v: v >= 0 and not (v and config.model.joint),
-               "0 or more; 0 where there is one joint network anyway")
-        for field in ("trunk.batch", "trunk.learning_rate"):
-            expect(field, lambda v: v > 0, "a number above 0")
-        expect("trunk.weight_decay", lambda v: v >= 0, "0 or more")
-        if "optimizer" in config.trunk:
-            expect("trunk.optimizer", *one_of(*optimizers.NAMES))
-    expect("data.slices", lambda v: len(v) in (0, 2) and all(n > 0 for n in v),
-           "(), or the numbers of training and of validation slices")
-    tensor, stored = config.model.residual == "tensor", config.data.layout == "store"
-    expect("data.b0", lambda v: v or not (tensor or config.data.neighbours),
-           "True with residual tensor or with neighbours")
+        expect("trunk.steps", lambda v: not (v and config.model.joint),
+               "0 where there is one joint network anyway")
+    expect("data.b0", lambda v: v or not (tensor or d.neighbours),
+           "true with residual tensor or with neighbours")
     expect("data.neighbours", lambda v: not (v and stored),
            "0 with a store, which is read slice by slice")
-    if "neighbours_order" in config.data:
-        expect("data.neighbours_order", lambda v: 0 <= v <= 8 and v % 2 == 0, "0, 2, 4, 6 or 8")
-        expect("data.neighbours_order",
-               lambda v: not (v and config.data.neighbours and config.augment.noise),
+    if "neighbours_order" in d:
+        expect("data.neighbours_order", lambda v: not (v and d.neighbours and config.augment.noise),
                "0 with fresh noise, which is made for DWIs")
     expect("data.denoise", lambda v: not (v and stored),
-           "False with a store, which is read slice by slice")
-    expect("data.denoise", lambda v: not (v and (config.augment.noise or config.data.resample)),
-           "False with fresh noise, which it would not see, and with resample, whose noise volumes "
+           "false with a store, which is read slice by slice")
+    expect("data.denoise", lambda v: not (v and (config.augment.noise or resample)),
+           "false with fresh noise, which it would not see, and with resample, whose noise volumes "
            "share")
     expect("augment.noise", lambda v: not (v and stored),
            "0 with a store, which does not tell its subjects' noise level")
-    expect("data.clean_targets", lambda v: not v or config.data.layout == "phantom",
-           "False: only a phantom has noise-free targets")
+    expect("data.clean_targets", lambda v: not v or d.layout == "phantom",
+           "false: only a phantom has noise-free targets")
     if "calibrate" in config:
-        few = config.data.inputs < calibration.LEAST_INPUTS
-        expect("calibrate", lambda v: not (v and (stored or few or config.data.resample)),
-               f"False with fewer than {calibration.LEAST_INPUTS} inputs, which say too little of "
+        few = d.inputs < calibration.LEAST_INPUTS
+        expect("calibrate", lambda v: not (v and (stored or few or resample)),
+               f"false with fewer than {calibration.LEAST_INPUTS} inputs, which say too little of "
                "noise, with resample, whose noise volumes share, and with a store, which is not "
                "the subjects themselves")
-    if "denoise_targets" in config.data:
-        d = config.data
-        expect("data.denoise_targets",
-               lambda v: not (v and (stored or d.resample or d.clean_targets)),
-               "False with a store, which is read slice by slice, with resample, whose noise "
-               "volumes share, and with noise-free targets")
-        expect("data.denoise_targets", lambda v: not (v and d.within_subject),
-               "False within one subject, whose training and test slices would share noise")
-    if "fa_reference" in config.loss:
-        expect("loss.fa_correction", lambda v: 0 <= v <= 1, "0 to 1")
-        expect("loss.fa_reference", *one_of("all", "targets"))
-        expect("loss.fa_reference", lambda v: v == "all" or not stored,
-               "all with a store, which has not what is fitted before")
-    if "subjects" in config.data:
-        expect("data.subjects", lambda v: v >= 0 and not (v and stored),
-               "0 or more; 0 with a store, which was prepared with the subjects that it has")
+    expect("data.denoise_targets", lambda v: not (v and (stored or resample or d.clean_targets)),
+           "false with a store, which is read slice by slice, with resample, whose noise volumes "
+           "share, and with noise-free targets")
+    expect("data.denoise_targets", lambda v: not (v and d.within_subject),
+           "false within one subject, whose training and test slices would share noise")
+    expect("loss.fa_reference", lambda v: v == "all" or not stored,
+           "all with a store, which has not what is fitted before")
+    if "subjects" in d:
+        expect("data.subjects", lambda v: not (v and stored),
+               "0 with a store, which was prepared with the subjects that it has")
 
 
-def _check_map_regression(config, expect, one_of, positive):
-    names, least = map_regression.TARGETS, map_regression.LEAST
-    expect("targets", lambda v: len(v) and set(v) <= set(names) and len(set(v)) == len(v),
-           "some of " + ", ".join(names))
-    expect("seeds", *positive)
-    expect("data.choose", *one_of("first", "optimal"))
-    expect("data.added_noise", lambda v: v >= 0, "0 or more")
-    fit = config.model.residual == "fit"
-    expect("data.b0", lambda v: v or not fit, "True with residual fit: a fit needs the b0")
+def _check_map_regression(config, expect):
+    least, fit = map_regression.LEAST, config.model.residual == "fit"
+    expect("data.b0", lambda v: v or not fit, "true with residual fit: a fit needs the b0")
     tensors = set(config.targets) != {"md"}
     expect("data.inputs", lambda v: v >= least or not (fit and tensors),
            f"at least {least} directions for a fit, or targets of md alone, or another residual")
-    expect("model.residual", *one_of(
-        *(("none", "projection", "fit") if config.model.name == "superdti" else ("none", "fit"))))
+    expect("model.residual", lambda v: v != "projection" or config.model.name == "superdti",
+           "none or fit: only superdti has a projection")
 
 
 def multiple_of(config):
@@ -152,7 +115,7 @@ def multiple_of(config):
     return 2 ** (config.model.get("levels", 1) - 1)
 
 
-def input_positions(config, gtab):
+def input_positions(config, gtab, where="--config.data.inputs"):
     """Positions of the inputs among the shell's directions, ``[q]``: the first ones, or the best
     conditioned ones.
 
@@ -163,7 +126,7 @@ def input_positions(config, gtab):
     least = q if config.task == "map_regression" else q + 1
     if len(gtab) < least:
         raise InputError(
-            "--config.data.inputs", found=f"{q} of {len(gtab)} directions",
+            where, found=f"{q} of {len(gtab)} directions",
             expected=f"at most {len(gtab) - least + q}, of the {len(gtab)} directions of the shell",
             remedy="give fewer inputs")
     if config.task == "map_regression" and config.data.choose == "optimal":
@@ -303,5 +266,6 @@ def build_keys(config, task):
 
 def to_dict(config):
     """Plain nested dict with lists for tuples, as JSON stores it."""
-    return {k: to_dict(v) if isinstance(v, ml_collections.ConfigDict)
-            else list(v) if isinstance(v, tuple) else v for k, v in config.items()}
+    if isinstance(config, ml_collections.ConfigDict):
+        return {name: to_dict(value) for name, value in config.items()}
+    return list(config) if isinstance(config, tuple) else config

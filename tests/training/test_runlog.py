@@ -100,3 +100,11 @@ def test_tensorboard_ends_where_its_disk_is_full(tmp_path, broken):
     log.close()
     assert len(lines(tmp_path)) == 39
     assert len(said) == 1 and "tensorboard" in said[0]
+
+
+def test_lines_that_are_no_lines_of_a_log_are_passed_over(tmp_path):
+    text = '3\n[]\n"step"\n{"step": null}\n{"step": "x"}\n{"step": NaN}\n{"loss": 1}\n\n'
+    (tmp_path / "metrics.jsonl").write_bytes(
+        text.encode() + b"\xff\xfe\n" + b"[" * 10**5 + b'\n{"step": 7, "loss": 0.5}\n{"step": 8')
+    assert runlog.read(tmp_path) == [{"step": 7, "loss": 0.5}]
+    assert runlog.skipped(tmp_path) is None and runlog.read(tmp_path / "none") == []
