@@ -100,7 +100,7 @@ _DATA = {
     "shell": Such(float, lambda v: 0 < v <= 1e5, "a b-value in s/mm²"), "inputs": whole(1, 10_000),
     "b0": bool, "axis": one_of(0, 1, 2), "split": listed(SHARE, 3, 3), "within_subject": bool,
     "stream": one_of("auto", "always", "never"), "b0_threshold?": number(0, 1e5),
-    "drop_repeated?": bool,
+    "drop_repeated?": bool, "skip_bad?": bool,
 }
 _DIRECTION_DATA = {
     "neighbours": whole(0, 100), "denoise": bool, "denoise_targets": bool, "clean_targets": bool,
@@ -195,7 +195,7 @@ RUN = {
         "bvals": listed(Such(float, lambda v: 0 < v <= 1e5, "a b-value in s/mm²"), 1),
         "bvecs": listed(Such([float], lambda v: len(v) == 3 and abs(math.hypot(*v) - 1) < 0.01,
                              "a unit vector"), 1),
-        "b0s": COUNT, "inputs": COUNT,
+        "b0s": COUNT, "inputs": COUNT, "left_out?": [whole()],
         "spread": {"subjects": COUNT, "median_angle": _ANGLE, "largest_angle": _ANGLE,
                    "worst_subject": str, "largest_turn": _ANGLE},
     },
