@@ -97,8 +97,16 @@ def learn(moments, share):
 
 
 def from_json(learnt):
-    """`Calibration` from its dict, which fits `SPEC`."""
-    return Calibration(*(learnt[name] for name in Calibration._fields))
+    """`Calibration` from its dict.
+
+    Raises:
+      KeyError, TypeError, ValueError: it is none.
+    """
+    calibration = Calibration(*(learnt[name] for name in Calibration._fields))
+    values = np.asarray(calibration, float)
+    if values.shape != (len(Calibration._fields), _GROUPS) or np.isinf(values).any():
+        raise ValueError("not a calibration")
+    return calibration
 
 
 def known(calibration):
