@@ -1,6 +1,7 @@
 """Cohorts as labs keep them: BIDS datasets and manifests."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -196,6 +197,57 @@ def test_faults_of_a_manifest_name_line_and_column(listed, text, words):
     with pytest.raises(InputError) as caught:
         find_subjects(listed(text), "manifest")
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [
+    "..", ".", "a/b", "/etc", "a\\b", "a\0b", "a\x7f", "x" * 300, "ü" * 150, "y" * 10**7],
+    ids=range(10))
+def test_names_of_subjects_are_plain(listed, name):
+    with pytest.raises(InputError, match="line 2, column subject: found") as caught:
+        find_subjects(listed(HEADER + row(name)), "manifest")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a\nb", "x" * 240, os.fsdecode(b"\xff\xfe")])
+def test_folders_whose_names_are_no_names(tmp_path, name):
+    write_scan(tmp_path / name)
+    with pytest.raises(InputError, match="a subject's name") as caught:
+        find_subjects(tmp_path, "plain")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    ("A text\nthat is no table.\n", "no column 'subject'"), ("x" * 10**7, "no column 'subject'"),
+    (HEADER + row("s", "y" * 10**6), "found no file"), ("\0" * 99, "no column 'subject'"),
+    (b"\xff" + HEADER.encode(), "not text"), (HEADER.encode("utf-16"), "not text")],
+    ids=range(6))
+def test_texts_that_are_no_manifest(tmp_path, content, words):
+    path = tmp_path / "cohort.tsv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=words) as caught:
+        find_subjects(path, "manifest")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("layout", ["hcp", "plain", "bids", "manifest"])
+@pytest.mark.parametrize("name", ["pipe", "a\0b", "x" * 5000, os.fsdecode(b"\xff"), ""])
+def test_roots_that_are_none(tmp_path, monkeypatch, layout, name):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with pytest.raises(InputError) as caught:
+        find_subjects(name, layout)
+    assert "\n" not in str(caught.value)
+
+
+def test_links_keep_the_names_they_have_in_the_cohort(tmp_path, capfd):
+    write_scan(tmp_path / "elsewhere" / "dwi")
+    write_scan(tmp_path / "other" / "dwi")
+    (tmp_path / "cohort").mkdir()
+    for name in ("elsewhere", "other", "gone"):
+        (tmp_path / "cohort" / name).symlink_to(tmp_path / name / "dwi")
+    found = find_subjects(tmp_path / "cohort", "plain")
+    assert [files.name for files in found] == ["elsewhere", "other"]
+    assert capfd.readouterr().err == f"{tmp_path}/cohort/gone: a link to nothing, passed over\n"
 
 
 def test_what_is_no_manifest(tmp_path):

@@ -13,6 +13,7 @@ from dwijax import cli
 from dwijax.data.cohort import load_slices, split_cohort
 from dwijax.data.store import open_store
 from dwijax.errors import InputError
+from tests.test_cohort_files import describe
 from tests.test_store import SPEC, write_subject
 
 SPLIT = ("--split", "0.5", "0.25", "0.25")
@@ -157,3 +158,24 @@ def test_manifest_with_a_bad_line(root, tmp_path, capfd):
 def test_one_part_must_not_be_empty(root, tmp_path, capfd):
     status, _, err = prepare(root, tmp_path / "store", "--split", "0.5", "0", "0.5", capfd=capfd)
     assert status == 2 and "no validation in split" in err and "dwijax prepare: --split" in err
+
+
+@pytest.mark.parametrize("name", ["a\0b", os.fsdecode(b"\xff"), "x" * 300, "", ".", "s0/dwi.nii/x"])
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_stores_that_cannot_be_written(root, tmp_path, monkeypatch, capfd, name, force):
+    monkeypatch.chdir(root)
+    before = sorted(map(str, tmp_path.rglob("*")))
+    status, out, err = prepare(root, name, *force, capfd=capfd)
+    assert (status, out) == (2, "") and err.count("\n") == 1
+    assert sorted(map(str, tmp_path.rglob("*"))) == before
+
+
+def test_an_inherited_sidecar_that_is_broken_is_told_once(tmp_path, capfd):
+    root = describe(tmp_path / "bids")
+    for i in range(4):
+        write_subject(root / f"sub-{i}" / "dwi", (6, 6, 4), i)
+        for name in ("dwi.nii", "dwi.bval", "dwi.bvec"):
+            (root / f"sub-{i}" / "dwi" / name).rename(root / f"sub-{i}" / "dwi" / f"sub-{i}_{name}")
+    (root / "dwi.json").write_text("{")
+    status, _, err = prepare(root, tmp_path / "store", capfd=capfd, layout="bids")
+    assert status == 0 and err.count("\n") == 1 and "dwi.json: no JSON" in err

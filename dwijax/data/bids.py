@@ -9,6 +9,7 @@ from dwijax.errors import InputError, warn
 from dwijax.gradients import B0_THRESHOLD
 from dwijax.schema import read_bytes, read_json
 
+DESCRIPTION = "dataset_description.json"
 _IMAGES = (".nii", ".nii.gz")
 _INDICES = {"run", "echo", "split", "chunk"}  # numbers: 1 and 01 are the same
 _NO_MAGNITUDE = {"phase", "real", "imag"}  # values of the entity part
@@ -70,7 +71,8 @@ def find_bids(root, bad):
         or several that apply, is of another subject than its folder, or its files are not there.
     """
     root = Path(root)
-    derived = _is_derived(root)
+    about = _description(root)
+    derived = about.get("DatasetType") == "derivative" or "PipelineDescription" in about
     scans = [scan for folder in _dwi_folders(root) for scan in map(named, sorted(folder.iterdir()))
              if scan.suffix == "dwi" and scan.extension in _IMAGES and "sub" in scan.entities
              and not scan.path.name.startswith(".")
@@ -80,6 +82,9 @@ def find_bids(root, bad):
             root, found="no diffusion scan",
             expected="sub-*_desc-preproc_dwi.nii.gz" if derived else "sub-*_dwi.nii.gz",
             remedy="check the path; preprocessed scans are in ROOT/derivatives/PIPELINE")
+    if derived and not {"GeneratedBy", "PipelineDescription"} & set(about):
+        warn(f"{root / DESCRIPTION}: no GeneratedBy, which BIDS demands of a derivative; read all "
+             "the same")
     scans = _without(scans, root, "no magnitude images (part-phase, real or imag)",
                      lambda scan: scan.entities.get("part") in _NO_MAGNITUDE)
     best = {_series(scan): scan for scan in sorted(scans, key=_preference, reverse=True)}
@@ -231,15 +236,12 @@ def _without(scans, root, what, condition):
     return [scan for scan in scans if not condition(scan)]
 
 
-def _is_derived(root):
-    path = root / "dataset_description.json"
+def _description(root):
+    path = root / DESCRIPTION
     remedy = "give the folder of a dataset, or another layout"
     expected = "the description of a BIDS dataset"
     found = read_json(path, expected=expected, remedy=remedy)
     if not isinstance(found, dict) or not {"Name", "BIDSVersion"} <= set(found):
         raise InputError(path, found="no Name or no BIDSVersion in it", expected=expected,
                          remedy=remedy)
-    derived = found.get("DatasetType") == "derivative" or "PipelineDescription" in found
-    if derived and not {"GeneratedBy", "PipelineDescription"} & set(found):
-        warn(f"{path}: no GeneratedBy, which BIDS demands of a derivative; read all the same")
-    return derived
+    return found

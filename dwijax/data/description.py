@@ -6,9 +6,11 @@ A checksum covers every byte of it, and it holds those of what zarr wrote about 
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from dwijax.data.layouts import check_name
+from dwijax.data.manifest import SPLITS
 from dwijax.errors import InputError
 from dwijax.schema import Such, parse_json, read_bytes, validate
 
@@ -32,8 +34,15 @@ def _plain(name):
     return True
 
 
+def _path(path):
+    try:
+        return path and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
 _NAME = Such(str, _plain, "a plain name")
-_PATH = Such(str, lambda path: path and "\0" not in path, "the path of a file")
+_PATH = Such(str, _path, "the path of a file")
 _COUNT = Such(int, lambda n: n > 0, "an integer above 0")
 _INDEX = Such(int, lambda n: n >= 0, "an integer of 0 or more")
 # Within what float32 holds, squares included.
@@ -51,7 +60,7 @@ _LISTED = {
     "name": _NAME,
     "files": {"dwi": _PATH, "bval": _PATH, "bvec": _PATH, "mask": (None, _PATH),
               "truth": (None, _PATH), "grad_dev": (None, _PATH), "family": (None, str),
-              "split": (None, str)},
+              "split": (None, Such(str, SPLITS.__contains__, f"one of {', '.join(SPLITS)}"))},
     "slices": (None, [_INDEX]),
 }
 _STORED = _LISTED | {

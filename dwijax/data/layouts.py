@@ -166,16 +166,16 @@ def check_name(name, where):
       InputError: it is empty, ``.`` or ``..``, holds a slash, a backslash or a control character,
         is longer than 200 bytes or no UTF-8.
     """
-    encoded = name.encode("utf-8", "surrogateescape")
+    found = None
     try:
-        encoded.decode("utf-8")
-        plain = name not in ("", ".", "..") and not any(
-            c in "/\\\x7f" or c < " " for c in name) and name == name.strip()
-        found = None if plain else repr(name[:60])
-    except UnicodeDecodeError:
+        length = len(name.encode())
+        if length > _LONGEST_NAME:
+            found = f"a name of {length} bytes"
+        elif name in ("", ".", "..") or name != name.strip() or any(
+                c in "/\\\x7f" or c < " " for c in name):
+            found = repr(name)
+    except UnicodeEncodeError:
         found = f"{name[:60]!a}, which is no UTF-8"
-    if len(encoded) > _LONGEST_NAME:
-        found = f"a name of {len(encoded)} bytes"
     if found:
         raise InputError(
             where, found=found, expected="a subject's name without slashes and control characters, "

@@ -10,11 +10,12 @@ _TOLD, _NAMED = 3, 20  # faults told in full, names listed
 SKIP = "leave out such subjects with --config.data.skip_bad=True (dwijax prepare: --skip-bad)"
 
 
-def check_scan(files, shell):
+def check_scan(files, shell, tell=warn):
     """Everything about a scan that can be checked without reading its volumes.
 
     Args:
       files: `dwijax.data.layouts.SubjectFiles`. shell: b-value, s/mm².
+      tell: called with the line about a sidecar that cannot be read.
 
     Raises:
       InputError: as `dwijax.data.subject.load_subject`, or volumes were denoised together.
@@ -23,7 +24,7 @@ def check_scan(files, shell):
         if path is not None:
             check_present(path)
     open_scan(files, shell)
-    check_sidecar(files)
+    check_sidecar(files, tell)
 
 
 def usable(found, bad, *, shell, skip, where):
@@ -42,13 +43,15 @@ def usable(found, bad, *, shell, skip, where):
     Raises:
       InputError: naming the bad ones, or none is left.
     """
-    total = len(found) + len(bad)
+    total, lines = len(found) + len(bad), {}  # an inherited sidecar is many subjects'
     for files in found:
         try:
-            check_scan(files, shell)
+            check_scan(files, shell, lambda line: lines.setdefault(line))
         except InputError as error:
             bad[files.name] = error
     found = [files for files in found if files.name not in bad]
+    for line in lines:
+        warn(line)
     if bad and not (skip and found):
         raise refusal(bad, total, where, skippable=bool(found))
     for name, error in bad.items():

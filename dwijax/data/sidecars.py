@@ -15,7 +15,7 @@ _DENOISING = re.compile(r"denois", re.IGNORECASE)
 _NONE = (None, False, "", "none", "None", [], {})
 
 
-def check_sidecar(files):
+def check_sidecar(files, tell=warn):
     """The scan's JSON sidecars, where there are any, tell of nothing that mixed volumes.
 
     Looked at are keys with "denois" in them (``"Denoising": "none"`` and a list of ``Volumes`` with
@@ -24,7 +24,7 @@ def check_sidecar(files):
     inherited sidecars count too, the nearest last. One that cannot be read is told in a line.
 
     Args:
-      files: `SubjectFiles`.
+      files: `SubjectFiles`. tell: called with the line about one that cannot be read.
 
     Raises:
       InputError: a sidecar tells of joint denoising or of synthetic volumes.
@@ -34,7 +34,7 @@ def check_sidecar(files):
         try:
             content = read_json(path, expected="a sidecar as BIDS has it", remedy="mend it")
         except InputError as error:
-            warn(f"{path}: {error.found}, so it does not tell whether volumes were denoised "
+            tell(f"{path}: {error.found}, so it does not tell whether volumes were denoised "
                  "together")
             continue
         if isinstance(content, dict):

@@ -128,7 +128,7 @@ def disjoint_slabs(*parts, gap=LEAST_GAP):
 def _sizes(n, fractions, what):
     """Whole numbers that sum to n, in proportion, at least 1 where the fraction is above 0."""
     fractions = np.asarray(fractions, np.float64)
-    if fractions.min() < 0 or abs(fractions.sum() - 1) > 1e-6:
+    if not (fractions.min() >= 0 and abs(fractions.sum() - 1) <= 1e-6):  # nor NaN
         raise InputError(
             "split.fractions",
             found=", ".join(f"{fraction:g}" for fraction in fractions),

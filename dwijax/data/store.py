@@ -61,6 +61,7 @@ def write_store(path, cohort, *, shell, axis, force=False, skip_bad=False, progr
       InputError: a subject cannot be read or has other directions than the first (with
         `skip_bad`: most of them); the folder is there already or cannot be written.
     """
+    _place(Path(path))
     subjects = {part: [] for part in (*PARTS, "test")}
     used = {part: [] for part in PARTS}
     members = [(part, member) for part in PARTS for member in getattr(cohort, part)]
@@ -308,7 +309,16 @@ def _open(path, context):
 
 
 def _place(path):
-    return {"driver": "file", "path": str(path.absolute())}
+    """Where an array is; TensorStore takes names in UTF-8 only."""
+    path = str(path.absolute())
+    try:
+        if b"\0" in path.encode():
+            raise ValueError
+    except ValueError:
+        raise InputError(path, found="a name that is no UTF-8 or holds a null byte",
+                         expected="a folder for a slice store",
+                         remedy="choose another name") from None
+    return {"driver": "file", "path": path}
 
 
 def _done(future, where):
