@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -236,12 +237,17 @@ def test_tables_of_labels(tmp_path):
     freesurfer.write_text("#No. Label Name: R G B A\n\n10  Left-Thalamus  0 118 14 0\n")
     assert read_table(bids) == {1: "left thalamus", 7: "precuneus"}
     assert read_table(freesurfer) == {10: "Left-Thalamus"}
-    for text in ("nonsense\n", "index\tname\nx\ty\n"):
+    for text in ("nonsense\n", "index\tname\nx\ty\n", "index\tname\n1\t\n", "index\tname\n1\n",
+                 "1\n", "", "index\tname\n", "index\tname\n1\t" + "x" * 10**6):
         bids.write_text(text)
         with pytest.raises(InputError, match="no table of labels"):
             read_table(bids)
-    with pytest.raises(InputError, match="cannot be read"):
-        read_table(tmp_path / "none.txt")
+    bids.write_bytes("1 noyau caudé\n".encode("latin-1"))
+    assert list(read_table(bids)) == [1]
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("none.txt", "pipe", ".", "a\0b", "x" * 999):
+        with pytest.raises(InputError):
+            read_table(tmp_path / name)
 
 
 @pytest.fixture(scope="module")

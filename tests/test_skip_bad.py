@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 
+import jax
 import nibabel as nib
 import numpy as np
 import pytest
@@ -13,8 +14,12 @@ from dwijax import cli
 from dwijax.data.cohort import load_slices, split_cohort
 from dwijax.data.store import open_store
 from dwijax.errors import InputError
+from dwijax.evaluation.scan import usable
+from dwijax.inference import load_run
+from dwijax.training.loop import train_and_evaluate
+from dwijax.training.reading import read_cohort
 from tests.test_cohort_files import describe
-from tests.test_store import SPEC, write_subject
+from tests.test_store import SPEC, config_of, write_subject
 
 SPLIT = ("--split", "0.5", "0.25", "0.25")
 
@@ -179,3 +184,38 @@ def test_an_inherited_sidecar_that_is_broken_is_told_once(tmp_path, capfd):
     (root / "dwi.json").write_text("{")
     status, _, err = prepare(root, tmp_path / "store", capfd=capfd, layout="bids")
     assert status == 0 and err.count("\n") == 1 and "dwi.json: no JSON" in err
+
+
+def train(root, workdir, **fields):
+    config = config_of(**{"data.layout": "plain", "data.root": str(root), "steps": 2,
+                          "trunk.steps": 0, "data.split": (0.5, 0.25, 0.25), **fields})
+    with jax.numpy_dtype_promotion("standard"):
+        train_and_evaluate(config, workdir, quiet=True)
+
+
+def test_training_and_evaluation_leave_out_what_they_are_told_to(root, tmp_path, capfd):
+    cohort = split_cohort(root, "plain", fractions=(0.5, 0.25, 0.25), seed=0, **SPEC)
+    training, validation, test = ([m.files.name for m in part] for part in cohort[:3])
+    for name in (training[1], test[0]):
+        FAULTS["not finite"](root / name)  # is seen when its volumes are read
+    with pytest.raises(InputError, match=f"subject {training[1]}.*skip_bad=True"):
+        train(root, tmp_path / "run")
+    capfd.readouterr()
+    train(root, tmp_path / "run", **{"data.skip_bad": True})
+    assert f"subject {training[1]} is left out" in capfd.readouterr().err
+    about = json.loads((tmp_path / "run" / "config.json").read_text())
+    kept = [name for name in training if name != training[1]]
+    assert about["subjects"]["train"] == list(about["normalisation"]["training_scales"]) == kept
+    assert about["subjects"]["validation"] == validation
+
+    run = load_run(tmp_path / "run")
+    judged = usable(run, read_cohort(run.config))
+    assert [[m.files.name for m in part] for part in judged[:3]] == [kept, validation, test[1:]]
+    assert capfd.readouterr().err.startswith(f"subject {test[0]} is left out")
+
+
+def test_training_on_several_sizes_and_whole_slices(sound, tmp_path):
+    train(sound, tmp_path / "run", **{"patch": 0})
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert all(np.isfinite(json.loads(line)["validation_loss"]) for line in lines
+               if "validation_loss" in line)

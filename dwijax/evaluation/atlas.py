@@ -7,6 +7,7 @@ import numpy as np
 
 from dwijax.data.volumes import canonical, read_image, read_volumes
 from dwijax.errors import InputError
+from dwijax.evaluation.rois import read_table
 
 STEPS = ("center_of_mass", "translation", "rigid", "affine")
 AFFINE_ITERATIONS, SYN_ITERATIONS = (1000, 100, 10), (20, 10, 5)  # from coarse to fine
@@ -29,8 +30,9 @@ def read_atlas(fa, labels, table):
     """`Atlas` of two images on one grid and a look-up table (`dwijax.evaluation.rois.read_table`).
 
     Raises:
-      InputError: they cannot be read, or are on different grids.
+      InputError: they cannot be read, are on different grids, or the table has no names.
     """
+    read_table(table)  # a fault in it is told before the registration
     image, numbers = read_image(fa), read_image(labels)
     if image.shape[:3] != numbers.shape[:3] or not np.allclose(
             image.affine, numbers.affine, atol=1e-2):

@@ -33,7 +33,7 @@ from dwijax.evaluation.report import (
     sources,
 )
 from dwijax.evaluation.rois import named_rois, read_rois
-from dwijax.evaluation.scan import read_scan
+from dwijax.evaluation.scan import read_scan, usable
 from dwijax.evaluation.statistics import Estimate
 from dwijax.evaluation.tables import Record, Results, write_csv
 from dwijax.output import whole
@@ -75,7 +75,7 @@ def evaluate(runs, out, *, atlas=None, quiet=False):
     runs = [pair for same in by_data for pair in same]
     for same in by_data:
         first = same[0][1]
-        cohort = read_cohort(first.config)
+        cohort = usable(first, read_cohort(first.config))
         contenders = map_regression.contend([run for _, run in same])
         _check_kinds(same, contenders)
         for where, run in same:

@@ -29,7 +29,7 @@ from dwijax.evaluation.direction_synthesis import B0S, LAST, Split
 from dwijax.evaluation.plots import GtfaHistogram, Histograms, draw_errors
 from dwijax.evaluation.regions import LESION
 from dwijax.evaluation.rows import NETWORKS, PERFECT, Row
-from dwijax.evaluation.scan import MissingDirections, read_case, read_scan
+from dwijax.evaluation.scan import MissingDirections, read_case, read_scan, usable
 from dwijax.evaluation.sphere import Sphere
 from dwijax.evaluation.summary import Fact, Gap
 from dwijax.evaluation.tables import Record, Results, write_csv, write_results
@@ -75,7 +75,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
         from dwijax.evaluation import map_report
 
         return map_report.evaluate([(workdir, run)], workdir, atlas=atlas, quiet=quiet)
-    cohort = read_cohort(run.config)
+    cohort = usable(run, read_cohort(run.config))
     _check_cohort(run, cohort, workdir)
     run = calibrated(run, workdir, cohort, quiet=quiet)
     if not cohort.test:

@@ -10,6 +10,7 @@ import numpy as np
 
 from dwijax.data.volumes import canonical, read_image, read_volumes
 from dwijax.errors import InputError
+from dwijax.schema import read_bytes
 
 LEAST = 100  # voxels: smaller regions are not judged
 GROUPS = ("GM", "subcortical", "WM", "CSF")
@@ -86,17 +87,18 @@ def read_table(path):
     Raises:
       InputError: the file cannot be read or is no such table.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, found=f"it cannot be read ({error})", expected="a look-up table",
-                         remedy="check the path") from error
+    content = read_bytes(path, expected="a look-up table", remedy="check the path")
+    text = content.decode("utf-8-sig", "replace")  # numbers and most names are ASCII
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     try:
         if lines and "\t" in lines[0] and {"index", "name"} <= set(lines[0].split("\t")):
             rows = csv.DictReader(lines, delimiter="\t")
-            return {int(row["index"]): row["name"] for row in rows}
-        return {int(number): name for number, name, *_ in (line.split() for line in lines)}
+            names = {int(row["index"]): row["name"] for row in rows}
+        else:
+            names = {int(number): name for number, name, *_ in map(str.split, lines)}
+        if not names or not all(names.values()):
+            raise ValueError("a label without a name" if names else "no label")
+        return names
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         raise InputError(
             path, found=f"no table of labels ({json.dumps(str(error))[:80]})",

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax.baselines import Acquired, Case
+from dwijax.data.screening import leave_out
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
 from dwijax.data.volumes import canonical, read_dwi, read_image, read_mask, read_volumes
@@ -55,6 +56,33 @@ class Scan(NamedTuple):
         out = np.zeros((*self.acquired.mask.shape, *values.shape[1:]), values.dtype)
         out[self.acquired.mask] = values
         return out
+
+
+def usable(run, cohort):
+    """Of a run with ``data.skip_bad`` the cohort that it has used, and those of its test subjects
+    that can be; each other one is told in a line.
+
+    Args:
+      run: `dwijax.inference.Run`. cohort: `dwijax.data.cohort.Cohort`.
+    """
+    if not run.config.data.get("skip_bad"):
+        return cohort
+
+    def recorded(part):
+        return [m for m in getattr(cohort, part) if m.files.name in run.about["subjects"][part]]
+
+    def fits(member):
+        try:
+            _read(member.files, run.gtab, run.config.data.shell, False)
+        except MissingDirections:  # is told in the report
+            return True
+        except InputError as error:
+            leave_out(member.files.name, error)
+            return False
+        return True
+
+    return cohort._replace(train=recorded("train"), validation=recorded("validation"),
+                           test=list(filter(fits, cohort.test)))
 
 
 def read_scan(member, gtab, *, shell, axis, surroundings=False):
