@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from dwijax import cli
-from dwijax.data.cohort import load_slices, split_cohort
+from dwijax.data.cohort import Member, load_slices, split_cohort
+from dwijax.data.layouts import find_subjects
+from dwijax.data.phantom import simulate
+from dwijax.data.simulated import made_like
 from dwijax.data.store import open_store
 from dwijax.errors import InputError
 from dwijax.evaluation.scan import usable
@@ -219,3 +222,14 @@ def test_training_on_several_sizes_and_whole_slices(sound, tmp_path):
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert all(np.isfinite(json.loads(line)["validation_loss"]) for line in lines
                if "validation_loss" in line)
+
+
+@pytest.mark.parametrize("content", [
+    "{", "[]", "null", '{"like": {}}', "[" * 10**5, b"\xff\xfe\x00"])
+def test_a_record_that_is_none_stops_only_simulation(tmp_path, content):
+    write_subject(tmp_path / "s", (6, 6, 4), 0)
+    content = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / "phantom.json").write_bytes(content)
+    made_like([Member(files, None) for files in find_subjects(tmp_path, "plain")])
+    with pytest.raises(InputError, match=r"phantom\.json"):
+        simulate(tmp_path, subjects=1, shape=(20, 24, 12), progress=False)

@@ -1,12 +1,12 @@
 """Cohorts of simulated subjects, made where they are not there yet."""
 
-import json
 from pathlib import Path
 
 from dwijax.data.cohort import Cohort, Member
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import make_settings, settings_hash, simulate, simulators
-from dwijax.data.phantom.simulate import RECORD
+from dwijax.data.phantom.simulate import RECORD, read_record
+from dwijax.errors import InputError
 
 
 def simulated_cohort(root, *, subjects, lesions=False, progress=True, **options):
@@ -48,8 +48,7 @@ def shifted_members(root, *, shifted_subjects, progress=True, **options):
 
 def origin(members):
     """The record that the simulation left beside its subjects, in words."""
-    record = members[0].files.truth.parent.parent / "phantom.json"
-    return f"phantom {json.loads(record.read_text())['hash']}"
+    return f"phantom {read_record(members[0].files.truth.parent.parent).get('hash')}"
 
 
 def made_like(members):
@@ -60,10 +59,12 @@ def made_like(members):
     """
     found = set()
     for folder in {folder for m in members for folder in m.files.dwi.resolve().parents[:4]}:
-        record = folder / RECORD
-        if record.is_file():
-            found.add(json.loads(record.read_text()).get("like"))
-    return sorted(found - {None})
+        if (folder / RECORD).is_file():
+            try:
+                found.add(str(read_record(folder).get("like") or ""))
+            except InputError:  # somebody else's file of that name
+                continue
+    return sorted(found - {""})
 
 
 def _members(root, generator, count, *, shape, voxel_size, directions, seed, snr=None, b0s=6,

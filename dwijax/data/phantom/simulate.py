@@ -20,6 +20,7 @@ from dwijax.data.phantom.subject import Settings, simulate_subject
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable, direction_set, read_gradients, shells
 from dwijax.output import whole
+from dwijax.schema import read_json, validate
 
 B0 = 5.0  # s/mm^2, as HCP's b0 volumes have it
 RECORD = "phantom.json"
@@ -218,14 +219,23 @@ def _on_cpu():
     jax.config.update("jax_platforms", "cpu")
 
 
+def read_record(folder):
+    """The record of its settings that a simulation leaves in its folder, a dict.
+
+    Raises:
+      InputError: it cannot be read or is no such record.
+    """
+    about = {"expected": "the record of a simulation",
+             "remedy": "choose another folder or remove this one"}
+    return validate(read_json(folder / RECORD, **about), {str: object}, folder / RECORD,
+                    remedy=about["remedy"])
+
+
 def _claim(out, content):
     """Writes the record of a new folder, or checks that an old one has the same settings."""
     record, code = out / RECORD, content["hash"]
     if record.is_file():
-        try:
-            found = json.loads(record.read_text())["hash"]
-        except (ValueError, KeyError, TypeError):
-            found = "no hash"
+        found = read_record(out).get("hash", "no hash")
         _check(record, found == code, f"a phantom with other settings ({found})",
                f"the settings asked for ({code})", "choose another folder or remove this one")
         return
