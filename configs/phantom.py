@@ -76,7 +76,7 @@ VARIANTS = {
     # subjects (to be simulated first), inputs denoised by what the slices above and below hold too,
     # denoised targets. FA of the fit is an auxiliary loss, held to targets as measured; not wholly
     # corrected, as what is learnt comes out below it. The joint network has nearly all of the
-    # minutes, in small batches, as steps are what it lacks (README). In so many of them its kernels
+    # minutes, in small batches, as steps are what it lacks. In so many of them its kernels
     # would grow without end, and with them what it makes of noise or brains that it has not met:
     # hence the weight decay. Norms of gradients are 3e-4; a single voxel can make them 1000 times
     # as large.

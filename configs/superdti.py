@@ -13,7 +13,7 @@ The whole report, on simulated subjects (one stack for all targets of one q):
     python eval.py --out=runs/superdti --compare runs/superdti-*
 
 That is 32 networks in ten stacks: 39 minutes of training on two cores with other work beside it,
-and an evaluation of 19 (the README has what comes out).
+and an evaluation of 19 (docs/results/maps.md has what comes out).
 
 ``paper`` has the paper's values, each marked ``[stated]`` or ``[chosen]``. Every field can be
 overridden from the command line (``--config.data.inputs=18``).

@@ -24,7 +24,7 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 # network has little to do, few enough that the program does not grow with the stack.
 _UNROLL = 4
 _LITTLE = 32 * 16  # input times output channels
-# What XLA's convolutions on the CPU like (benchmarks/RESULTS.md). They halve their rate where
+# What XLA's convolutions on the CPU like (docs/results/performance.md). They halve their rate where
 # neither side has more channels than _FEW, and where those of the input are no multiple of _LANES.
 _FEW, _LANES = 16, 4
 # As gradient of a kernel one side is convolved by the other: channels of the wider side, a multiple

@@ -96,7 +96,7 @@ def make_plan(cost, *, networks, slices, outputs, data, budget, coupled, program
     All networks on all slices where that fits. Otherwise fewer slices, while networks stay
     together, if a loss couples them (they need not go forward twice then); fewer networks first
     if not (their gradients need not be added up). One of them at a time is what a CPU's caches
-    hold (benchmarks/RESULTS.md).
+    hold (docs/results/performance.md).
 
     Args:
       cost: :class:`Costs`. networks, slices: of the device. outputs: bytes of all networks'

@@ -15,9 +15,8 @@ def split_cpu(count=None, most=8):
     """On CPU: makes devices of the cores, for a placement to share a stack out among them.
 
     A network's layers are too small to keep several cores busy; networks, or slices, beside each
-    other do (1.2 to 1.5 times the rate on two cores, `benchmarks/RESULTS.md`). Where JAX's backends
-    have started, all stays as it is; so do other kinds of devices, and ``XLA_FLAGS`` that already
-    name a number.
+    other do (docs/results/performance.md). Where JAX's backends have started, all stays as it is;
+    so do other kinds of devices, and ``XLA_FLAGS`` that already name a number.
 
     Args:
       count: devices; default one for each core, up to ``most``, as each holds the slices.

@@ -1,4 +1,4 @@
-"""The README's lines that train and evaluate, as they stand there, on a few voxels."""
+"""The documents' lines that train and evaluate, as they stand there, on a few voxels."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -17,10 +16,9 @@ from dwijax import cli
 from dwijax.data.layouts import find_subjects
 from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable, read_gradients, write_gradients
-from tests.test_readme import LINES, README, kind, words_of
+from tests.documents import ALL, ROOT, inline, kind, words_of
 from tests.tiny_run import write_tiny_run
 
-ROOT = Path(__file__).resolve().parents[1]
 Q, N = 8, 12
 SMALL = ["--config.steps=2", "--config.batch=4", "--config.patch=0", "--config.model.width=2",
          "--quiet"]
@@ -32,15 +30,14 @@ PHANTOM = ["--config.phantom.subjects=(2,1,1)", "--config.phantom.shifted_subjec
 SLURM = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "1",
          "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
 
-SCRIPTS = [line for line in LINES if kind(line) in ("train.py", "eval.py")]
-SCRIPTS += [line for line in re.findall(r"`(python (?:train|eval)\.py [^`]*)`", README)
-            if "RUN" not in line]
+SCRIPTS = [line for line in ALL if kind(line) in ("train.py", "eval.py")]
+SCRIPTS += [line for line in inline(r"python (?:train|eval)\.py [^`]*") if "RUN" not in line]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """What the lines speak of: /data/hcp, /scratch/hcp, /data/study and a SCAN, here."""
-    place = tmp_path_factory.mktemp("readme")
+    place = tmp_path_factory.mktemp("docs")
     directions = direction_set(N)
     table = GradientTable(np.repeat([0.0, 1000.0, 1500.0], [2, N, N]),
                           np.concatenate([np.zeros((2, 3)), directions, directions]))
@@ -49,7 +46,7 @@ def place(tmp_path_factory):
         "simulate", str(place / "data" / "hcp"), "--subjects", "4", "--workers", "1", "--shape",
         "16", "20", "14", "--voxel-size", "6", "--bvals", str(place / "b"), "--bvecs",
         str(place / "g"), "--quiet"]) == 0
-    prepare, = (line for line in LINES if line.startswith("dwijax prepare"))
+    prepare, = (line for line in ALL if line.startswith("dwijax prepare"))
     assert cli.main([here(word, place) for word in words_of(prepare)[1:]]) == 0
     for number, files in enumerate(find_subjects(place / "data" / "hcp", "hcp")):
         folder = place / "data" / "study" / f"sub-{number}"
@@ -62,7 +59,7 @@ def place(tmp_path_factory):
 
 
 def here(word, place):
-    """A word of the README, with its folders in ``place`` and the sizes of a test."""
+    """A word of a line, with its folders in ``place`` and the sizes of a test."""
     word = re.sub("(^|=)/(data|scratch)/", rf"\1{place}/\2/", word)
     word = re.sub(r"=configs/(\w+)\.py.*", rf"={ROOT}/configs/\1.py", word)
     return re.sub("^--plan=.*", "--plan=8x16x20", word)
@@ -131,7 +128,7 @@ def test_lines_of_scripts_run_in_order(place, script):
                           env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     assert ("planned and compiled" in done.stdout) == (script == "train.py")
-    for name in ("hcp", "mine", "he2020", "q6", "within"):
+    for name in ("hcp", "mine", "he2020", "q6", "within", "best", "fa_loss"):
         assert (place / "runs" / name / "checkpoints" / "00000002").is_dir()
     reports = {path.parent.name for path in place.glob("runs/*/report.html")}
     evaluated = {"he2020", "fa_loss", "phantom"} if script == "eval.py" else set()
