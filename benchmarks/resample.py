@@ -133,7 +133,8 @@ def main():
     trained = load_run(args.run)
     q = len(trained.inputs)
     for files in find_subjects(args.scans, "plain"):
-        there = shells(read_gradients(files.bval, files.bvec).bvals)
+        gtab = read_gradients(files.bval, files.bvec)
+        there = shells(gtab.bvals, gtab.b0_threshold)
         shell, index = max((s for s in there if s[0]), key=lambda s: len(s[1]))
         if len(index) < 2 * q:
             print(f"{files.name}: {len(index)} directions, {2 * q} are needed")

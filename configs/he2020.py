@@ -44,6 +44,8 @@ def get_config(variant=""):
     config.data.slices = (1710, 854)    # for training and validation; (): all
     config.data.within_subject = False
     config.data.skip_bad = False        # True: leave out subjects that cannot be used
+    config.data.b0_threshold = 50.0     # s/mm²; volumes with b up to this are b0s
+    config.data.drop_repeated = True    # leave out targets within 1° of an input
     config.data.stream = "auto"         # unused unless the layout is "store"
     config.data.resample = False        # True: interpolate inputs that a subject has not measured
 

@@ -121,6 +121,8 @@ def get_config(variant=""):
     config.data.slices = ()             # for training and validation, e.g. (1710, 854); (): all
     config.data.within_subject = False  # True: cut a single scan into slabs
     config.data.skip_bad = False        # True: leave out subjects that cannot be used
+    config.data.b0_threshold = 50.0     # s/mm²; volumes with b up to this are b0s
+    config.data.drop_repeated = True    # leave out targets within 1° of an input
     config.data.stream = "auto"         # batches of a store: auto (where it does not fit on the
     #                                     device), always, never
     config.data.resample = False        # True: interpolate inputs that a subject has not measured

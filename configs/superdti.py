@@ -96,6 +96,7 @@ def get_config(variant=""):
     config.data.split = (0.6, 0.2, 0.2)  # training, validation, test; unused for phantoms
     config.data.within_subject = False  # True: cut a single scan into slabs
     config.data.skip_bad = False        # True: leave out subjects that cannot be used
+    config.data.b0_threshold = 50.0     # s/mm²; volumes with b up to this are b0s
     config.data.stream = "auto"         # batches of a store: auto (where it does not fit on the
     #                                     device), always, never
     config.data.added_noise = 0.0       # largest SD of noise added to what networks see as they

@@ -9,8 +9,9 @@ from dwijax.data.subject import Subject
 from dwijax.data.tables import TOLERANCE, find_directions
 from dwijax.directions import compare
 from dwijax.errors import InputError
-from dwijax.gradients import GradientTable, shells
+from dwijax.gradients import GradientTable, shells, span, unshelled
 from dwijax.resampling import plan_resampling, resample
+from dwijax.shells import WIDTH, listed
 
 B_TOLERANCE = 0.1  # relative; further away the contrast is another one
 
@@ -52,13 +53,24 @@ def choose_shell(gtab, b, *, where):
     Raises:
       InputError: there is no shell.
     """
-    there = [float(np.median(gtab.bvals[index])) for nominal, index in shells(gtab.bvals)
-             if nominal]
+    there = [float(np.median(gtab.bvals[index])) for nominal, index in
+             shells(gtab.bvals, gtab.b0_threshold) if nominal]
     if not there:
-        raise InputError(where, found="no diffusion-weighted volumes",
-                         expected=f"a shell like the run's, b={b:g} s/mm²",
-                         remedy="give a diffusion scan and its own table")
+        free = not gtab.b0s_mask.all()
+        raise InputError(where, found=listed(gtab) if free else "no diffusion-weighted volumes",
+                         expected=f"a shell like the run's, b={b:g} s/mm²: volumes within "
+                                  f"{WIDTH:.0%} of one b",
+                         remedy="fit all b-values with dwijax fit" if free else
+                                "give a diffusion scan and its own table")
     return min(there, key=lambda median: abs(median - b))
+
+
+def about_table(gtab):
+    """Lines about a scan's table: what was decided when it was read, what is not used of it."""
+    loose = unshelled(gtab.bvals, gtab.b0_threshold)
+    unused = [f"{loose.size} volumes (b={span(gtab.bvals[loose])}) belong to no shell and are not "
+              "used"] if loose.size else []
+    return [*gtab.notes, *unused]
 
 
 def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, may_scale=True,
@@ -144,13 +156,13 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, may_scale=T
         table = subject.gtab[b0s]
         given = replace(
             subject, dwi=np.concatenate([subject.dwi[..., b0s], dwi], axis=-1),
-            gtab=GradientTable(np.concatenate([table.bvals, bvals]),
-                               np.concatenate([table.bvecs, bvecs])),
+            gtab=replace(table, bvals=np.concatenate([table.bvals, bvals]),
+                         bvecs=np.concatenate([table.bvecs, bvecs])),
             volumes=np.full(len(b0s) + len(wanted), -1))
 
     added = run_gtab[targets]
     # Networks carry the contrast of their inputs: what they make of b=1050 is a b=1050 image.
-    gtab = GradientTable(added.bvals * (b_own / b_run), added.bvecs @ rotation.T)
+    gtab = replace(added, bvals=added.bvals * (b_own / b_run), bvecs=added.bvecs @ rotation.T)
     nearest = compare(*np.broadcast_arrays(gtab.bvecs[:, None], own.bvecs[None])).min(axis=1)
     near = int((nearest <= TOLERANCE).sum())
     if len(targets):

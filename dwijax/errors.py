@@ -1,7 +1,7 @@
 """The one exception that a user's input can cause, and the line for what a run survives."""
 
 import sys
-from functools import partial
+from functools import cache, partial
 
 
 class InputError(Exception):
@@ -31,3 +31,9 @@ def warn(text):
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)
+
+
+@cache
+def warn_once(text):
+    """`warn`, of what is found again whenever a file is read: the first time only."""
+    warn(text)

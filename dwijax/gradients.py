@@ -3,16 +3,28 @@
 Directions are kept as FSL keeps them: unit vectors along the axes of the stored image, the first
 component reversed where the determinant of the image's affine is positive. b is in s/mm² and never
 rounded; shells exist for selection only.
+
+What a file leaves open (which volumes are b0s, what lengths of vectors mean) is decided when it is
+read; every decision is a line on standard error and in the table's ``notes``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from dwijax.directions import compare, condition_number, direction_set, match
-from dwijax.errors import InputError
+from dwijax.conventions import ROUNDING, by_length, lowest, named
+from dwijax.directions import (
+    SAME_AXIS,
+    compare,
+    condition_number,
+    direction_set,
+    match,
+    repeated,
+)
+from dwijax.errors import InputError, warn_once
 from dwijax.output import whole
+from dwijax.shells import B0_THRESHOLD, select_shell, shells, span, unshelled
 
 __all__ = [
     "B0_THRESHOLD",
@@ -20,18 +32,21 @@ __all__ = [
     "compare",
     "condition_number",
     "direction_set",
+    "find_b0s",
     "fsl_to_world",
     "match",
+    "read_bvecs",
     "read_gradients",
+    "repeats_in_words",
     "select_shell",
     "shells",
+    "span",
+    "unshelled",
     "write_bvecs",
     "write_gradients",
 ]
 
-B0_THRESHOLD = 50.0  # s/mm²; volumes at or below it count as b0, as in dipy
 _LARGEST_FILE = 16 * 2**20  # bytes; the largest real tables have a few thousand volumes
-_NORM_TOLERANCE = 0.05  # rounding to two digits moves a norm by 1 %; encoded b-values move it more
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +56,10 @@ class GradientTable:
     Attributes:
       bvals: float64 [M], s/mm², unrounded.
       bvecs: float64 [M, 3], unit, FSL image-space convention; zeros where a b0 has no direction.
+      b0_threshold: s/mm²; volumes at or below it are b0s.
+      notes: lines about what was decided when the table was read.
 
-    Both are checked when the table is built, normalised and made read-only.
+    Both arrays are checked when the table is built, and made read-only.
 
     Raises:
       InputError: see `read_gradients`.
@@ -50,35 +67,47 @@ class GradientTable:
 
     bvals: np.ndarray
     bvecs: np.ndarray
+    b0_threshold: float = B0_THRESHOLD
+    notes: tuple = ()
 
     def __post_init__(self):
-        bvals, bvecs = _validated(self.bvals, self.bvecs, "b-values", "directions")
+        bvals, bvecs = _validated(self.bvals, self.bvecs, "b-values", "directions",
+                                  self.b0_threshold)
         object.__setattr__(self, "bvals", bvals)
         object.__setattr__(self, "bvecs", bvecs)
 
     @property
     def b0s_mask(self):
-        """bool [M]: volumes with b at most 50 s/mm²."""
-        return self.bvals <= B0_THRESHOLD
+        """bool [M]: volumes with b at or below the threshold."""
+        return self.bvals <= self.b0_threshold
 
     def __len__(self):
         return len(self.bvals)
 
     def __getitem__(self, index):
         """The table of the volumes chosen by an integer, slice, index array or bool mask."""
-        return GradientTable(np.atleast_1d(self.bvals[index]), np.atleast_2d(self.bvecs[index]))
+        return replace(self, bvals=np.atleast_1d(self.bvals[index]),
+                       bvecs=np.atleast_2d(self.bvecs[index]))
 
 
-def read_gradients(bval_path, bvec_path):
+def read_gradients(bval_path, bvec_path, b0_threshold=B0_THRESHOLD, are_b0s=None):
     """Reads an FSL pair of text files.
 
     b-values may stand in one row or one column, directions in 3 rows (FSL) or 3 columns; three
     volumes in a 3×3 file are read as FSL writes them. Tabs, blank lines, trailing blanks, lines
     that start with ``#`` and a byte-order mark are skipped.
 
+    Vectors within 1 % of unit length are normalised. Other lengths encode b: either in
+    ``bvals`` already (lengths are √(b/b_max): only normalised), or on top of one nominal b, which
+    is multiplied by the squared length, as MRtrix3 does.
+
     Args:
       bval_path: file with M b-values in s/mm².
-      bvec_path: file with M directions. Norms within 5 % of 1 are normalised.
+      bvec_path: file with M directions.
+      b0_threshold: s/mm²; volumes at or below it are b0s. None: 50, or where there is no such
+        volume, as much as b0s like those of HCP 7T (60 to 70) need.
+      are_b0s: ``(volumes, bvals, bvecs) -> bool [n]``: which of the volumes without a direction,
+        though above the threshold, are b0s, by their signal; their b becomes 0. None: none.
 
     Returns:
       `GradientTable` with M volumes.
@@ -86,8 +115,11 @@ def read_gradients(bval_path, bvec_path):
     Raises:
       InputError: a file is missing, unreadable or not a table of numbers; the numbers of volumes
         differ; values are not finite; b is negative or not in s/mm²; a diffusion-weighted volume
-        has no unit direction.
+        has no direction; lengths of vectors that may or may not be in b already.
     """
+    if b0_threshold is not None and not 0 <= b0_threshold < np.inf:
+        raise InputError("--b0-threshold", found=f"{b0_threshold:g}",
+                         expected="a b-value in s/mm², 0 or more", remedy="give another value")
     bvals = _read_numbers(bval_path)
     if 1 not in bvals.shape:
         raise InputError(
@@ -97,17 +129,8 @@ def read_gradients(bval_path, bvec_path):
             remedy="check that this is the bvals file and not the bvecs file",
         )
     bvals = bvals.ravel()
-    bvecs = _read_numbers(bvec_path)
-    if 3 not in bvecs.shape:
-        raise InputError(
-            bvec_path,
-            found=f"{bvecs.shape[0]} rows of {bvecs.shape[1]} numbers",
-            expected=f"3 rows of {len(bvals)} (or {len(bvals)} rows of 3)",
-            remedy="check that this is the bvecs file of the same scan",
-        )
-    if bvecs.shape != (len(bvals), 3) or bvecs.shape == (3, 3):
-        bvecs = bvecs.T if bvecs.shape[0] == 3 else bvecs
-    bvals, bvecs = _validated(bvals, bvecs, bval_path, bvec_path)
+    bvecs = read_bvecs(bvec_path, len(bvals))
+    _check_numbers(bvals, bvecs, bval_path, bvec_path)
     if not 10 <= bvals.max() <= 50_000:
         raise InputError(
             bval_path,
@@ -115,7 +138,60 @@ def read_gradients(bval_path, bvec_path):
             expected="diffusion-weighted volumes, b in s/mm²",
             remedy="convert the unit (1 ms/µm² = 1000 s/mm² = 1e9 s/m²)",
         )
-    return GradientTable(bvals, bvecs)
+    notes = []
+    if b0_threshold is None:
+        b0_threshold = lowest(bvals, B0_THRESHOLD, notes)
+    undirected = np.flatnonzero((np.linalg.norm(bvecs, axis=1) < 1e-6) & (bvals > b0_threshold))
+    if undirected.size and are_b0s is not None:
+        found = undirected[are_b0s(undirected, bvals, bvecs)]
+        if found.size:
+            notes.append(f"{named(found)} with b={span(bvals[found])} and no direction "
+                         f"{'are' if found.size > 1 else 'is'} as bright as a b0: taken as b=0")
+            bvals[found] = 0
+    bvals = by_length(bvals, bvecs, b0_threshold, bvec_path, notes)
+    bvals, bvecs = _validated(bvals, _normalised(bvecs), bval_path, bvec_path, b0_threshold)
+    for note in notes:
+        warn_once(f"{bval_path}: {note}")
+    return GradientTable(bvals, bvecs, b0_threshold, tuple(notes))
+
+
+def read_bvecs(path, count):
+    """The directions of ``count`` volumes as they stand in a file, float64 [count, 3].
+
+    Raises:
+      InputError: the file is unreadable or not a table of so many directions.
+    """
+    bvecs = _read_numbers(path)
+    if 3 not in bvecs.shape:
+        raise InputError(
+            path,
+            found=f"{bvecs.shape[0]} rows of {bvecs.shape[1]} numbers",
+            expected=f"3 rows of {count} (or {count} rows of 3)",
+            remedy="check that this is the bvecs file of the same scan",
+        )
+    if bvecs.shape != (count, 3) or bvecs.shape == (3, 3):
+        bvecs = bvecs.T if bvecs.shape[0] == 3 else bvecs
+    return bvecs
+
+
+def find_b0s(gtab, where, remedy="give a scan with a b0 volume"):
+    """Volumes that are b0s, int64 [n].
+
+    Raises:
+      InputError: there are none.
+    """
+    b0s = np.flatnonzero(gtab.b0s_mask)
+    if not b0s.size:
+        least = gtab.bvals.min()
+        raise InputError(
+            where,
+            found=f"no b0: the least b is {least:g} s/mm²",
+            expected=f"at least one volume with b at most {gtab.b0_threshold:g}; b0s of a higher b "
+                     f"(HCP 7T: 60 to 70) need --b0-threshold {np.ceil(least):g}, in training "
+                     f"--config.data.b0_threshold={np.ceil(least):g}",
+            remedy=remedy,
+        )
+    return b0s
 
 
 def write_gradients(gtab, bval_path, bvec_path):
@@ -130,12 +206,12 @@ def write_gradients(gtab, bval_path, bvec_path):
       InputError: a file cannot be written.
     """
     _write_rows(gtab.bvals[None], bval_path)
-    write_bvecs(gtab, bvec_path)
+    write_bvecs(gtab.bvecs, bvec_path)
 
 
-def write_bvecs(gtab, path):
-    """Writes the directions alone, as :func:`write_gradients` does."""
-    _write_rows(gtab.bvecs.T, path)
+def write_bvecs(bvecs, path):
+    """Writes directions ``[M, 3]`` alone, as :func:`write_gradients` does."""
+    _write_rows(np.asarray(bvecs, np.float64).T, path)
 
 
 def _write_rows(rows, path):
@@ -145,56 +221,25 @@ def _write_rows(rows, path):
         temporary.write_text("".join(line + "\n" for line in lines))
 
 
-def shells(bvals):
-    """Groups volumes whose b-values differ by no more than scanners make them differ.
-
-    A new shell starts where neighbouring sorted b-values are more than 5 % (at least 20 s/mm²)
-    apart, so that 5 belongs to 0 and 995 and 1005 to 1000.
+def repeats_in_words(gtab, volumes=None):
+    """Lines, one a shell, about directions that are measured more than once.
 
     Args:
-      bvals: [M], s/mm².
-
-    Returns:
-      List of (nominal b, indices): int and int64 [n] in acquired order, ascending in b; b0 first.
+      gtab: `GradientTable`. volumes: what its volumes are in the file, [M]; None: the same.
     """
-    bvals = np.asarray(bvals, np.float64)
-    order = np.argsort(bvals, kind="stable")
-    order = order[bvals[order] > B0_THRESHOLD]
-    b = bvals[order]
-    steps = np.flatnonzero(np.diff(b) > np.maximum(20.0, 0.05 * b[:-1])) + 1
-    groups = [np.sort(group) for group in np.split(order, steps) if group.size]
-    found = [(_nominal(np.median(bvals[group])), group) for group in groups]
-    b0s = np.flatnonzero(bvals <= B0_THRESHOLD)
-    return [(0, b0s)] * bool(b0s.size) + found
-
-
-def select_shell(gtab, b, tolerance=0.1, where="gradient table"):
-    """Volumes of the shell nearest to `b`.
-
-    Args:
-      gtab: `GradientTable`.
-      b: b-value wanted, s/mm²; 0 for the b0s.
-      tolerance: largest relative difference between `b` and the shell's median.
-      where: what an error names, as a rule the bval file.
-
-    Returns:
-      int64 [n], in acquired order.
-
-    Raises:
-      InputError: no shell is near enough; names those there are.
-    """
-    there = shells(gtab.bvals)
-    nearest = min(there, key=lambda shell: abs(shell[0] - b))
-    median = np.median(gtab.bvals[nearest[1]])
-    if (nearest[0] == 0) != (b <= B0_THRESHOLD) or (b > 0 and abs(median - b) > tolerance * b):
-        listed = ", ".join(f"b={nominal} ({len(index)} volumes)" for nominal, index in there)
-        raise InputError(
-            where,
-            found=f"the shells {listed}",
-            expected=f"a shell within {tolerance:.0%} of b={b:g} s/mm²",
-            remedy="choose one of these shells",
-        )
-    return nearest[1]
+    lines, volumes = [], np.arange(len(gtab)) if volumes is None else volumes
+    for b, index in shells(gtab.bvals, gtab.b0_threshold):
+        found = repeated(gtab.bvecs[index]) if b else []
+        if found:
+            told = ", ".join(f"{volumes[index[i]]} and {volumes[index[k]]} ({angle:.1f}°)"
+                             for i, k, angle in found[:4])
+            lines.append(
+                f"{len(found)} of the {len(index)} directions at b={b} "
+                f"{'repeat others' if len(found) > 1 else 'repeats another'} within "
+                f"{SAME_AXIS:g}°, opposite signs counting as equal: volumes {told}"
+                + (", …" if len(found) > 4 else "") + "; of an input and a target that are equal "
+                "training leaves the target out (data.drop_repeated)")
+    return lines
 
 
 def fsl_to_world(affine):
@@ -214,12 +259,6 @@ def fsl_to_world(affine):
     axes = axes / np.linalg.norm(axes, axis=0)
     u, _, vt = np.linalg.svd(axes)
     return u @ vt @ np.diag([-1.0 if np.linalg.det(axes) > 0 else 1.0, 1.0, 1.0])
-
-
-def _nominal(b):
-    """The round number a scanner's protocol would state for `b`."""
-    hundreds = 100 * round(b / 100)
-    return int(hundreds if abs(b - hundreds) <= 0.01 * b else 10 * round(b / 10))
 
 
 def _read_numbers(path):
@@ -278,9 +317,7 @@ def _number(token, path):
         ) from None
 
 
-def _validated(bvals, bvecs, bval_name, bvec_name):
-    """Checked and normalised copies, float64 [M] and [M, 3], read-only."""
-    bvals, bvecs = np.array(bvals, np.float64), np.array(bvecs, np.float64)
+def _check_numbers(bvals, bvecs, bval_name, bvec_name):
     if bvecs.ndim != 2 or bvecs.shape[1] != 3 or bvals.shape != bvecs.shape[:1]:
         raise InputError(
             bvec_name,
@@ -297,38 +334,47 @@ def _validated(bvals, bvecs, bval_name, bvec_name):
         "finite directions",
         "write 0 0 0 for a b0 without a direction",
     )
+
+
+def _validated(bvals, bvecs, bval_name, bvec_name, b0_threshold):
+    """Checked and normalised copies, float64 [M] and [M, 3], read-only."""
+    bvals, bvecs = np.array(bvals, np.float64), np.array(bvecs, np.float64)
+    _check_numbers(bvals, bvecs, bval_name, bvec_name)
     norms = np.linalg.norm(bvecs, axis=1)
-    weighted = bvals > B0_THRESHOLD
+    weighted = bvals > b0_threshold
     _refuse(
         weighted & (norms < 1e-6),
         bvec_name,
         "no direction",
-        "a unit vector for every volume above b=50 s/mm²",
-        "remove averaged (trace or ADC) volumes from image and table",
+        f"a unit vector for every volume above b={b0_threshold:g} s/mm², unless its signal is that "
+        "of a b0",
+        "remove averaged (trace or ADC) volumes from image and table, and write b=0 for b0s",
     )
     _refuse(
-        weighted & (np.abs(norms - 1) > _NORM_TOLERANCE),
+        weighted & (np.abs(norms - 1) > ROUNDING),
         bvec_name,
         "a direction that is not of unit length",
         "unit vectors",
         "normalise them, and if their lengths encode b, multiply b by the squared length",
     )
-    bvecs[norms < 1e-6] = 0.0
-    # Vectors that are unit to rounding stay as they are, so that a table never drifts.
-    uneven = (np.abs(norms - 1) > 1e-15) & (norms >= 1e-6)
-    bvecs[uneven] /= norms[uneven, None]
+    bvecs = _normalised(bvecs)
     bvals.flags.writeable = bvecs.flags.writeable = False
     return bvals, bvecs
 
 
+def _normalised(bvecs):
+    """Vectors of unit length, or zeros; those that are unit to rounding stay as they are, so that
+    a table never drifts."""
+    norms = np.linalg.norm(bvecs, axis=1, keepdims=True)
+    unit = np.where(np.abs(norms - 1) > 1e-15, bvecs / np.maximum(norms, 1e-6), bvecs)
+    return np.where(norms < 1e-6, 0.0, unit)
+
+
 def _refuse(bad, where, found, expected, remedy):
     if bad.any():
-        listed = np.flatnonzero(bad)
-        volumes = ", ".join(map(str, listed[:8])) + (", …" if len(listed) > 8 else "")
-        plural = "s" if len(listed) > 1 else ""
         raise InputError(
             where,
-            found=f"{found} at volume{plural} {volumes} (counted from 0)",
+            found=f"{found} at {named(np.flatnonzero(bad))} (counted from 0)",
             expected=expected,
             remedy=remedy,
         )

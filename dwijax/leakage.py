@@ -7,13 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from dwijax.data.slices import beside_channels
-from dwijax.directions import compare
+from dwijax.directions import SAME_AXIS, compare
 from dwijax.errors import InputError
-
-# Closer than this two axes are one: their DWIs differ by less than 0.1 % at b = 1000, and what an
-# input holds its target holds. Tables designed as one have 7° and more between neighbours; a table
-# put together from several series may have 2°, which still is another direction.
-SAME_AXIS = 1.0  # degrees
 
 
 def check_cohort(cohort, where):
@@ -97,7 +92,7 @@ def check_directions(gtab, inputs, targets, where):
         raise InputError(
             where, found=f"input {inputs[i]} and target {targets[k]} {angles[i, k]:.2f}° apart",
             expected=f"at least {SAME_AXIS:g}° between inputs and targets",
-            remedy="leave one of the two volumes out")
+            remedy="leave one of the two volumes out (--config.data.drop_repeated=True does)")
 
 
 def check_statistics(about, where, inputs=None):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dwijax import page, prediction_page
-from dwijax.adaptation import adapt, choose_shell
+from dwijax.adaptation import about_table, adapt, choose_shell
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import load_subject, read_scan_gradients
 from dwijax.data.volumes import read_dwi, save_like
@@ -18,8 +18,7 @@ from dwijax.output import delivered, refuse_to_overwrite
 
 
 def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale_b=False,
-                 naming="dwijax", force=False,
-                 quiet=False):
+                 b0_threshold=None, naming="dwijax", force=False, quiet=False):
     """Writes ``fa``, ``md`` (mm²/s), ``v1`` (RAS+), ``color_fa``, with a tensor network ``tensor``
     (mm²/s, RAS+), with several seeds ``fa_std``, as ``.nii.gz``, ``maps.json`` and a page.
 
@@ -29,7 +28,7 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale
       trained: `dwijax.inference.Run`.
       dwi, bvals, bvecs: files of the scan. mask: file, or None to make one from the b0s.
       out: folder; nothing appears in it before everything is done.
-      resample, scale_b: as `dwijax.prediction.predict_scan`.
+      resample, scale_b, b0_threshold: as `dwijax.prediction.predict_scan`.
       naming: of the files, ``dwijax`` or ``bids``. force: replace files that are there.
       quiet: no progress bars.
 
@@ -47,14 +46,16 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale
     if not force:
         refuse_to_overwrite([out / sidecar, out / html])
     image = read_dwi(dwi)
-    table = read_scan_gradients(bvals, bvecs, image)
+    table = read_scan_gradients(bvals, bvecs, image, b0_threshold)
     b = float(np.median(trained.gtab.bvals))
     shell = choose_shell(table, b, where=bvals)
-    files = SubjectFiles("scan", Path(dwi), Path(bvals), Path(bvecs), mask and Path(mask))
+    files = SubjectFiles("scan", Path(dwi), Path(bvals), Path(bvecs), mask and Path(mask),
+                         b0_threshold=b0_threshold)
     subject = load_subject(files, shell=shell)
     adapted = adapt(subject, trained.gtab, trained.inputs, np.array([], int),
                     may_resample=resample, may_scale=scale_b, where=bvecs,
                     where_b=bvals)
+    adapted = adapted._replace(notes=[*about_table(table), *adapted.notes])
     q = np.arange(len(trained.inputs))  # where adapt has put them
     methods = network_maps(trained, adapted.subject, q, quiet=quiet)
     # Networks take their inputs for the run's b: what decays as at b' looks like b' / b times D.

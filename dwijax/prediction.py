@@ -1,12 +1,13 @@
 """One scan from files to a longer scan: measured volumes, synthetic ones behind them, maps."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from dwijax import page, prediction_page
-from dwijax.adaptation import adapt, choose_shell
+from dwijax.adaptation import about_table, adapt, choose_shell
 from dwijax.calibration import known
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import load_subject, read_scan_gradients
@@ -20,13 +21,13 @@ from dwijax.errors import InputError
 from dwijax.fitting import bids, fit_scan
 from dwijax.fitting.maps import DEFAULT_MAPS
 from dwijax.fitting.naming import file_names, series_files
-from dwijax.gradients import GradientTable, write_gradients
+from dwijax.gradients import write_gradients
 from dwijax.inference import load_run, synthesise
 from dwijax.output import delivered, refuse_to_overwrite
 
 
 def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale_b=False,
-                 naming="dwijax", force=False, quiet=False):
+                 b0_threshold=None, naming="dwijax", force=False, quiet=False):
     """Writes the longer series with its table and JSON, the tensor maps of all volumes, a page.
 
     Args:
@@ -35,6 +36,7 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
       out: folder; nothing appears in it before everything is done.
       resample: interpolate the run's input directions where the scan has not measured them.
       scale_b: scale the nearest shell to the run's b-value where it is another one.
+      b0_threshold: s/mm², as `dwijax.gradients.read_gradients`.
       naming: of the files, one of `dwijax.fitting.NAMINGS`.
       force: replace files that are there.
       quiet: no progress bars.
@@ -59,12 +61,14 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
             expected="volumes as they were measured, whose noise is their own",
             remedy="take a run without --config.data.denoise")
     image = read_dwi(dwi)
-    table = read_scan_gradients(bvals, bvecs, image)
+    table = read_scan_gradients(bvals, bvecs, image, b0_threshold)
     shell = choose_shell(table, float(np.median(trained.gtab.bvals)), where=bvals)
-    files = SubjectFiles("scan", Path(dwi), Path(bvals), Path(bvecs), mask and Path(mask))
+    files = SubjectFiles("scan", Path(dwi), Path(bvals), Path(bvecs), mask and Path(mask),
+                         b0_threshold=b0_threshold)
     subject = load_subject(files, shell=shell)
     adapted = adapt(subject, trained.gtab, trained.inputs, trained.targets, may_resample=resample,
                     may_scale=scale_b, where=bvecs, where_b=bvals)
+    adapted = adapted._replace(notes=[*about_table(table), *adapted.notes])
     q = np.arange(len(trained.inputs))  # where adapt has put them
     notes, calibration = list(adapted.notes), trained.calibration
     if calibration and adapted.resampled:
@@ -77,9 +81,10 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
     suspect = prediction_page.suspect(subject, trained.about)
 
     measured = read_volumes(image)
-    both = GradientTable(
-        np.concatenate([table.bvals, adapted.gtab.bvals]),
-        np.concatenate([table.bvecs, uncanonical_bvecs(adapted.gtab.bvecs, subject.orientation)]))
+    both = replace(
+        table, bvals=np.concatenate([table.bvals, adapted.gtab.bvals]),
+        bvecs=np.concatenate(
+            [table.bvecs, uncanonical_bvecs(adapted.gtab.bvecs, subject.orientation)]))
     first = measured.shape[3]
     sidecar = {
         "synthetic_volumes": list(range(first, first + len(adapted.gtab))),

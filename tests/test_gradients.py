@@ -17,11 +17,13 @@ from dwijax.gradients import (
     compare,
     condition_number,
     direction_set,
+    find_b0s,
     fsl_to_world,
     match,
     read_gradients,
     select_shell,
     shells,
+    unshelled,
     write_gradients,
 )
 
@@ -60,9 +62,9 @@ def test_three_volumes_are_read_as_fsl_writes_them(tmp_path):
 
 
 def test_rounded_directions_are_normalised_and_b0_directions_kept(tmp_path):
-    gtab = table(tmp_path, "5 1000 1000", "0.6 0.61 0\n0.8 0.81 0\n0 0 1.03\n")
+    gtab = table(tmp_path, "5 1000 1000", "0.3 0.605 0\n0.4 0.803 0\n0 0 0.995\n")
     np.testing.assert_allclose(np.linalg.norm(gtab.bvecs, axis=1), 1, atol=1e-15)
-    assert gtab.bvals[0] == 5
+    np.testing.assert_array_equal(gtab.bvals, [5, 1000, 1000])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_rounded_directions_are_normalised_and_b0_directions_kept(tmp_path):
         ("0 1 1 2", BVECS, ["at most 2", "1000"]),
         ("0 1e9 1e9 2e9", BVECS, ["at most 2e+09", "s/mm²"]),
         (BVALS, "0 1 0 0\n0 0 0 0\n0 0 0 1\n", ["no direction", "volume 2", "trace"]),
-        (BVALS, "0 1 0 0\n0 0 0.7 0\n0 0 0 0.9\n", ["unit length", "volumes 2, 3"]),
+        (BVALS, "0 1 0 0\n0 0 0.7 0\n0 0 0 0.9\n", ["unit length", "volumes 2, 3", "b=996 to"]),
     ],
 )
 def test_bad_tables_are_refused_in_one_line(tmp_path, bvals, bvecs, words):
@@ -159,23 +161,162 @@ def test_table_is_indexed_like_an_array_and_read_only():
         GradientTable([0, 1000], [[0, 0, 0]])
 
 
+def shell_sizes(bvals, **options):
+    return [(b, len(index)) for b, index in shells(bvals, **options)]
+
+
 def test_nearby_b_values_make_one_shell():
-    found = shells([5, 995, 1005, 0, 2000, 1990, 2012.5, 700])
-    assert [b for b, _ in found] == [0, 700, 1000, 2000]
-    assert [list(index) for _, index in found] == [[0, 3], [7], [1, 2], [4, 5, 6]]
-    assert [b for b, _ in shells([1000, 1060, 1130, 60, 80.5])] == [60, 80, 1000, 1060, 1130]
+    bvals = [5, 995, 1005, 0, 2000, 1990, 2012.5, 700, 1000]
+    found = shells(bvals)
+    assert [b for b, _ in found] == [0, 1000, 2000]
+    assert [list(index) for _, index in found] == [[0, 3], [1, 2, 8], [4, 5, 6]]
+    assert list(unshelled(bvals)) == [7]  # one volume makes no shell
+    assert shell_sizes([1000, 1060, 1130, 60, 80.5]) == []
+
+
+def test_the_threshold_of_b0s_is_the_caller_s():
+    bvals = [60, 65, 70, *[1000] * 6]
+    assert shell_sizes(bvals) == [(60, 3), (1000, 6)]
+    assert shell_sizes(bvals, b0_threshold=70) == [(0, 3), (1000, 6)]
+
+
+STEPS = np.arange(5) * 5.0
+
+
+@pytest.mark.parametrize("nominal, jitter", [
+    (1000, [-10, -5, 0, 5, 10]), (1000, [-30, 0, 25]), (2000, STEPS - 15), (3000, STEPS - 30),
+    (400, [-10, 10, 0]), (1000, [-45, -10, 0, 20, 45])])
+def test_what_scanners_vary_about_a_protocol_is_one_shell(nominal, jitter):
+    bvals = nominal + np.tile(jitter, 8)
+    assert shell_sizes(np.r_[0, bvals]) == [(0, 1), (nominal, len(bvals))]
+
+
+@settings(max_examples=50)
+@given(st.integers(60, 300), st.integers(0, 2**31 - 1), st.sampled_from(["even", "drawn"]))
+def test_free_b_values_are_not_a_shell_and_a_shell_among_them_is(n, seed, how):
+    rng = np.random.default_rng(seed)
+    free = np.linspace(600, 1500, n) if how == "even" else rng.uniform(600, 1500, n)
+    every = rng.permutation(free)
+    taken = sum(size for _, size in shell_sizes(every))
+    assert taken <= (0 if how == "even" else n / 2)
+    bvals = np.r_[[0.0] * 3, every, np.full(n, 3000.0) + rng.uniform(-30, 30, n)]
+    assert (0, 3) in shell_sizes(bvals) and (3000, n) in shell_sizes(bvals)
+    found = np.concatenate([i for _, i in shells(bvals)] + [unshelled(bvals)])
+    np.testing.assert_array_equal(np.sort(found), np.arange(len(bvals)))
+    for nominal, index in shells(bvals):
+        if nominal:
+            centre = np.median(bvals[index])
+            assert np.abs(bvals[index] - centre).max() <= max(30, 0.05 * centre)
+
+
+def test_volumes_at_one_b_among_free_ones_are_a_shell():
+    bvals = np.r_[np.linspace(500, 1500, 50), np.full(30, 1000.0)]
+    (nominal, index), = shells(bvals)
+    assert nominal == 1000 and set(range(50, 80)) <= set(index) and len(index) < 40
+
+
+def test_shells_that_jitter_nearly_bridges_are_two():
+    rng = np.random.default_rng(0)
+    bvals = np.r_[1000 + rng.uniform(-30, 30, 30), 1100 + rng.uniform(-30, 30, 30)]
+    assert shell_sizes(bvals) == [(1000, 30), (1100, 30)]
+
+
+def test_diffusion_spectrum_imaging_is_many_shells():
+    grid = (np.indices((11, 11, 11)).reshape(3, -1) - 5).T
+    squares = (grid**2).sum(axis=1)
+    found = shells(8000 / 25 * squares[squares <= 25])
+    assert len(found) > 10 and max(len(index) for _, index in found) < 100
 
 
 def test_select_shell_names_what_there_is():
-    gtab = GradientTable([0, 995, 2000], [[0, 0, 0], [1, 0, 0], [0, 0, 1]])
-    np.testing.assert_array_equal(select_shell(gtab, 1000), [1])
+    gtab = GradientTable([0, 995, 1000, 1000, 2000, 2000, 2000, 500, 600],
+                         np.r_[np.zeros((1, 3)), direction_set(8)])
+    np.testing.assert_array_equal(select_shell(gtab, 1000), [1, 2, 3])
     np.testing.assert_array_equal(select_shell(gtab, 0), [0])
-    with pytest.raises(InputError, match=r"b=0 \(1 volumes\), b=1000 .*b=2000 .*b=1500"):
+    with pytest.raises(InputError, match=r"b=0 \(1 volume\), b=1000 \(3 volumes\), b=2000 "
+                       r"\(3 volumes\), no shell \(2 volumes, b=500 to 600\).*b=1500"):
         select_shell(gtab, 1500)
     with pytest.raises(InputError):
         select_shell(gtab[1:], 0)
     with pytest.raises(InputError):
         select_shell(gtab[:1], 1000)
+
+
+def test_what_is_a_b0_goes_with_a_table(tmp_path):
+    (tmp_path / "b").write_text("65 60 1000 1000 1000")
+    (tmp_path / "v").write_text("0 0 1 0 0\n0 0 0 1 0\n0 0 0 0 1")
+    gtab = read_gradients(tmp_path / "b", tmp_path / "v", 100)
+    assert gtab[::-1].b0s_mask.sum() == gtab.b0s_mask.sum() == 2 and gtab[1].b0s_mask.all()
+    assert not gtab.notes
+    with pytest.raises(InputError, match=r"volumes 0, 1 .*above b=50"):
+        read_gradients(tmp_path / "b", tmp_path / "v", 50)
+
+
+@pytest.mark.parametrize("bvals, threshold", [
+    ("65 60 70 1000", 70), ("65 60.5 1000 1000", 65), ("0 65 1000 1000", 50),
+    ("60 100 200 1000", 50), ("110 120 1000 1000", 50), ("100 1000 1000 2000", 100)])
+def test_b0s_of_hcp_7t_are_found_and_told(tmp_path, capsys, bvals, threshold):
+    gtab = table_of(tmp_path, bvals, direction_set(4), b0_threshold=None)
+    assert gtab.b0_threshold == threshold
+    assert ("taken for b0s" in capsys.readouterr().err) == (threshold != 50) == bool(gtab.notes)
+
+
+@pytest.mark.parametrize("threshold", [np.nan, -1, np.inf])
+def test_impossible_thresholds(tmp_path, threshold):
+    with pytest.raises(InputError, match="--b0-threshold"):
+        table_of(tmp_path, "0 1000 1000", direction_set(3), b0_threshold=threshold)
+
+
+def test_without_a_b0_the_option_is_named():
+    gtab = GradientTable([120.0, 1000], direction_set(2))
+    with pytest.raises(InputError, match=r"b is 120 .*HCP 7T: 60 to 70.*--b0-threshold 120"):
+        find_b0s(gtab, "dwi.bval")
+    np.testing.assert_array_equal(find_b0s(GradientTable([120.0, 1000], direction_set(2), 120),
+                                           "dwi.bval"), [0])
+
+
+def table_of(folder, bvals, bvecs, **options):
+    (folder / "b").write_text(bvals if isinstance(bvals, str) else " ".join(map(str, bvals)))
+    np.savetxt(folder / "v", np.asarray(bvecs).T)
+    return read_gradients(folder / "b", folder / "v", **options)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**31 - 1), st.sampled_from([1000.0, 3000.0]))
+def test_lengths_scale_a_nominal_b_once(tmp_path_factory, seed, b):
+    folder, rng = tmp_path_factory.getbasetemp(), np.random.default_rng(seed)
+    lengths = np.r_[1.0, rng.uniform(0.3, 1, 11)]
+    gtab = table_of(folder, [0, *[b] * 12],
+                    np.r_[np.zeros((1, 3)), direction_set(12) * lengths[:, None]])
+    np.testing.assert_allclose(gtab.bvals[1:], b * lengths**2)
+    np.testing.assert_allclose(np.linalg.norm(gtab.bvecs[1:], axis=1), 1)
+    assert "squared length" in gtab.notes[0]
+    # What is written reads back as it is: nothing is scaled twice.
+    write_gradients(gtab, folder / "b", folder / "v")
+    again = read_gradients(folder / "b", folder / "v")
+    np.testing.assert_array_equal(again.bvals, gtab.bvals)
+    # And b that has the lengths already stays.
+    known = table_of(folder, gtab.bvals, np.r_[np.zeros((1, 3)), direction_set(12)
+                                               * lengths[:, None]])
+    np.testing.assert_array_equal(known.bvals, gtab.bvals)
+    np.testing.assert_allclose(known.bvecs, gtab.bvecs, atol=1e-12)
+    assert "already" in known.notes[0]
+
+
+def test_lengths_within_rounding_mean_nothing(tmp_path, capsys):
+    bvecs = direction_set(12).round(2)
+    assert np.abs(np.linalg.norm(bvecs, axis=1) - 1).max() > 0.003
+    gtab = table_of(tmp_path, [1000] * 12, bvecs)
+    assert not gtab.notes and not capsys.readouterr().err and (gtab.bvals == 1000).all()
+
+
+@pytest.mark.parametrize("bvals, lengths", [
+    ([1000] * 6, [0.5] * 6),  # a shell taken out of b to 4000, or nominal b
+    ([1000, 1000, 1000, 2000, 2000, 2000], [0.9, 1, 0.95, 1, 0.97, 1]),
+    ([1000] * 6, [1, 1, 1, 1, 1, 2])])
+def test_lengths_of_which_nobody_knows_what_they_mean(tmp_path, bvals, lengths):
+    with pytest.raises(InputError, match=r"lengths of .*normalise .*multiply b by the squared"):
+        table_of(tmp_path, bvals, direction_set(6) * np.array(lengths)[:, None])
 
 
 def test_hcp_shell_out_of_three_interleaved(shared_data):

@@ -112,7 +112,8 @@ def test_subject_holds_b0s_and_then_the_shell(tmp_path):
     assert subject.dwi.dtype == subject.b0.dtype == np.float32
     assert subject.dwi.flags.c_contiguous and subject.mask.flags.c_contiguous
     assert subject.scale == np.float32(subject.scale) == np.median(subject.b0[subject.mask])
-    assert loaded(tmp_path / "x", shell=2000).dwi.shape[-1] == 4
+    edit(tmp_path / "x", bvals=[5, 1000, 2000, 995, 0, 1005, 1000, 1000, 2010, 2000])
+    assert loaded(tmp_path / "x", shell=2000).dwi.shape[-1] == 5
 
 
 @pytest.mark.parametrize("codes", ["RAS", "PIR", "ASL", "SLP", "LPI"])

@@ -12,7 +12,7 @@ from dwijax.data.sidecars import check_sidecar
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable, read_gradients
-from dwijax.training import reading
+from dwijax.training import reading, settings
 from tests.test_store import write_subject
 
 Q = 6
@@ -68,7 +68,7 @@ def test_real_tables_pass(shared_data, table):
     leakage.check_directions(gtab, np.arange(30), np.arange(30, len(gtab)), path)
 
 
-def test_training_refuses_what_evaluation_would(tmp_path, monkeypatch):
+def test_training_refuses_what_evaluation_would(tmp_path, monkeypatch, capsys):
     """Before a slice is read: scans in two parts, joint denoising; then the table."""
     config = get_config()
     config.data.layout, config.data.root = "plain", str(tmp_path)
@@ -93,8 +93,33 @@ def test_training_refuses_what_evaluation_would(tmp_path, monkeypatch):
     bvecs[11] = bvecs[2]
     found = (None, [GradientTable(np.full(20, 1000.0), bvecs)]), None, None
     monkeypatch.setattr(reading, "_read", lambda *_: found)
-    with pytest.raises(InputError, match="input 2 and target 11"):
+    config.data.drop_repeated = False
+    with pytest.raises(InputError, match=r"input 2 and target 11.*drop_repeated=True"):
         reading.read_slices(config, cohort, 0, iter)
+    config.data.drop_repeated = True
+    reading.read_slices(config, cohort, 0, iter)
+    assert "direction 11 of the shell is left out of the targets" in capsys.readouterr().err
+
+
+def test_targets_that_repeat_an_input_are_left_out():
+    config = get_config()
+    config.data.inputs = Q
+    bvecs = direction_set(20).copy()
+    bvecs[11], bvecs[14], bvecs[13] = -bvecs[2], bvecs[5], bvecs[12]
+    gtab = GradientTable(np.full(20, 1000.0), bvecs)
+    assert [found[:2] for found in settings.repeats(config, gtab)] == [(11, 2), (14, 5)]
+    kept = np.setdiff1d(np.arange(Q, 20), [11, 14])  # two equal targets are no leak
+    np.testing.assert_array_equal(settings.output_positions(config, gtab), kept)
+    for joint in (False, True):
+        config.model.joint = joint
+        task = settings.build_task(config, gtab, 2)
+        assert (task.out_channels if joint else len(task.numbers)) == len(kept)
+    leakage.check_directions(gtab, np.arange(Q), kept, "bvecs")
+    config.data.drop_repeated = False
+    assert len(settings.output_positions(config, gtab)) == 20 - Q
+    config.data.drop_repeated, config.data.inputs = True, 10
+    with pytest.raises(InputError, match="which the others repeat"):
+        settings.output_positions(config, GradientTable(gtab.bvals, np.tile(bvecs[:10], (2, 1))))
 
 
 def test_statistics_of_inputs_of_training_subjects_pass():

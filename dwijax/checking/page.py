@@ -3,6 +3,7 @@
 import numpy as np
 
 from dwijax.data import domain
+from dwijax.gradients import repeats_in_words, shells, span, unshelled
 from dwijax.orientation import CERTAIN
 
 LARGEST_CONDITION = 3.0
@@ -18,7 +19,7 @@ def warnings(report):
     Args:
       report: `dwijax.checking.scan.Report`.
     """
-    found = []
+    found = repeats_in_words(report.gtab)
     seen = report.orientation
     if seen is None:
         found.append(f"the {len(report.index)} directions at b={report.shell} determine no tensor: "
@@ -111,10 +112,15 @@ def markdown(report, found, picture):
 
 def sections(report):
     """``(title, [(name, value), ...])``, all in words."""
-    from dwijax.gradients import shells
-
+    gtab = report.gtab
     table = [(f"b = {nominal}", f"{len(index)} volumes") for nominal, index in
-             shells(report.gtab.bvals)]
+             shells(gtab.bvals, gtab.b0_threshold)]
+    loose = unshelled(gtab.bvals, gtab.b0_threshold)
+    if loose.size:
+        table.append(("in no shell", f"{loose.size} volumes, b = {span(gtab.bvals[loose])}: fit "
+                      "uses them, predict and training do not"))
+    table += [("repeated directions", line) for line in repeats_in_words(gtab) or ["none"]]
+    table += [("table", note) for note in gtab.notes]
     yield "volumes", table
     yield (f"condition number for a tensor, b = {report.shell} (evenly spread: 1.6)",
            [(f"{q} directions", _condition(first) if q == len(report.index) else

@@ -15,7 +15,7 @@ from dwijax.data.volumes import make_mask, read_dwi, read_mask, read_volumes
 from dwijax.directions import best_conditioned, condition_number
 from dwijax.errors import InputError
 from dwijax.fitting.samples import read_samples
-from dwijax.gradients import GradientTable, shells
+from dwijax.gradients import GradientTable, find_b0s, shells, span
 from dwijax.orientation import Orientation, check_orientation
 
 USUAL_B = 1000.0  # s/mm²; the shell looked at closely is the nearest to it, or to the run's
@@ -31,7 +31,8 @@ class Report:
       source: file of the series. shape: ``(X, Y, Z, M)``. voxel_size: mm, three values.
       axes: where the stored axes run to, such as LAS.
       gtab: its table. where: its bvec file.
-      shell: nominal b of the shell looked at closely, s/mm². index: its volumes, ``[N]``.
+      shell: nominal b of the shell looked at closely, s/mm²; the range in words where there is no
+        shell. index: its volumes, ``[N]``.
       conditions: list of ``(q, of the first q, of the best q)`` directions of this shell.
       mask_made: whether the mask was made here. mask_volume: cm³.
       numbers: of `dwijax.data.domain.describe`. scale: intensity that they are in units of.
@@ -49,7 +50,7 @@ class Report:
     axes: str
     gtab: GradientTable
     where: str
-    shell: int
+    shell: int | str
     index: np.ndarray
     conditions: list
     mask_made: bool
@@ -83,12 +84,13 @@ class AgainstRun:
     usable: bool
 
 
-def check_scan(dwi, bvals, bvecs, mask=None, trained=None):
+def check_scan(dwi, bvals, bvecs, mask=None, trained=None, b0_threshold=None):
     """Looks a scan over.
 
     Args:
       dwi, bvals, bvecs: files. mask: file, or None to make one from the b0s.
       trained: ``(name, gtab, inputs, about)`` of a run, its table without b0s, or None.
+      b0_threshold: s/mm², as `dwijax.gradients.read_gradients`.
 
     Returns:
       `Report`.
@@ -97,19 +99,22 @@ def check_scan(dwi, bvals, bvecs, mask=None, trained=None):
       InputError: the files cannot be used.
     """
     image = read_dwi(dwi)
-    gtab = read_scan_gradients(bvals, bvecs, image)
-    b0s = np.flatnonzero(gtab.b0s_mask)
-    if not b0s.size:
-        raise InputError(bvals, found=f"no b0: the least b is {gtab.bvals.min():g} s/mm²",
-                         expected="at least one volume with b at most 50",
-                         remedy="give a scan with a b0 volume")
+    gtab = read_scan_gradients(bvals, bvecs, image, b0_threshold)
+    b0s = find_b0s(gtab, bvals)
     if mask is None:
         brain = make_mask(read_volumes(image, b0s), np.ones(len(b0s), bool), where=dwi)
     else:
         brain = read_mask(mask, image.shape, image.affine)
     wanted = USUAL_B if trained is None else float(np.median(trained[1].bvals))
-    nominal, index = min((s for s in shells(gtab.bvals) if s[0]),
-                         key=lambda s: (len(s[1]) < 6, abs(s[0] - wanted)))
+    there = [s for s in shells(gtab.bvals, gtab.b0_threshold) if s[0]]
+    if there:
+        nominal, index = min(there, key=lambda s: (len(s[1]) < 6, abs(s[0] - wanted)))
+    else:  # free b-values: all of them together
+        index = np.flatnonzero(~gtab.b0s_mask)
+        if not index.size:
+            raise InputError(bvals, found=f"b of at most {gtab.bvals.max():g}: b0s only",
+                             expected="diffusion-weighted volumes", remedy="give the whole series")
+        nominal = span(gtab.bvals[index])
     signal, means, counts, zeros = _read(image, brain, np.r_[b0s, index])
     scale = float(np.median(signal[:, : len(b0s)].mean(axis=1)))
     if scale <= 0:

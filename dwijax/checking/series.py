@@ -43,7 +43,7 @@ def examine(means, voxels, gtab):
                           & (np.isfinite(means).mean(axis=0) > 0.5))
     measured = means[:, used].astype(np.float64)
     deviation = np.full(measured.shape, np.nan)
-    for nominal, index in shells(gtab.bvals):
+    for nominal, index in shells(gtab.bvals, gtab.b0_threshold):
         deviation[index] = _relative(measured[index], gtab.bvecs[index] if nominal else None)
     known = np.isfinite(deviation)
     volume = np.nanmedian(np.where(known.any(axis=1, keepdims=True), deviation, 0), axis=1)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from dwijax.options import B0_THRESHOLD
+
 HELP = "look a scan over: shells, noise, odd volumes, orientation of the directions, fit to a run"
 EXAMPLE = "dwijax check dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --run runs/phantom -o check"
 
@@ -11,6 +13,9 @@ def add_arguments(parser):
     parser.add_argument("--bvals", type=Path, required=True, help="FSL b-values, s/mm²")
     parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
     parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
+    parser.add_argument("--b0-threshold", type=B0_THRESHOLD, metavar="B",
+                        help="volumes with b up to this are b0s, s/mm² (default 50; without any, "
+                        "as much as b0s of HCP 7T need, 60 to 70)")
     parser.add_argument("--run", type=Path, dest="trained", metavar="RUN",
                         help="folder of a trained run, or file of dwijax export: how far is the "
                         "scan from its training data?")
@@ -27,7 +32,7 @@ def run(args):
     """Returns what was found; ``status`` 0 where nothing is suspect, otherwise 1."""
     from dwijax.checking import page
     from dwijax.checking.scan import check_scan
-    from dwijax.gradients import GradientTable, write_bvecs
+    from dwijax.gradients import read_bvecs, write_bvecs
     from dwijax.output import refuse_to_overwrite, whole
 
     pages = []
@@ -43,7 +48,8 @@ def run(args):
 
         config, gtab, _, about = read(args.trained)
         trained = args.trained, gtab, input_positions(config, gtab), about
-    report = check_scan(args.dwi, args.bvals, args.bvecs, args.mask, trained)
+    report = check_scan(args.dwi, args.bvals, args.bvecs, args.mask, trained,
+                        args.b0_threshold)
     found = page.warnings(report)
     if not args.quiet:
         print("\n".join(page.lines(report, found)))
@@ -61,8 +67,9 @@ def run(args):
             if not args.quiet:
                 print(f"{args.write_bvecs} is not written: the directions were not found wrong")
         else:
-            mended = GradientTable(report.gtab.bvals, report.gtab.bvecs @ page.mending(seen).T)
-            write_bvecs(mended, args.write_bvecs)
+            # As they stand in the file: lengths may encode b.
+            bvecs = read_bvecs(args.bvecs, len(report.gtab))
+            write_bvecs(bvecs @ page.mending(seen).T, args.write_bvecs)
             if not args.quiet:
                 print(f"{args.write_bvecs}: {seen.names[0]}")
     return {"status": int(bool(found)), "suspect": found,

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from dwijax.options import B0_THRESHOLD, B_VALUE
+
 HELP = "fit diffusion tensors to a scan and write FA, MD, directions and other maps"
 EXAMPLE = "dwijax fit dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --mask mask.nii.gz -o dti"
 
@@ -16,6 +18,11 @@ def add_arguments(parser):
     parser.add_argument("--bvals", type=Path, required=True, help="FSL b-values, s/mm²")
     parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
     parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
+    parser.add_argument("--b0-threshold", type=B0_THRESHOLD, metavar="B",
+                        help="volumes with b up to this are b0s, s/mm² (default 50; without any, "
+                        "as much as b0s of HCP 7T need, 60 to 70)")
+    parser.add_argument("--shells", type=B_VALUE, nargs="+", metavar="B",
+                        help="fit these shells and the b0s, b in s/mm² (default: all volumes)")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the maps")
     parser.add_argument("--method", choices=("ols", "wls", "iwls", "robust"), default="wls",
                         help="least squares on ln S: ordinary, weighted by the predicted signal "
@@ -41,19 +48,14 @@ def run(args):
     import numpy as np
 
     from dwijax.compilation import keep_compilations
+    from dwijax.data.subject import read_scan_gradients
     from dwijax.data.volumes import make_mask, read_dwi, read_image, read_mask, read_volumes
-    from dwijax.errors import InputError
-    from dwijax.gradients import read_gradients
+    from dwijax.errors import InputError, warn
+    from dwijax.fitting.choice import bias_of_shells, with_shells
+    from dwijax.gradients import find_b0s
 
-    gtab = read_gradients(args.bvals, args.bvecs)
     image = read_dwi(args.dwi)
-    if image.shape[3] != len(gtab):
-        raise InputError(
-            args.bvals,
-            found=f"{len(gtab)} b-values",
-            expected=f"one for each of the {image.shape[3]} volumes of {args.dwi}",
-            remedy="give the gradient table of this scan",
-        )
+    gtab = read_scan_gradients(args.bvals, args.bvecs, image, args.b0_threshold)
     if args.reweightings is not None and not 0 <= args.reweightings <= 100:
         raise InputError("--reweightings", found=args.reweightings, expected="0 to 100",
                          remedy="choose another number")
@@ -69,6 +71,8 @@ def run(args):
             remedy="leave out --measured-only if all volumes are measured",
         )
     volumes = np.arange(len(gtab))
+    if args.shells:
+        volumes = with_shells(gtab, args.shells, args.bvals)
     if args.measured_only:
         volumes = np.setdiff1d(volumes, synthetic)
     maps = _chosen(args.maps, synthetic is not None and len(synthetic) and not args.measured_only)
@@ -78,7 +82,11 @@ def run(args):
     from dwijax.fitting import fit_scan
 
     used = gtab[volumes]
-    condition = check_design(used.bvals, used.bvecs, where=args.bvals)
+    condition = check_design(used.bvals, used.bvecs, args.bvals, used.b0_threshold)
+    notes, bias = list(gtab.notes), bias_of_shells(used)
+    if bias:
+        notes.append(bias)
+        warn(f"{args.bvals}: {bias}")
     grad_dev = None if args.grad_dev is None else read_image(args.grad_dev)
     if grad_dev is not None and grad_dev.shape != (*image.shape[:3], 9):
         raise InputError(
@@ -89,11 +97,8 @@ def run(args):
         )
     if args.mask is not None:
         mask = read_mask(args.mask, image.shape[:3], image.affine)
-    elif not used.b0s_mask.any():
-        raise InputError(args.bvals, found="no b0 volumes to make a mask from",
-                         expected="b0 volumes or a mask", remedy="give --mask")
     else:
-        b0 = read_volumes(image, volumes[used.b0s_mask])
+        b0 = read_volumes(image, volumes[find_b0s(used, args.bvals, "give --mask")])
         mask = make_mask(b0, np.ones(b0.shape[-1], bool), where=args.dwi)
 
     options = {"method": args.method}
@@ -105,7 +110,8 @@ def run(args):
         options["min_diffusivity"] = 1e-6
     summary = fit_scan(
         image, gtab, mask, args.out, maps=maps, naming=args.naming, volumes=volumes,
-        grad_dev=grad_dev, options=options, facts={"condition_number": round(condition, 2)},
+        grad_dev=grad_dev, options=options,
+        facts={"condition_number": round(condition, 2), "notes": notes},
         progress=None if args.quiet else _bar, force=args.force,
     )
     if not args.quiet:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from dwijax.options import B0_THRESHOLD
+
 HELP = ("synthesise a run's further directions for a scan and fit tensors to all of them, or, with "
         "a SuperDTI run, write its maps")
 EXAMPLE = ("dwijax predict dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --mask mask.nii.gz "
@@ -13,6 +15,9 @@ def add_arguments(parser):
     parser.add_argument("--bvals", type=Path, required=True, help="FSL b-values, s/mm²")
     parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
     parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
+    parser.add_argument("--b0-threshold", type=B0_THRESHOLD, metavar="B",
+                        help="volumes with b up to this are b0s, s/mm² (default 50; without any, "
+                        "as much as b0s of HCP 7T need, 60 to 70)")
     parser.add_argument("--force", action="store_true", help="replace outputs that are there")
     parser.add_argument("--run", type=Path, required=True, dest="trained", metavar="RUN",
                         help="folder of a trained run (the --workdir of train.py), or the file "
@@ -39,7 +44,8 @@ def run(args):
     processes.split_cpu()
     keep_compilations()
     files = (args.dwi, args.bvals, args.bvecs, args.mask)
-    options = {"resample": args.resample, "scale_b": args.scale_b, "naming": args.naming,
+    options = {"resample": args.resample, "scale_b": args.scale_b,
+               "b0_threshold": args.b0_threshold, "naming": args.naming,
                "force": args.force, "quiet": args.quiet}
     maps = read(args.trained)[0].task == "map_regression"
     if maps:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dwijax.data.layouts import LAYOUTS
+from dwijax.options import B0_THRESHOLD, B_VALUE, SEED, number, whole
 
 HELP = "write a cohort's training and validation slices into a compressed store"
 EXAMPLE = "dwijax prepare /data/hcp /scratch/hcp-store --layout hcp --split 0.6 0.2 0.2"
@@ -13,14 +14,19 @@ def add_arguments(parser):
     parser.add_argument("store", type=Path, metavar="STORE", help="folder to make; train.py takes "
                         "it with --config.data.layout=store --config.data.root=STORE")
     parser.add_argument("--layout", choices=LAYOUTS, required=True, help="of ROOT")
-    parser.add_argument("--shell", type=float, default=1000, help="b-value in s/mm² (default 1000)")
+    parser.add_argument("--shell", type=B_VALUE, default=1000,
+                        help="b-value in s/mm² (default 1000)")
+    parser.add_argument("--b0-threshold", type=B0_THRESHOLD, default=50.0, metavar="B",
+                        help="volumes with b up to this are b0s, s/mm² (default 50; b0s of HCP 7T "
+                        "have 60 to 70)")
     parser.add_argument("--axis", type=int, choices=(0, 1, 2), default=2,
                         help="slices: 0 sagittal, 1 coronal, 2 axial (default 2)")
-    parser.add_argument("--split", type=float, nargs=3, default=(0.6, 0.2, 0.2),
+    parser.add_argument("--split", type=number(0, 1), nargs=3, default=(0.6, 0.2, 0.2),
                         metavar=("TRAIN", "VALIDATION", "TEST"),
                         help="shares of the subjects (default 0.6 0.2 0.2)")
-    parser.add_argument("--seed", type=int, default=0, help="of the split (default 0)")
-    parser.add_argument("--slices", type=int, nargs=2, default=(), metavar=("TRAIN", "VALIDATION"),
+    parser.add_argument("--seed", type=SEED, default=0, help="of the split (default 0)")
+    parser.add_argument("--slices", type=whole(1), nargs=2, default=(),
+                        metavar=("TRAIN", "VALIDATION"),
                         help="of all subjects together, evenly spread (default: all)")
     parser.add_argument("--within-subject", action="store_true",
                         help="cut a single scan into slabs")
@@ -43,7 +49,7 @@ def run(args):
         refuse_to_overwrite([args.store])
     cohort = split_cohort(args.root, args.layout, fractions=tuple(args.split), seed=args.seed,
                           axis=args.axis, shell=args.shell, within_subject=args.within_subject,
-                          skip_bad=args.skip_bad)
+                          skip_bad=args.skip_bad, b0_threshold=args.b0_threshold)
     leakage.check_cohort(cohort, args.root)
     cohort = limited(cohort, 0, args.slices)
     cohort, slices, plain, stored = write_store(

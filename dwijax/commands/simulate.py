@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from dwijax.options import B0_THRESHOLD, B_VALUE, SEED, number, whole
+
 HELP = "simulate subjects in HCP layout, each with its noise-free truth"
 EXAMPLE = "dwijax simulate phantoms --subjects 20 --snr 20 --lesions"
 # What a scan decides where subjects are made like it.
@@ -12,9 +14,9 @@ _FROM_THE_SCAN = {"generator": "default", "shape": (56, 68, 24), "voxel_size": 2
 
 def add_arguments(parser):
     parser.add_argument("out", type=Path, help="folder to write; made if need be")
-    parser.add_argument("--subjects", type=int, default=20, help="how many (default 20)")
-    parser.add_argument("--first", type=int, default=0, help="index of the first (default 0)")
-    parser.add_argument("--seed", type=int, default=0, help="of the whole cohort (default 0)")
+    parser.add_argument("--subjects", type=whole(1), default=20, help="how many (default 20)")
+    parser.add_argument("--first", type=whole(0), default=0, help="index of the first (default 0)")
+    parser.add_argument("--seed", type=SEED, default=0, help="of the whole cohort (default 0)")
     parser.add_argument("--generator", choices=("default", "shifted"),
                         help="shifted differs in tissue, anatomy, noise and motion, for judging")
     parser.add_argument("--like", type=Path, metavar="DWI",
@@ -22,26 +24,29 @@ def add_arguments(parser):
                         "fit, deformed and perturbed at random, with its table (--bvals, --bvecs) "
                         "and noise level")
     parser.add_argument("--mask", type=Path, help="of the scan that --like names")
-    parser.add_argument("--snr", type=float, help="mean white-matter S0 over noise SD, before "
-                        "shading (default: 20; shifted: 12 to 30, drawn per subject; --like: the "
-                        "scan's)")
-    parser.add_argument("--shape", type=int, nargs=3, metavar=("X", "Y", "Z"),
+    parser.add_argument("--snr", type=number(0.1, 1e6),
+                        help="mean white-matter S0 over noise SD, before shading (default: "
+                        "20; shifted: 12 to 30, drawn per subject; --like: the scan's)")
+    parser.add_argument("--shape", type=whole(4, 512), nargs=3, metavar=("X", "Y", "Z"),
                         help="voxels (default 56 68 24, a slab of axial "
                         "slices; 56 68 52 is the whole head)")
-    parser.add_argument("--voxel-size", type=float, help="mm (default 2.5)")
-    parser.add_argument("--directions", type=int, help="per shell (default 90)")
-    parser.add_argument("--shells", type=float, nargs="+", metavar="B",
+    parser.add_argument("--voxel-size", type=number(0.5, 6, " mm"), help="mm (default 2.5)")
+    parser.add_argument("--directions", type=whole(1, 1000), help="per shell (default 90)")
+    parser.add_argument("--shells", type=B_VALUE, nargs="+", metavar="B",
                         help="b-values in s/mm² (default 1000; --like: the scan's)")
-    parser.add_argument("--b0s", type=int, help="volumes with b = 5 (default 6)")
+    parser.add_argument("--b0s", type=whole(1, 1000), help="volumes with b = 5 (default 6)")
     parser.add_argument("--bvals", type=Path, help="FSL file: simulate this table instead")
     parser.add_argument("--bvecs", type=Path, help="FSL file, together with --bvals")
+    parser.add_argument("--b0-threshold", type=B0_THRESHOLD, metavar="B",
+                        help="volumes of this table with b up to this are b0s, s/mm² (default 50; "
+                        "without any, as much as b0s of HCP 7T need, 60 to 70)")
     parser.add_argument("--lesions", action="store_true", default=None,
                         help="one to four lesions per subject")
     parser.add_argument("--varying-noise", action="store_true", default=None,
                         help="noise level varies in space, as with parallel imaging")
-    parser.add_argument("--rotate-bvecs", type=float, metavar="DEGREES",
+    parser.add_argument("--rotate-bvecs", type=number(0, 180, "°"), metavar="DEGREES",
                         help="turn each subject's directions a little, as motion correction does")
-    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    parser.add_argument("--workers", type=whole(1, 1024), default=2, help="processes (default 2)")
 
 
 def run(args):
@@ -59,13 +64,18 @@ def run(args):
 
 def _drawn(args):
     from dwijax.data.phantom import simulate
-    from dwijax.errors import InputError
-    from dwijax.gradients import read_gradients
+    from dwijax.errors import InputError, warn
+    from dwijax.gradients import find_b0s, read_gradients, repeats_in_words
 
     if args.mask:
         raise InputError("--mask", found="no --like", expected="a scan that it belongs to",
                          remedy="give --like too, or leave it out")
-    gtab = None if args.bvals is None else read_gradients(args.bvals, args.bvecs)
+    gtab = None
+    if args.bvals is not None:
+        gtab = read_gradients(args.bvals, args.bvecs, args.b0_threshold)
+        find_b0s(gtab, args.bvals)
+        for line in repeats_in_words(gtab):
+            warn(f"{args.bvecs}: {line}")
     given = {name: default if getattr(args, name) is None else getattr(args, name)
              for name, default in _FROM_THE_SCAN.items()}
     return simulate(
@@ -90,7 +100,8 @@ def _like(args):
     if args.shells and len(args.shells) > 1:
         raise InputError("--shells", found=f"{len(args.shells)} b-values with --like",
                          expected="one: that of the shell to imitate", remedy="give one")
-    files = SubjectFiles("scan", args.like, args.bvals, args.bvecs, args.mask)
+    files = SubjectFiles("scan", args.like, args.bvals, args.bvecs, args.mask,
+                         b0_threshold=args.b0_threshold)
     return simulate_scans_like(
         args.out, files, subjects=args.subjects, first=args.first, seed=args.seed, snr=args.snr,
         shell=args.shells[0] if args.shells else None, progress=not args.quiet)

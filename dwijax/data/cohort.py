@@ -15,6 +15,7 @@ from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
 from dwijax.data.volumes import canonical, read_dwi, read_volumes
 from dwijax.errors import InputError
+from dwijax.gradients import B0_THRESHOLD
 from dwijax.threads import ahead
 
 # Of a subject's slices with brain the central ones that are chosen from: He et al.'s histogram is
@@ -46,7 +47,7 @@ class Cohort(NamedTuple):
 
 
 def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=False,
-                 skip_bad=False):
+                 skip_bad=False, b0_threshold=B0_THRESHOLD):
     """Splits the subjects under ``root``; a single scan only where that is asked for.
 
     Families stay together. A split that a manifest states is taken as it is. Subjects are looked at
@@ -59,13 +60,15 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
       axis: slice axis, for slabs. shell: b-value in s/mm², to read a single scan's size.
       within_subject: cut one scan into slabs with gaps instead.
       skip_bad: leave out, each with a line, subjects that cannot be used.
+      b0_threshold: s/mm²; volumes at or below it are b0s, of every subject.
 
     Raises:
       InputError: one subject without ``within_subject``, or several with it; subjects that cannot
         be used, all of them named; too few for training and for validation.
     """
     bad = {}
-    found = usable(find_subjects(root, layout, bad), bad, shell=shell, skip=skip_bad, where=root)
+    found = [replace(f, b0_threshold=b0_threshold) for f in find_subjects(root, layout, bad)]
+    found = usable(found, bad, shell=shell, skip=skip_bad, where=root)
     if within_subject != (len(found) == 1):
         raise InputError(
             root, found=f"{len(found)} subject(s) with within_subject={within_subject}",

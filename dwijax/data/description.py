@@ -60,7 +60,8 @@ _LISTED = {
     "name": _NAME,
     "files": {"dwi": _PATH, "bval": _PATH, "bvec": _PATH, "mask": (None, _PATH),
               "truth": (None, _PATH), "grad_dev": (None, _PATH), "family": (None, str),
-              "split": (None, Such(str, SPLITS.__contains__, f"one of {', '.join(SPLITS)}"))},
+              "split": (None, Such(str, SPLITS.__contains__, f"one of {', '.join(SPLITS)}")),
+              "b0_threshold": Such(float, lambda b: 0 <= b < 1e6, "a b-value in s/mm²")},
     "slices": (None, [_INDEX]),
 }
 _STORED = _LISTED | {

@@ -21,6 +21,7 @@ class SubjectFiles:
       grad_dev: NIfTI with FSL's gradient deviations, or None.
       family: what no split may tear apart: the person of several scans, relatives; None: nobody.
       split: ``train``, ``validation`` or ``test`` where a manifest says so, or None.
+      b0_threshold: s/mm², of its b0s (`dwijax.gradients.read_gradients`).
     """
 
     name: str
@@ -32,6 +33,7 @@ class SubjectFiles:
     grad_dev: Path | None = None
     family: str | None = None
     split: str | None = None
+    b0_threshold: float | None = 50.0  # gradients.B0_THRESHOLD, whose import takes numpy
 
 
 _HCP = {

@@ -36,8 +36,8 @@ from dwijax.data.screening import leave_out, refusal
 from dwijax.data.slices import Slices, common_size, crop_bounds, cut_unscaled, extents
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
-from dwijax.errors import InputError
-from dwijax.gradients import GradientTable
+from dwijax.errors import InputError, warn
+from dwijax.gradients import GradientTable, repeats_in_words
 from dwijax.output import whole_folder
 
 SHARD = 32  # slices in a file
@@ -79,10 +79,14 @@ def write_store(path, cohort, *, shell, axis, force=False, skip_bad=False, progr
                     raise refusal(bad, len(members), path) from None
                 leave_out(name, error)
                 continue
+            if not first:
+                for line in repeats_in_words(subject.gtab, subject.volumes):
+                    warn(f"{member.files.bvec}: {line}")
             entry = _write_member(folder / part / name, member, subject, axis)
             del subject
+            entry = _listed(member) | entry
             first = first or (name, _table(entry))
-            subjects[part].append(_listed(member) | entry)
+            subjects[part].append(entry)
             used[part].append(member)
             count, height, width, n = entry["shape"]
             slices += count
@@ -260,7 +264,8 @@ def _write_member(folder, member, subject, axis):
 
 
 def _table(entry):
-    return GradientTable(np.asarray(entry["bvals"]), np.asarray(entry["bvecs"]))
+    return GradientTable(np.asarray(entry["bvals"]), np.asarray(entry["bvecs"]),
+                         entry["files"]["b0_threshold"])
 
 
 def _margin(plane, size):

@@ -1,6 +1,6 @@
 """One subject's scan as networks see it: LAS, one shell, one scale."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,14 @@ from dwijax.data.volumes import (
     uncanonical,
 )
 from dwijax.errors import InputError
-from dwijax.gradients import GradientTable, read_gradients, select_shell
+from dwijax.gradients import B0_THRESHOLD, GradientTable, find_b0s, read_gradients, select_shell
+
+# A volume without a direction is a b0 if it is brighter than DWIs are where diffusivity is least in
+# a head (mm²/s), but for noise, which lifts DWIs ...
+_LEAST_DIFFUSIVITY, _ENOUGH = 0.25e-3, 1.5
+# ... and, where there are b0s, looks like them: mean absolute difference over mean.
+_LIKE_A_B0 = 0.3
+_SAMPLES = 8  # volumes of a kind that it is compared with
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +86,7 @@ def load_subject(files, shell=1000, min_directions=1):
     dwi = np.ascontiguousarray(view)
     del stored, view
     gtab = gtab[volumes]
-    gtab = GradientTable(gtab.bvals, canonical_bvecs(gtab.bvecs, orientation))
+    gtab = replace(gtab, bvecs=canonical_bvecs(gtab.bvecs, orientation))
     if mask is None:
         mask = make_mask(dwi, gtab.b0s_mask, where=files.dwi)
     else:
@@ -109,15 +116,8 @@ def open_scan(files, shell, min_directions=1):
       of the shell's directions, bool mask as stored or None.
     """
     image = read_dwi(files.dwi)
-    gtab = read_scan_gradients(files.bval, files.bvec, image)
-    b0s = np.flatnonzero(gtab.b0s_mask)
-    if not b0s.size:
-        raise InputError(
-            files.bval,
-            found=f"no b0: the least b is {gtab.bvals.min():g} s/mm²",
-            expected="at least one volume with b at most 50",
-            remedy="give a scan with a b0 volume",
-        )
+    gtab = read_scan_gradients(files.bval, files.bvec, image, files.b0_threshold)
+    b0s = find_b0s(gtab, files.bval)
     directions = select_shell(gtab, shell, where=files.bval)
     if len(directions) < min_directions:
         raise InputError(
@@ -130,13 +130,15 @@ def open_scan(files, shell, min_directions=1):
     return image, gtab, b0s, directions, mask
 
 
-def read_scan_gradients(bval_path, bvec_path, image):
-    """Reads the gradient table of an image.
+def read_scan_gradients(bval_path, bvec_path, image, b0_threshold=None):
+    """Reads the gradient table of an image, which decides whether volumes that have a b-value but
+    no direction are b0s.
 
     Args:
       bval_path: FSL b-values.
       bvec_path: FSL directions.
       image: nibabel image [X, Y, Z, M].
+      b0_threshold: as `dwijax.gradients.read_gradients`.
 
     Returns:
       `GradientTable` of M volumes.
@@ -144,7 +146,8 @@ def read_scan_gradients(bval_path, bvec_path, image):
     Raises:
       InputError: as `dwijax.gradients.read_gradients`, or the table has not M volumes.
     """
-    gtab = read_gradients(bval_path, bvec_path)
+    gtab = read_gradients(bval_path, bvec_path, b0_threshold,
+                          lambda *found: _are_b0s(image, *found))
     if len(gtab) != image.shape[3]:
         raise InputError(
             bval_path,
@@ -153,6 +156,37 @@ def read_scan_gradients(bval_path, bvec_path, image):
             remedy="give the files of the same scan",
         )
     return gtab
+
+
+def _are_b0s(image, volumes, bvals, bvecs):
+    """bool [n]: whether these volumes without a direction are as bright as b0s are."""
+    if len(bvals) != image.shape[3]:
+        return np.zeros(len(volumes), bool)
+    lengths = np.linalg.norm(bvecs, axis=1)
+    directed = (lengths > 1e-6) & (bvals >= bvals[volumes].min() / 2)
+    # Of the strongest half, if lengths scale b.
+    directed &= lengths >= np.median(lengths[directed]) if directed.any() else False
+    known = (bvals <= B0_THRESHOLD) & ~directed
+    dwis, b0s = (_spaced(np.flatnonzero(mask)) for mask in (directed, known))
+    if not len(dwis):
+        return np.zeros(len(volumes), bool)
+    order, place = np.unique(np.r_[volumes, dwis, b0s], return_inverse=True)
+    read = np.asarray(read_volumes(image, order), np.float32)
+    mean = read.mean(axis=-1)
+    head = read[mean > 0.15 * np.percentile(mean, 99)]
+    asked, dwi, b0 = np.split(head[:, place], [len(volumes), len(volumes) + len(dwis)], axis=1)
+    factor = np.minimum(np.exp(_LEAST_DIFFUSIVITY * bvals[volumes]), _ENOUGH)
+    found = asked.mean(axis=0) > factor * dwi.mean(axis=0).max()
+    if len(b0s):
+        like = b0.mean(axis=1, keepdims=True)
+        found &= np.abs(asked - like).mean(axis=0) < _LIKE_A_B0 * like.mean()
+    return found
+
+
+def _spaced(index):
+    """At most so many of them, evenly spaced."""
+    return index[np.unique(np.linspace(0, len(index) - 1, _SAMPLES).astype(int))
+                 ] if len(index) else index
 
 
 def _scale(b0, where):

@@ -12,7 +12,6 @@ import numpy as np
 
 from dwijax.directions import angle_of, compare, match, turn
 from dwijax.errors import InputError
-from dwijax.gradients import GradientTable
 from dwijax.resampling import plan_resampling, resample
 
 # A direction further than this from the one a network was trained on is another direction ...
@@ -136,7 +135,8 @@ def in_order_of(subject, gtab, *, where, name, inputs=None):
     table = subject.gtab[b0s]
     return replace(
         subject, dwi=np.concatenate([subject.dwi[..., b0s], dwi], axis=-1),
-        gtab=GradientTable(np.r_[table.bvals, bvals], np.concatenate([table.bvecs, bvecs])),
+        gtab=replace(table, bvals=np.r_[table.bvals, bvals],
+                     bvecs=np.concatenate([table.bvecs, bvecs])),
         volumes=np.r_[subject.volumes[b0s], stored])
 
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dwijax.errors import InputError
-from dwijax.gradients import B0_THRESHOLD, shells
+from dwijax.gradients import B0_THRESHOLD, shells, unshelled
 
 # Condition numbers of usual schemes are 7 to 15; with shells at 950 and 1000 s/mm² and no b0 it is
 # 91, with 995 and 1000 s/mm² 920.
@@ -30,13 +30,14 @@ def design_matrix(bvals, bvecs, dtype=jnp.float32):
     return jnp.asarray(np.stack([*(-b * c for c in columns), ones], axis=-1), dtype)
 
 
-def check_design(bvals, bvecs, where="gradient table"):
+def check_design(bvals, bvecs, where="gradient table", b0_threshold=B0_THRESHOLD):
     """Refuses gradient tables that do not determine a tensor and S0.
 
     Args:
       bvals: ``[M]`` in s/mm².
       bvecs: ``[M, 3]``.
       where: what an error names, as a rule the bval file.
+      b0_threshold: s/mm², of the b0s.
 
     Returns:
       float: the 2-norm condition number of the design with b divided by its maximum.
@@ -54,7 +55,7 @@ def check_design(bvals, bvecs, where="gradient table"):
             expected="diffusion-weighted volumes, b in s/mm²",
             remedy="convert the unit (1 ms/µm² = 1000 s/mm² = 1e9 s/m²)",
         )
-    weighted = bvals > B0_THRESHOLD
+    weighted = bvals > b0_threshold
     x, y, z = bvecs[weighted].T
     forms = np.stack([x * x, x * y, y * y, x * z, y * z, z * z], axis=-1)
     rank = np.linalg.matrix_rank(forms, tol=1e-3) if len(forms) else 0
@@ -72,7 +73,8 @@ def check_design(bvals, bvecs, where="gradient table"):
             expected="at least 7: 6 directions and a b0",
             remedy="add volumes",
         )
-    if weighted.all() and len(shells(bvals)) == 1:
+    if weighted.all() and len(shells(bvals, b0_threshold)) == 1 and not unshelled(
+            bvals, b0_threshold).size:
         raise InputError(
             where,
             found=f"no b0 and a single shell, b={np.median(bvals):g} s/mm²",

@@ -18,6 +18,7 @@ fit of the other targets and the other b0s, by the same step, judged on the same
 """
 
 import time
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -276,4 +277,5 @@ def _simulated_limit(scan, few, last):
 
 
 def _joined(a, b):
-    return GradientTable(np.concatenate([a.bvals, b.bvals]), np.concatenate([a.bvecs, b.bvecs]))
+    return replace(a, bvals=np.concatenate([a.bvals, b.bvals]),
+                   bvecs=np.concatenate([a.bvecs, b.bvecs]))

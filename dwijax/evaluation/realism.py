@@ -98,7 +98,8 @@ def realism_table(root, generators=("default", "shifted"), seed=0):
     """Rows ``(scan, source, numbers)`` for every scan under ``root`` and its phantoms."""
     rows = []
     for files in find_subjects(root, "plain"):
-        shell = shells(read_gradients(files.bval, files.bvec).bvals)[-1][0]
+        gtab = read_gradients(files.bval, files.bvec)
+        shell = shells(gtab.bvals, gtab.b0_threshold)[-1][0]
         subject = load_subject(files, shell=shell)
         size = np.abs(np.linalg.norm(subject.affine[:3, :3], axis=0))
         sigma, snr = noise_level(subject)

@@ -94,7 +94,8 @@ def _train(config, workdir, members, data, *, budget, bar, quiet, joint=None, pr
         {name: [m.files.name for m in getattr(members, name)]
          for name in ("train", "validation", "test")}
         | {"within_subject": members.within_subject, "origin": members.origin,
-           "made_like": made_like(members.train + members.validation)})
+           "made_like": made_like(members.train + members.validation)},
+        [k for k, *_ in settings.repeats(config, gtab)])
     if main:
         run.write(workdir, about | run.calibration_of(workdir, config.steps))
 

@@ -9,7 +9,8 @@ from dwijax.data import cohort as cohorts
 from dwijax.data import domain
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import open_store
-from dwijax.errors import InputError
+from dwijax.errors import InputError, warn
+from dwijax.gradients import B0_THRESHOLD
 from dwijax.training import feed, processes, settings
 
 
@@ -29,15 +30,18 @@ def read_cohort(config):
         found = cohorts.split_cohort(
             config.data.root, config.data.layout, fractions=tuple(config.data.split),
             seed=config.seed, axis=config.data.axis, shell=config.data.shell,
-            within_subject=config.data.within_subject, skip_bad=config.data.get("skip_bad", False))
+            within_subject=config.data.within_subject, skip_bad=config.data.get("skip_bad", False),
+            b0_threshold=config.data.get("b0_threshold", B0_THRESHOLD))
     leakage.check_cohort(found, config.data.root)
     return cohorts.limited(found, config.data.get("subjects", 0), config.data.get("slices", ()))
 
 
 def _open_store(config):
     store = open_store(config.data.root)
-    for field in ("shell", "axis"):
-        asked, there = config.data[field], getattr(store, field)
+    found = {"shell": store.shell, "axis": store.axis,
+             "b0_threshold": store.cohort.train[0].files.b0_threshold}
+    for field, there in found.items():
+        asked = config.data.get(field, there)
         if asked != there:
             raise InputError(
                 f"--config.data.{field}", found=f"{asked:g}",
@@ -65,9 +69,12 @@ def read_slices(config, members, budget, bar):
     train, validation, subjects = _read(config, members, budget, bar)
     if config.task == "direction_synthesis":
         gtab = train[1][0]
+        where = members.train[0].files.bvec
+        for k, i, angle in settings.repeats(config, gtab):
+            warn(f"{where}: direction {k} of the shell is left out of the targets: it is within "
+                 f"{angle:.2f}° of input {i}")
         leakage.check_directions(gtab, settings.input_positions(config, gtab),
-                                 settings.output_positions(config, gtab),
-                                 members.train[0].files.bvec)
+                                 settings.output_positions(config, gtab), where)
     return train, validation, subjects
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from dwijax.data.whitening import Whitening
 from dwijax.errors import InputError
-from dwijax.gradients import GradientTable
+from dwijax.gradients import B0_THRESHOLD, GradientTable
 from dwijax.output import whole
 from dwijax.schema import read_json
 from dwijax.training import description, export, settings
@@ -28,7 +28,7 @@ PACKAGES = ("dwijax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "num
 _REMEDY = "copy the run's description again from where it was trained, or train again"
 
 
-def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, members):
+def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, members, left_out=()):
     """Everything about a run but its parameters, as JSON-able objects.
 
     Args:
@@ -39,6 +39,7 @@ def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, membe
       whitening: of the input channels, or None.
       domain: of the training subjects (`dwijax.data.domain.join`).
       members: names by split.
+      left_out: positions of directions that are no targets, as they repeat an input.
     """
     return {
         "config": config,
@@ -52,7 +53,7 @@ def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, membe
                                "subjects": members["train"]},
         },
         "table": {"bvals": gtab.bvals.tolist(), "bvecs": gtab.bvecs.tolist(), "b0s": b0s,
-                  "inputs": len(inputs), "spread": spread},
+                  "inputs": len(inputs), "left_out": list(left_out), "spread": spread},
         "domain": domain,
         "subjects": members,
     }
@@ -117,7 +118,8 @@ def parse(about, where):
     config = ml_collections.ConfigDict(about["config"])
     settings.check(config, str(where), remedy=_REMEDY)
     table, whitening = about["table"], about["normalisation"]["whitening"]
-    gtab = GradientTable(np.asarray(table["bvals"]), np.asarray(table["bvecs"]))
+    gtab = GradientTable(np.asarray(table["bvals"]), np.asarray(table["bvecs"]),
+                         config.data.get("b0_threshold", B0_THRESHOLD))
     settings.input_positions(config, gtab, f"{where}, field config.data.inputs")
     return config, gtab, whitening and Whitening(
         **{k: np.asarray(v, np.float32) for k, v in whitening.items()}), about

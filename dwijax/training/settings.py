@@ -10,7 +10,7 @@ import numpy as np
 from dwijax import calibration
 from dwijax.data import anisotropy
 from dwijax.data.sampling import fresh_noise
-from dwijax.directions import best_conditioned
+from dwijax.directions import best_conditioned, repeated
 from dwijax.errors import InputError
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.superdti import SuperDTI
@@ -50,6 +50,8 @@ def check(config, where="--config.", *, remedy="give another value"):
     multiple = multiple_of(config) if config.model.name == "unet" else 1
     expect("patch", lambda v: v % multiple == 0, f"0 or a multiple of {multiple} (2^(levels - 1))")
     expect("data.split", lambda v: abs(sum(v) - 1) < 1e-6, "shares that sum to 1")
+    if "b0_threshold" in config.data:
+        expect("data.b0_threshold", lambda v: v < config.data.shell, "a b-value below the shell")
     if config.data.layout == "phantom":
         description.check_phantom(plain["phantom"], where, remedy=remedy,
                                   path=f"{path}.phantom".lstrip("."))
@@ -169,8 +171,34 @@ def wants_measured_fa(config):
 
 
 def output_positions(config, gtab):
-    """Positions among the shell's directions of those that are synthesised: all but the inputs."""
-    return np.arange(config.data.inputs, len(gtab))
+    """Positions among the shell's directions of those that are synthesised: all but the inputs and
+    what repeats them (`repeats`).
+
+    Raises:
+      InputError: nothing is left.
+    """
+    q = config.data.inputs
+    outputs = np.setdiff1d(np.arange(q, len(gtab)), [k for k, *_ in repeats(config, gtab)])
+    if not len(outputs):
+        raise InputError(
+            "--config.data.inputs", found=f"{q} of {len(gtab)} directions, which the others repeat",
+            expected="directions that are no inputs, to learn from",
+            remedy="give fewer inputs, or merge the repeated volumes")
+    return outputs
+
+
+def repeats(config, gtab):
+    """Directions that are no targets because an input has their axis.
+
+    Inputs are the first directions, so that the target is the later of the two volumes.
+
+    Returns:
+      list of ``(position, position of the input, degrees)``; none without ``data.drop_repeated``.
+    """
+    q = config.data.inputs
+    if not config.data.get("drop_repeated", False):
+        return []
+    return [(k, i, angle) for i, k, angle in repeated(gtab.bvecs) if i < q <= k]
 
 
 def build_augmentation(config, gtab, b0s, subjects):

@@ -17,10 +17,11 @@ import dwijax
 from dwijax.data.phantom.recipe import RECIPES
 from dwijax.data.phantom.store import write_subject
 from dwijax.data.phantom.subject import Settings, simulate_subject
-from dwijax.errors import InputError
-from dwijax.gradients import GradientTable, direction_set, read_gradients, shells
+from dwijax.errors import InputError, warn
+from dwijax.gradients import GradientTable, direction_set, repeats_in_words, shells
 from dwijax.output import whole
 from dwijax.schema import read_json, validate
+from dwijax.shells import listed
 
 B0 = 5.0  # s/mm^2, as HCP's b0 volumes have it
 RECORD = "phantom.json"
@@ -134,17 +135,21 @@ def simulate_scans_like(out, files, *, subjects, shell=None, seed=0, snr=None, f
       InputError: as :func:`simulate`, or the scan cannot be used.
     """
     from dwijax.data.phantom import like
-    from dwijax.data.subject import load_subject
+    from dwijax.data.subject import load_subject, read_scan_gradients
+    from dwijax.data.volumes import read_dwi
 
     _check("subjects", int(subjects) >= 1, subjects, "at least 1")
     _check("seed", int(seed) >= 0, seed, "a whole number from 0 up")
     _check("snr", snr is None or snr > 0, snr, "a number above 0")
     if shell is None:
-        there = [b for b, _ in shells(read_gradients(files.bval, files.bvec).bvals) if b]
-        _check(files.bval, len(there) == 1, f"shells at b = {', '.join(f'{b:g}' for b in there)}",
-               "one shell, or --shells", "say which one: --shells B")
+        gtab = read_scan_gradients(files.bval, files.bvec, read_dwi(files.dwi), files.b0_threshold)
+        there = [b for b, _ in shells(gtab.bvals, gtab.b0_threshold) if b]
+        _check(files.bval, len(there) == 1, listed(gtab), "one shell",
+               "say which one: --shells B" if there else "give a scan with shells")
         shell = there[0]
     subject = load_subject(files, shell=shell, min_directions=6)
+    for line in repeats_in_words(subject.gtab, subject.volumes):
+        warn(f"{files.bvec}: {line}")
     out, identity = Path(out), like.identity(subject)
     settings = like.LikeSettings(int(seed), identity, float(shell), snr, **changes)
 

@@ -9,7 +9,7 @@ from dwijax.data.phantom import anatomy, fibres, noise, signal
 from dwijax.data.phantom.fields import band_noise, smooth_step
 from dwijax.data.phantom.recipe import RECIPES
 from dwijax.data.phantom.regions import label_map, tissue_map
-from dwijax.gradients import GradientTable
+from dwijax.gradients import B0_THRESHOLD, GradientTable
 
 WM_DENSE = 0.9  # voxels this full of white matter define its mean S0
 
@@ -99,7 +99,9 @@ def simulate_subject(settings: Settings, index: int) -> SimulatedSubject:
     bvecs = np.asarray(settings.bvecs, np.float64)
     if settings.rotate_degrees:
         bvecs = bvecs @ _rotation(stream(4), settings.rotate_degrees).T
-    gtab = GradientTable(np.asarray(settings.bvals, np.float64), bvecs)
+    bvals = np.asarray(settings.bvals, np.float64)
+    b0s = bvals[~bvecs.any(axis=1)]  # without directions, of whatever b
+    gtab = GradientTable(bvals, bvecs, max(B0_THRESHOLD, b0s.max(initial=0)))
     emitted = signal.evaluate(tissue, gtab.bvals, gtab.bvecs)
     dense = head.wm.reshape(-1)[tissue.index] > WM_DENSE
     white = tissue.amplitude.sum(0)[dense].mean() if dense.any() else signal.WM_S0
