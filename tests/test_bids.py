@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from dwijax.data.bids import applicable, named
+from dwijax.data.bids import applicable, named, of_scan
 from dwijax.data.layouts import find_subjects
 from dwijax.errors import InputError
 from tests.test_cohort_files import DERIVED, DESCRIPTION, bids_scan, describe
@@ -168,3 +168,30 @@ def test_descriptions_of_other_encodings(root, encoding):
     text = json.dumps(DESCRIPTION | {"Name": "Étude"}, ensure_ascii=False)
     (root / "dataset_description.json").write_bytes(text.encode(encoding))
     assert names(root) == ["sub-1"]
+
+
+@pytest.mark.parametrize(("image", "scan", "fits"), [
+    ("sub-1_dseg.nii.gz", "sub-1_run-2_desc-preproc_dwi.nii.gz", True),
+    ("sub-1_run-02_space-T1w_desc-aparc_dseg.nii.gz", "sub-1_run-2_dwi.nii.gz", True),
+    ("sub-1_run-1_dseg.nii.gz", "sub-1_run-2_dwi.nii.gz", False),
+    ("sub-1_run-1_dseg.nii.gz", "sub-1_dwi.nii.gz", False),
+    ("labels.nii.gz", "sub-1_dwi.nii.gz", True),
+    ("sub-1_dseg.nii.gz", "dwi.nii.gz", True),
+])
+def test_labels_of_another_run_are_not_a_scans(image, scan, fits):
+    assert of_scan(image, scan) is fits
+
+
+@pytest.mark.parametrize("name", ["bvals", "bvecs"])
+def test_hcp_subjects_without_a_table_are_told_apart_from_folders_without_images(tmp_path, name):
+    for subject in "ab":
+        bids_scan(tmp_path / subject / "T1w" / "Diffusion", "x")
+        for old, new in [("x_dwi.nii.gz", "data.nii.gz"), ("x_dwi.bval", "bvals"),
+                         ("x_dwi.bvec", "bvecs")]:
+            (tmp_path / subject / "T1w" / "Diffusion" / old).rename(
+                tmp_path / subject / "T1w" / "Diffusion" / new)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "a" / "T1w" / "Diffusion" / name).unlink()
+    bad = {}
+    assert [files.name for files in find_subjects(tmp_path, "hcp", bad)] == ["b"]
+    assert list(bad) == ["a"] and name in str(bad["a"])

@@ -12,6 +12,7 @@ from dwijax.schema import read_bytes, read_json
 DESCRIPTION = "dataset_description.json"
 _IMAGES = (".nii", ".nii.gz")
 _INDICES = {"run", "echo", "split", "chunk"}  # numbers: 1 and 01 are the same
+_DERIVED = {"atlas", "den", "desc", "label", "model", "param", "res", "seg", "space"}
 _NO_MAGNITUDE = {"phase", "real", "imag"}  # values of the entity part
 _SCANNER = ("", "dwi", "orig", "scanner")  # spaces in which nothing was interpolated twice
 
@@ -86,7 +87,7 @@ def find_bids(root, bad):
         warn(f"{root / DESCRIPTION}: no GeneratedBy, which BIDS demands of a derivative; read all "
              "the same")
     scans = _without(scans, root, "no magnitude images (part-phase, real or imag)",
-                     lambda scan: scan.entities.get("part") in _NO_MAGNITUDE)
+                     lambda scan: scan.entities.get("part", "").lower() in _NO_MAGNITUDE)
     best = {_series(scan): scan for scan in sorted(scans, key=_preference, reverse=True)}
     scans = _without(scans, root, "in a further space of their series",
                      lambda scan: _space(scan) != _space(best[_series(scan)]))
@@ -137,6 +138,18 @@ def applicable(path, extension):
             fitting.sort(key=lambda file: (-len(file.entities), file.path.name))
             levels.append([file.path for file in fitting])
     return levels
+
+
+def of_scan(path, scan):
+    """Whether a derived image beside a scan can be that scan's: it names no other subject, session
+    or run. Of a scan whose name has no entities, everything beside it is.
+
+    Args:
+      path: of the image. scan: path of the series.
+    """
+    about = named(scan).entities
+    told = {k: v for k, v in named(path).entities.items() if k not in _DERIVED}
+    return "sub" not in about or told.items() <= about.items()
 
 
 def _dwi_folders(root):

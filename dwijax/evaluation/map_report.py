@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax import page
+from dwijax.data.bids import of_scan
 from dwijax.errors import InputError
 from dwijax.evaluation import (
     figures,
@@ -229,7 +230,8 @@ def _rois(member, subject, scan, atlas):
     there is none of these."""
     files = member.files
     folder = files.truth or files.dwi.parent
-    image = next((path for name in LABELS for path in sorted(folder.glob(name))), None)
+    image = next((path for name in LABELS for path in sorted(folder.glob(name))
+                  if of_scan(path, files.dwi)), None)
     if image is not None:
         tables = [image.with_name(image.name.partition(".nii")[0] + ".tsv"),
                   *(folder / name for name in TABLES)]
