@@ -16,6 +16,7 @@ from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import simulate
 from dwijax.data.simulated import made_like
 from dwijax.data.store import open_store
+from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.evaluation.scan import usable
 from dwijax.inference import load_run
@@ -71,7 +72,8 @@ FAULTS = {
     "no bval": lambda f: (f / "dwi.bval").unlink(),
     "a pipe for a table": lambda f: (f / "dwi.bval").unlink() or os.mkfifo(f / "dwi.bval"),
     "no such shell": lambda f: (f / "dwi.bval").write_text("0 0 " + "3000 " * 14),
-    "no b0": lambda f: (f / "dwi.bval").write_text("1000 " * 16),
+    "no b0": lambda f: (f / "dwi.bval").write_text("1000 " * 16) and np.savetxt(
+        f / "dwi.bvec", direction_set(16).T),
     "an empty mask": lambda f: image(f / "mask.nii", np.zeros_like),
     "mask of another shape": lambda f: image(f / "mask.nii", lambda m: m[:-1]),
     "denoised together": lambda f: (f / "dwi.json").write_text('{"Denoising": "MP-PCA"}'),

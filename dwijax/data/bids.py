@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dwijax.data.layouts import SubjectFiles, check_name, check_present, folders_in
-from dwijax.errors import InputError, warn
-from dwijax.gradients import B0_THRESHOLD
+from dwijax.errors import InputError, warn_once
 from dwijax.schema import read_bytes, read_json
 
 DESCRIPTION = "dataset_description.json"
@@ -14,6 +13,7 @@ _IMAGES = (".nii", ".nii.gz")
 _INDICES = {"run", "echo", "split", "chunk"}  # numbers: 1 and 01 are the same
 _DERIVED = {"atlas", "den", "desc", "label", "model", "param", "res", "seg", "space"}
 _NO_MAGNITUDE = {"phase", "real", "imag"}  # values of the entity part
+_UNWEIGHTED = 100  # s/mm²; b0s of HCP 7T have 60 to 70
 _SCANNER = ("", "dwi", "orig", "scanner")  # spaces in which nothing was interpolated twice
 
 
@@ -84,8 +84,8 @@ def find_bids(root, bad):
             expected="sub-*_desc-preproc_dwi.nii.gz" if derived else "sub-*_dwi.nii.gz",
             remedy="check the path; preprocessed scans are in ROOT/derivatives/PIPELINE")
     if derived and not {"GeneratedBy", "PipelineDescription"} & set(about):
-        warn(f"{root / DESCRIPTION}: no GeneratedBy, which BIDS demands of a derivative; read all "
-             "the same")
+        warn_once(f"{root / DESCRIPTION}: no GeneratedBy, which BIDS demands of a derivative; read "
+                  "all the same")
     scans = _without(scans, root, "no magnitude images (part-phase, real or imag)",
                      lambda scan: scan.entities.get("part", "").lower() in _NO_MAGNITUDE)
     best = {_series(scan): scan for scan in sorted(scans, key=_preference, reverse=True)}
@@ -198,7 +198,7 @@ def _is_unweighted(bval):
         values = [float(word) for word in text.decode("utf-8-sig").split()]
     except (InputError, ValueError):
         return False
-    return bool(values) and all(0 <= b <= B0_THRESHOLD for b in values)
+    return bool(values) and all(0 <= b <= _UNWEIGHTED for b in values)
 
 
 def _is_one_volume(path):
@@ -244,8 +244,8 @@ def _without(scans, root, what, condition):
     left = [scan for scan in scans if condition(scan)]
     if left:
         names = ", ".join(scan.path.name for scan in itertools.islice(left, 3))
-        warn(f"{root}: left out {len(left)} of {len(scans)} series, {what}: {names}"
-             f"{', ...' if len(left) > 3 else ''}")
+        warn_once(f"{root}: left out {len(left)} of {len(scans)} series, {what}: {names}"
+                  f"{', ...' if len(left) > 3 else ''}")
     return [scan for scan in scans if not condition(scan)]
 
 

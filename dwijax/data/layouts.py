@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dwijax.errors import InputError, warn
+from dwijax.errors import InputError, warn_once
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def folders_in(folder):
     found = sorted(f for f in folder.iterdir() if not f.name.startswith("."))
     for path in found:
         if path.is_symlink() and not path.exists():
-            warn(f"{path}: a link to nothing, passed over")
+            warn_once(f"{path}: a link to nothing, passed over")
     return [path for path in found if path.is_dir()]
 
 

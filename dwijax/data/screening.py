@@ -10,12 +10,11 @@ _TOLD, _NAMED = 3, 20  # faults told in full, names listed
 SKIP = "leave out such subjects with --config.data.skip_bad=True (dwijax prepare: --skip-bad)"
 
 
-def check_scan(files, shell, tell=warn):
+def check_scan(files, shell):
     """Everything about a scan that can be checked without reading its volumes.
 
     Args:
       files: `dwijax.data.layouts.SubjectFiles`. shell: b-value, s/mm².
-      tell: called with the line about a sidecar that cannot be read.
 
     Raises:
       InputError: as `dwijax.data.subject.load_subject`, or volumes were denoised together.
@@ -24,7 +23,7 @@ def check_scan(files, shell, tell=warn):
         if path is not None:
             check_present(path)
     open_scan(files, shell)
-    check_sidecar(files, tell)
+    check_sidecar(files)
 
 
 def usable(found, bad, *, shell, skip, where):
@@ -43,15 +42,13 @@ def usable(found, bad, *, shell, skip, where):
     Raises:
       InputError: naming the bad ones, or none is left.
     """
-    total, lines = len(found) + len(bad), {}  # an inherited sidecar is many subjects'
+    total = len(found) + len(bad)
     for files in found:
         try:
-            check_scan(files, shell, lambda line: lines.setdefault(line))
+            check_scan(files, shell)
         except InputError as error:
             bad[files.name] = error
     found = [files for files in found if files.name not in bad]
-    for line in lines:
-        warn(line)
     if bad and not (skip and found):
         raise refusal(bad, total, where, skippable=bool(found))
     for name, error in bad.items():
@@ -61,8 +58,8 @@ def usable(found, bad, *, shell, skip, where):
 
 def leave_out(name, error):
     """The line about a subject that is left out."""
-    warn(f"subject {name} is left out: {error.where}: found {error.found}; expected "
-         f"{error.expected}")
+    text = f"{error.where}: found {error.found}; expected {error.expected}"
+    warn(" ".join(f"subject {name} is left out: {text}".split()))
 
 
 def refusal(bad, total, where, skippable=True):

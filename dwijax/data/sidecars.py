@@ -5,7 +5,7 @@ import json
 import re
 
 from dwijax.data.bids import applicable
-from dwijax.errors import InputError, warn
+from dwijax.errors import InputError, warn_once
 from dwijax.schema import read_json
 
 # Denoisers that mix volumes, as commands and sidecars name them.
@@ -15,7 +15,7 @@ _DENOISING = re.compile(r"denois", re.IGNORECASE)
 _NONE = (None, False, "", "none", "None", [], {})
 
 
-def check_sidecar(files, tell=warn):
+def check_sidecar(files):
     """The scan's JSON sidecars, where there are any, tell of nothing that mixed volumes.
 
     Looked at are keys with "denois" in them (``"Denoising": "none"`` and a list of ``Volumes`` with
@@ -24,7 +24,7 @@ def check_sidecar(files, tell=warn):
     inherited sidecars count too, the nearest last. One that cannot be read is told in a line.
 
     Args:
-      files: `SubjectFiles`. tell: called with the line about one that cannot be read.
+      files: `SubjectFiles`.
 
     Raises:
       InputError: a sidecar tells of joint denoising or of synthetic volumes.
@@ -34,8 +34,8 @@ def check_sidecar(files, tell=warn):
         try:
             content = read_json(path, expected="a sidecar as BIDS has it", remedy="mend it")
         except InputError as error:
-            tell(f"{path}: {error.found}, so it does not tell whether volumes were denoised "
-                 "together")
+            warn_once(f"{path}: {error.found}, so it does not tell whether volumes were denoised "
+                      "together")
             continue
         if isinstance(content, dict):
             told |= {key: (path, value) for key, value in content.items()}
