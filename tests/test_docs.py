@@ -76,7 +76,8 @@ def test_config_fields_in_the_text_are_there():
             config = config[name]
         return True
 
-    found = {path for text in PROSE.values() for path in re.findall(r"--config\.([a-z_.]+)", text)}
+    found = {path for text in PROSE.values()
+             for path in re.findall(r"--config\.([a-z0-9_.]+)", text)}
     assert len(found) > 10
     for path in found:
         assert any(has(config, path.rstrip(".")) for config in configs), path
