@@ -202,8 +202,9 @@ FILES = {
     "output of endless name": ({"out": "long" * 200}, "cannot be written"),
     "output that nobody may write": ({"out": "/proc/out"}, "cannot be written"),
 }
-JSON = {"no JSON": "{", "endless depth": "[" * 100_000, "a wrong list": '{"synthetic_volumes": 3}',
+JSON = {"a wrong list": '{"synthetic_volumes": 3}',
         "volumes beyond": '{"synthetic_volumes": [10]}'}
+NO_JSON = {"cut": "{", "endless depth": "[" * 100_000, "nothing": "", "bytes": "\0\1\2"}
 SPOILT = GRADIENTS | IMAGES | MASKS
 
 

@@ -21,6 +21,7 @@ from tests.malformed import (
     CONFIGS,
     FILES,
     JSON,
+    NO_JSON,
     OPTIONS,
     PACKED,
     PREDICTIONS,
@@ -110,6 +111,16 @@ def test_files_that_are_something_else(scan, tmp_path, capfd, case):
 def test_json_beside_the_image(scan, tmp_path, capfd, case):
     (scan / "dwi.json").write_text(JSON[case])
     assert "dwi.json" in refused(fit(scan), tmp_path, capfd)
+
+
+@pytest.mark.parametrize("case", NO_JSON)
+def test_broken_json_stops_only_what_needs_it(scan, tmp_path, capfd, case):
+    (scan / "dwi.json").write_text(NO_JSON[case])
+    told = refused(fit(scan, "--measured-only"), tmp_path, capfd)
+    assert "dwi.json: found no JSON" in told
+    assert cli.main([str(word) for word in fit(scan)]) == 0
+    told = capfd.readouterr().err
+    assert "dwi.json: no JSON" in told and "measured" in told and told.count("\n") == 1
 
 
 def test_line_that_converts_is_one_that_a_shell_takes(scan, tmp_path, capfd):

@@ -62,7 +62,7 @@ def run(args):
     if args.floor is not None and not 0 < args.floor < float("inf"):
         raise InputError("--floor", found=args.floor, expected="a signal above 0",
                          remedy="choose another value or leave it out")
-    synthetic = _synthetic(args.dwi, len(gtab))
+    synthetic = _synthetic(args.dwi, len(gtab), needed=args.measured_only)
     if args.measured_only and synthetic is None:
         raise InputError(
             _sidecar(args.dwi),
@@ -150,21 +150,24 @@ def _sidecar(dwi):
     return dwi.with_name(dwi.name.removesuffix(".gz").removesuffix(".nii") + ".json")
 
 
-def _synthetic(dwi, volumes):
-    """Indices of synthetic volumes told by the JSON beside a series; None if it tells nothing."""
-    import json
+def _synthetic(dwi, volumes, needed):
+    """Indices of synthetic volumes told by the JSON beside a series; None if it tells nothing.
 
-    from dwijax.errors import InputError
+    One that cannot be read is refused where it is ``needed``, and told in a line otherwise.
+    """
+    from dwijax.errors import InputError, warn
+    from dwijax.schema import read_json
 
     path = _sidecar(dwi)
     if not path.is_file():
         return None
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.loads(file.read(2**24))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, found=f"no JSON ({error})", expected="a JSON file",
-                         remedy="mend or remove it") from error
+        content = read_json(path, expected="a JSON file", remedy="mend or remove it")
+    except InputError as error:
+        if needed:
+            raise
+        warn(f"{path}: {error.found}; all volumes are taken for measured ones")
+        return None
     listed = content.get("synthetic_volumes") if isinstance(content, dict) else None
     if listed is None:
         return None
