@@ -9,9 +9,9 @@ from dwijax import page, prediction_page
 from dwijax.adaptation import about_table, adapt, choose_shell
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import load_subject, read_scan_gradients
-from dwijax.data.volumes import read_dwi, save_like
+from dwijax.data.volumes import orientation_notes, read_dwi, save_like
 from dwijax.dti.elements import FSL_ORDER, MM2_PER_S, congruence, to_order
-from dwijax.fitting import bids
+from dwijax.fitting import bids, frames
 from dwijax.gradients import fsl_to_world
 from dwijax.network_maps import DIRECT, TENSOR, network_maps
 from dwijax.output import delivered, refuse_to_overwrite
@@ -79,20 +79,23 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale
         ready["color_fa"] = np.abs(ready["v1"]) * found["fa"][:, None]
     elif "colour" in found:
         ready["color_fa"] = found["colour"]
+    files = {name: bids.map_name(dwi, name, bids.NETWORKS) if naming == "bids"
+             else f"{name}.nii.gz" for name in ready}
     about = {
+        "frame": frames.IN_WORDS[frames.SCANNER],
+        "files": files,
         "maps": {name: sources.get(name, sources.get("v1", sources.get("colour")))
                  for name in ready},
         **adapted.facts,
         "notes": adapted.notes,
         "versions": trained.about["versions"],
     }
-    suspect = prediction_page.suspect(subject, trained.about)
+    suspect = orientation_notes(image) + prediction_page.suspect(subject, trained.about)
     with delivered(out, force=force, keep=(bids.DESCRIPTION,)) as folder:
         for name, values in ready.items():
-            path = folder / f"{name}.nii.gz"
-            if naming == "bids":
-                path = folder / bids.map_name(dwi, name, bids.NETWORKS)
-                values = to_order(values, FSL_ORDER) if name == "tensor" else values
+            path = folder / files[name]
+            if naming == "bids" and name == "tensor":
+                values = to_order(values, FSL_ORDER)
             path.parent.mkdir(parents=True, exist_ok=True)
             volume = np.zeros((*subject.mask.shape, *values.shape[1:]), np.float32)
             volume[subject.mask] = values

@@ -12,6 +12,7 @@ from dwijax.calibration import known
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import load_subject, read_scan_gradients
 from dwijax.data.volumes import (
+    orientation_notes,
     read_dwi,
     read_volumes,
     save_like,
@@ -78,7 +79,7 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
     made = adapted.back(synthesise(trained._replace(inputs=q, calibration=calibration),
                                    adapted.subject, quiet=quiet))
     synthetic = subject.stored(made)
-    suspect = prediction_page.suspect(subject, trained.about)
+    suspect = orientation_notes(image) + prediction_page.suspect(subject, trained.about)
 
     measured = read_volumes(image)
     both = replace(

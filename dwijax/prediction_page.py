@@ -3,12 +3,11 @@
 import tempfile
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from dwijax import page
 from dwijax.data import domain
-from dwijax.data.volumes import canonical
+from dwijax.data.volumes import canonical, read_image, read_volumes
 from dwijax.fitting import fit_scan
 from dwijax.fitting.naming import file_names
 from dwijax.gradients import fsl_to_world
@@ -52,7 +51,7 @@ def fitted(series, gtab, mask, subsets, naming="dwijax", fits=None):
                 fit_scan(series, gtab, mask, folder, maps=("fa", "color_fa"), volumes=volumes)
             paths = file_names(files, ("fa", "color_fa"), series.get_filename())
             out[name] = tuple(
-                canonical(nib.load(folder / path).get_fdata(dtype=np.float32), series.affine)[0]
+                canonical(read_volumes(read_image(folder / path)), series.affine)[0]
                 for path in paths.values())
     return out
 

@@ -19,7 +19,7 @@ def warnings(report):
     Args:
       report: `dwijax.checking.scan.Report`.
     """
-    found = repeats_in_words(report.gtab)
+    found = [*report.notes, *repeats_in_words(report.gtab)]
     seen = report.orientation
     if seen is None:
         found.append(f"the {len(report.index)} directions at b={report.shell} determine no tensor: "

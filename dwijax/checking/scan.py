@@ -11,7 +11,7 @@ from dwijax.checking.series import Series, examine
 from dwijax.data import domain
 from dwijax.data.subject import read_scan_gradients
 from dwijax.data.tables import find_directions
-from dwijax.data.volumes import make_mask, read_dwi, read_mask, read_volumes
+from dwijax.data.volumes import make_mask, orientation_notes, read_dwi, read_mask, read_volumes
 from dwijax.directions import best_conditioned, condition_number
 from dwijax.errors import InputError
 from dwijax.fitting.samples import read_samples
@@ -41,6 +41,7 @@ class Report:
       series: `Series`.
       orientation: `Orientation`, or None where the shell determines no tensor.
       run: `AgainstRun`, or None.
+      notes: of `dwijax.data.volumes.orientation_notes`.
       images: volumes ``b0``, ``dwi`` and ``color_fa [X, Y, Z, 3]``, for the figure.
     """
 
@@ -62,6 +63,7 @@ class Report:
     series: Series
     orientation: Orientation | None = None
     run: "AgainstRun | None" = None
+    notes: list = field(default_factory=list)
     images: dict = field(default_factory=dict)
 
 
@@ -131,7 +133,7 @@ def check_scan(dwi, bvals, bvecs, mask=None, trained=None, b0_threshold=None):
         shell=nominal, index=index, conditions=conditions(own.bvecs), mask_made=mask is None,
         mask_volume=float(brain.sum() * voxel_size.prod() / 1000), numbers=numbers, scale=scale,
         dwi_snr=numbers["SNR"][0] * float(np.median(weighted)) if numbers["SNR"] else None,
-        zeros=zeros, series=examine(means, counts, gtab))
+        zeros=zeros, series=examine(means, counts, gtab), notes=orientation_notes(image))
     if np.isfinite(condition_number(own.bvecs)):
         _look_at_fibres(report, signal, gtab[np.r_[b0s, index]], brain, image.affine)
     report.images |= {"b0": _filled(signal[:, : len(b0s)].mean(axis=1), brain),

@@ -49,7 +49,14 @@ def run(args):
 
     from dwijax.compilation import keep_compilations
     from dwijax.data.subject import read_scan_gradients
-    from dwijax.data.volumes import make_mask, read_dwi, read_image, read_mask, read_volumes
+    from dwijax.data.volumes import (
+        make_mask,
+        only_finite,
+        orientation_notes,
+        read_dwi,
+        read_mask,
+        read_volumes,
+    )
     from dwijax.errors import InputError, warn
     from dwijax.fitting.choice import bias_of_shells, with_shells
     from dwijax.gradients import find_b0s
@@ -83,23 +90,20 @@ def run(args):
 
     used = gtab[volumes]
     condition = check_design(used.bvals, used.bvecs, args.bvals, used.b0_threshold)
-    notes, bias = list(gtab.notes), bias_of_shells(used)
-    if bias:
-        notes.append(bias)
-        warn(f"{args.bvals}: {bias}")
-    grad_dev = None if args.grad_dev is None else read_image(args.grad_dev)
-    if grad_dev is not None and grad_dev.shape != (*image.shape[:3], 9):
-        raise InputError(
-            args.grad_dev,
-            found=f"shape {'×'.join(map(str, grad_dev.shape))}",
-            expected=f"{'×'.join(map(str, image.shape[:3]))}×9, on the grid of the scan",
-            remedy="give the grad_dev of this scan",
-        )
+    told = [f"{args.dwi}: {note}" for note in orientation_notes(image)]
+    if bias := bias_of_shells(used):
+        told.append(f"{args.bvals}: {bias}")
+    grad_dev = None
+    if args.grad_dev is not None:
+        grad_dev, turned = _deviations(args.grad_dev, image)
+        told += turned
     if args.mask is not None:
         mask = read_mask(args.mask, image.shape[:3], image.affine)
     else:
         b0 = read_volumes(image, volumes[find_b0s(used, args.bvals, "give --mask")])
         mask = make_mask(b0, np.ones(b0.shape[-1], bool), where=args.dwi)
+    if grad_dev is not None:
+        only_finite(grad_dev, mask, args.grad_dev)
 
     options = {"method": args.method}
     if args.reweightings is not None:
@@ -111,9 +115,11 @@ def run(args):
     summary = fit_scan(
         image, gtab, mask, args.out, maps=maps, naming=args.naming, volumes=volumes,
         grad_dev=grad_dev, options=options,
-        facts={"condition_number": round(condition, 2), "notes": notes},
+        facts={"condition_number": round(condition, 2), "notes": [*gtab.notes, *told]},
         progress=None if args.quiet else _bar, force=args.force,
     )
+    for line in told:
+        warn(line)
     if not args.quiet:
         print(
             f"{args.out}: {len(maps)} maps of {summary['voxels']} voxels from {len(volumes)} "
@@ -144,6 +150,25 @@ def _chosen(wanted, with_synthetic):
                 remedy="add --measured-only",
             )
     return maps
+
+
+def _deviations(path, image):
+    """FSL's gradient deviations ``[X, Y, Z, 9]`` on the grid of a scan, and lines to know.
+
+    They change the directions of the scan's table, ``v = (I + L) g``, and are in its frame. Tools
+    that reorient an image move its voxels and leave its numbers, and so are they taken.
+    """
+    import numpy as np
+
+    from dwijax.data.volumes import read_image, read_on_grid
+    from dwijax.gradients import fsl_to_world
+
+    found = read_on_grid(path, image.shape, image.affine, (9,), what="grad_dev")
+    frames = [fsl_to_world(i.affine) for i in (read_image(path), image)]
+    if np.allclose(*frames, atol=1e-2):
+        return found, []
+    return found, [f"{path}: stored in another orientation than the scan; its voxels are moved, "
+                   "its numbers taken as they are, in the frame of the scan's directions"]
 
 
 def _sidecar(dwi):

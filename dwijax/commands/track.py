@@ -9,7 +9,10 @@ EXAMPLE = "dwijax track dti/fa.nii.gz dti/v1.nii.gz --seeds callosum.nii.gz -o c
 def add_arguments(parser):
     parser.add_argument("fa", type=Path, metavar="FA", help="NIfTI map")
     parser.add_argument("v1", type=Path, metavar="V1",
-                        help="NIfTI of first eigenvectors in the scanner's frame (RAS+)")
+                        help="NIfTI of first eigenvectors; the JSON beside it tells their frame")
+    parser.add_argument("--frame", choices=("scanner", "fsl", "array"),
+                        help="of V1, where no JSON tells it: the scanner's (RAS+: dwijax, MRtrix3),"
+                        " FSL's image space, or along the voxel axes")
     parser.add_argument("--seeds", type=Path, required=True, help="NIfTI mask to start in")
     parser.add_argument("--through", type=Path, nargs="+", default=[], metavar="MASK",
                         help="keep streamlines that pass all of these masks")
@@ -27,7 +30,7 @@ def add_arguments(parser):
 def run(args):
     import numpy as np
 
-    from dwijax.data.volumes import read_image, read_mask, read_volumes
+    from dwijax.data.volumes import read_image, read_mask, read_on_grid
     from dwijax.errors import InputError
     from dwijax.output import refuse_to_overwrite, whole
 
@@ -43,28 +46,22 @@ def run(args):
                              remedy="choose another value")
     if not args.force:
         refuse_to_overwrite([args.out])
-    image, vectors = read_image(args.fa), read_image(args.v1)
-    shape = image.shape[:3]
-    if len(image.shape) != 3:
-        raise InputError(args.fa, found=f"{len(image.shape)} dimensions", expected="a map of FA",
-                         remedy="give fa.nii.gz")
-    if vectors.shape != (*shape, 3) or not np.allclose(vectors.affine, image.affine, atol=1e-3):
-        raise InputError(
-            args.v1, found=f"shape {'×'.join(map(str, vectors.shape))}",
-            expected=f"{'×'.join(map(str, shape))}×3 on the grid of {args.fa}",
-            remedy="give the v1.nii.gz of the same fit")
-    seeds = read_mask(args.seeds, shape, image.affine)
-    through = [read_mask(path, shape, image.affine) for path in args.through]
+    image = read_image(args.fa)
+    shape, affine = image.shape[:3], image.affine
+    fa = read_on_grid(args.fa, shape, affine, what="map of FA")
+    v1 = read_on_grid(args.v1, shape, affine, (3,), what="map of vectors")
+    seeds = read_mask(args.seeds, shape, affine)
+    through = [read_mask(path, shape, affine) for path in args.through]
+    v1 = v1 @ _to_scanner(args, affine).T
 
     from dwijax.evaluation.tractography import passing, track
 
-    fa, v1 = (np.asarray(read_volumes(i), np.float32) for i in (image, vectors))
     # From the scanner's axes to the array's.
-    axes = image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0)
-    lines = track(fa.reshape(shape), v1 @ np.linalg.inv(axes).T, image.affine, seeds,
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    lines = track(fa, v1 @ np.linalg.inv(axes).T, affine, seeds,
                   threshold=args.threshold, max_angle=args.angle, density=args.density,
                   min_length=args.min_length, max_length=args.max_length)
-    kept = passing(lines, image.affine, through)
+    kept = passing(lines, affine, through)
     if not kept:
         raise InputError(
             args.seeds, found=f"{len(lines)} streamlines, none through all masks" if lines else
@@ -79,6 +76,32 @@ def run(args):
               f"{length:.0f} mm")
     return {"out": args.out, "streamlines": len(kept), "tracked": len(lines),
             "median_length_mm": length}
+
+
+def _to_scanner(args, affine):
+    """Matrix ``[3, 3]`` that takes V1 to RAS+; ``affine`` is that of FA."""
+    import numpy as np
+
+    from dwijax.data.volumes import read_image
+    from dwijax.errors import InputError
+    from dwijax.fitting.frames import SCANNER, frames_agree, to_scanner, told_frame
+
+    own = read_image(args.v1).affine
+    frame = args.frame or told_frame(args.v1)[0]
+    if frame is None:
+        if not frames_agree(own):
+            raise InputError(
+                args.v1, found="no JSON beside it that tells the frame of its vectors",
+                expected="fit.json, maps.json or a sidecar of BIDS, as the image's axes leave open "
+                "which it is", remedy="give --frame scanner (dwijax, MRtrix3) or --frame fsl")
+        frame = SCANNER
+    matrix = to_scanner(frame, own)
+    if not np.allclose(matrix, to_scanner(frame, affine), atol=1e-2):
+        raise InputError(
+            args.v1, found=f"vectors along axes that are not those of {args.fa}, which is stored "
+            "in another orientation", expected="maps of one fit: who turned the image may have "
+            "left its vectors", remedy="give FA and V1 as the fit wrote them")
+    return matrix
 
 
 def save(streamlines, image, path):

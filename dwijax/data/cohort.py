@@ -13,7 +13,6 @@ from dwijax.data.slices import cut, cut_map, further, gather, harmonics
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
-from dwijax.data.volumes import canonical, read_dwi, read_volumes
 from dwijax.errors import InputError
 from dwijax.gradients import B0_THRESHOLD
 from dwijax.threads import ahead
@@ -214,9 +213,10 @@ def load_slices(members, *, shell, axis, multiple, patch, like=None, inputs=None
 def _noise_free(subject, files, directions):
     """The subject with some directions of its shell replaced by their truth."""
     volumes = np.flatnonzero(~subject.gtab.b0s_mask)[directions]
-    image = read_dwi(files.truth / "dwi.nii.gz")
     dwi = subject.dwi.copy()
-    dwi[..., volumes] = canonical(read_volumes(image, subject.volumes[volumes]), image.affine)[0]
+    dwi[..., volumes] = subject.companion(
+        files.truth / "dwi.nii.gz", subject.image.shape[3:], volumes=subject.volumes[volumes],
+        what="series")
     return replace(subject, dwi=dwi)
 
 

@@ -9,8 +9,10 @@ from dwijax.data.volumes import (
     canonical,
     canonical_bvecs,
     make_mask,
+    only_finite,
     read_dwi,
     read_mask,
+    read_on_grid,
     read_volumes,
     uncanonical,
 )
@@ -32,7 +34,7 @@ class Subject:
     Attributes:
       name: the subject's.
       dwi: float32 [X, Y, Z, M] in LAS, in the file's intensities: all b0s, then the shell's
-        directions, each in acquired order.
+        directions, each in acquired order; 0 where the file is not finite, outside the mask.
       gtab: `GradientTable` of these M volumes, directions along the axes of `dwi`.
       mask: bool [X, Y, Z].
       affine: float64 [4, 4] of `dwi`, voxel to RAS+ mm.
@@ -59,6 +61,21 @@ class Subject:
         """An array [X, Y, Z, ...] of this subject back in the orientation of its file."""
         return uncanonical(array, self.orientation)
 
+    def companion(self, path, components=(), *, volumes=None, dtype=np.float32, what="image",
+                  finite=True):
+        """An image that belongs to this scan, in LAS.
+
+        Args:
+          path, components, volumes, dtype, what: as `dwijax.data.volumes.read_on_grid`.
+          finite: refuse values inside the mask that are not, and set those outside to 0.
+        """
+        found = read_on_grid(path, self.image.shape, self.image.affine, components,
+                             volumes=volumes, dtype=dtype, what=what)
+        found = canonical(found, self.image.affine)[0]
+        if finite:
+            only_finite(found, self.mask, path, volumes)
+        return found
+
 
 def load_subject(files, shell=1000, min_directions=1):
     """Reads one shell of a scan.
@@ -75,8 +92,9 @@ def load_subject(files, shell=1000, min_directions=1):
 
     Raises:
       InputError: a file is missing, broken or does not fit the others; the image is not 4-D or
-        holds values that are not finite; there is no b0, no such shell or too few directions in
-        it; the mask has another shape or place or is empty; the b0 is not positive in the mask.
+        holds values that are not finite in the mask; there is no b0, no such shell or too few
+        directions in it; the mask has another shape or place or is empty; the b0 is not positive
+        in the mask.
     """
     image, gtab, b0s, directions, mask = open_scan(files, shell, min_directions)
     volumes = np.concatenate([b0s, directions])
@@ -91,6 +109,7 @@ def load_subject(files, shell=1000, min_directions=1):
         mask = make_mask(dwi, gtab.b0s_mask, where=files.dwi)
     else:
         mask = np.ascontiguousarray(canonical(mask, image.affine)[0])
+    only_finite(dwi, mask, files.dwi, volumes)
     b0 = np.mean(dwi[..., : len(b0s)], axis=-1, dtype=np.float64).astype(np.float32)
     return Subject(
         name=files.name,

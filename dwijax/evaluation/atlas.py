@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.data.volumes import canonical, read_image, read_volumes
+from dwijax.data.volumes import canonical, read_image, read_on_grid
 from dwijax.errors import InputError
-from dwijax.evaluation.rois import read_table
+from dwijax.evaluation.rois import read_table, whole_labels
 
 STEPS = ("center_of_mass", "translation", "rigid", "affine")
 AFFINE_ITERATIONS, SYN_ITERATIONS = (1000, 100, 10), (20, 10, 5)  # from coarse to fine
@@ -33,17 +33,12 @@ def read_atlas(fa, labels, table):
       InputError: they cannot be read, are on different grids, or the table has no names.
     """
     read_table(table)  # a fault in it is told before the registration
-    image, numbers = read_image(fa), read_image(labels)
-    if image.shape[:3] != numbers.shape[:3] or not np.allclose(
-            image.affine, numbers.affine, atol=1e-2):
-        raise InputError(
-            labels, found=f"a grid of {'×'.join(map(str, numbers.shape[:3]))} voxels elsewhere or "
-            "of another size", expected=f"that of {fa}, {'×'.join(map(str, image.shape[:3]))}",
-            remedy="resample the labels to the atlas's FA (nearest neighbour)")
-    values, affine, _ = canonical(np.squeeze(read_volumes(image)), image.affine)
-    found = canonical(np.squeeze(read_volumes(numbers)), numbers.affine)[0]
-    return Atlas(np.asarray(values, np.float64), np.rint(found).astype(np.int32), affine,
-                 str(table), str(labels))
+    image = read_image(fa)
+    values = read_on_grid(fa, image.shape, image.affine, dtype=np.float64, what="map of FA")
+    found = read_on_grid(labels, image.shape, image.affine, dtype=np.float64, what="label image")
+    values, affine, _ = canonical(np.where(np.isfinite(values), values, 0), image.affine)
+    found = canonical(whole_labels(found, labels), image.affine)[0]
+    return Atlas(values, found.astype(np.int32), affine, str(table), str(labels))
 
 
 def register(atlas, fa, affine):

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.data.volumes import canonical, read_image, read_volumes
 from dwijax.errors import InputError
 from dwijax.schema import read_bytes
 
+_LARGEST = 2**31 - 1  # label
 LEAST = 100  # voxels: smaller regions are not judged
 GROUPS = ("GM", "subcortical", "WM", "CSF")
 
@@ -45,18 +45,23 @@ def read_rois(image_path, table_path, subject, tissue, least=LEAST):
     Raises:
       InputError: the image is not on the grid, or has labels that the table lacks.
     """
-    image = read_image(image_path)
-    stored = subject.image
-    if image.shape[:3] != stored.shape[:3] or not np.allclose(
-            image.affine, stored.affine, atol=1e-2):
-        raise InputError(
-            image_path, found=f"a grid of {'×'.join(map(str, image.shape[:3]))} voxels elsewhere "
-            "or of another size",
-            expected=f"the scan's grid of {'×'.join(map(str, stored.shape[:3]))} voxels",
-            remedy="resample the labels to the scan (nearest neighbour)")
-    labels = canonical(read_volumes(image), image.affine)[0][subject.mask]
-    labels = np.rint(labels).astype(np.int64).reshape(len(labels))
+    labels = subject.companion(image_path, dtype=np.float64, what="label image", finite=False)
+    labels = whole_labels(labels[subject.mask], image_path)
     return named_rois(labels, table_path, tissue, image_path, least)
+
+
+def whole_labels(labels, where):
+    """Labels as int64, NaN as 0.
+
+    Raises:
+      InputError: they are no labels; ``where`` names the image.
+    """
+    labels = np.where(np.isnan(labels), 0, labels)
+    if (np.abs(labels) > _LARGEST).any() or (np.abs(labels - np.rint(labels)) > 1e-3).any():
+        raise InputError(
+            where, found=f"values between {labels.min():g} and {labels.max():g} that are no labels",
+            expected="whole numbers", remedy="give a label image")
+    return np.rint(labels).astype(np.int64)
 
 
 def named_rois(labels, table_path, tissue, image_path, least=LEAST):

@@ -8,7 +8,7 @@ from dwijax.baselines import Acquired, Case
 from dwijax.data.screening import leave_out
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
-from dwijax.data.volumes import canonical, read_dwi, read_image, read_mask, read_volumes
+from dwijax.data.volumes import canonical, read_mask
 from dwijax.errors import InputError
 from dwijax.evaluation import regions as tissue
 from dwijax.evaluation.noise import from_scan, from_truth
@@ -109,9 +109,10 @@ def read_scan(member, gtab, *, shell, axis, surroundings=False):
     references = {"all acquired": fit_maps([signal], subject.gtab)}
     clean = None
     if files.truth is not None:
-        clean = _canonical(read_dwi(files.truth / "dwi.nii.gz"), subject.volumes)[mask] / scale
+        clean = subject.companion(files.truth / "dwi.nii.gz", subject.image.shape[3:],
+                                  volumes=subject.volumes, what="series")[mask] / scale
         references["noise-free"] = fit_maps([clean], subject.gtab)
-        classes = _canonical(read_image(files.truth / "tissue.nii.gz"))[mask]
+        classes = subject.companion(files.truth / "tissue.nii.gz", what="tissue map")[mask]
         regions, regions_source = tissue.from_tissue(classes.astype(np.uint8)), tissue.TRUTH
         sigma, source = from_truth(signal, clean, b0s_mask)
     else:
@@ -133,9 +134,9 @@ def read_scan(member, gtab, *, shell, axis, surroundings=False):
 
 def _lesion(files, subject):
     """Bool ``[X, Y, Z]``: of the truth, or of a mask beside the series; None without."""
-    if files.truth is not None:
+    if files.truth is not None:  # of the phantom, where it may be empty
         path = files.truth / LESION
-        return _canonical(read_image(path)) > 0 if path.is_file() else None
+        return subject.companion(path, what="lesion mask") > 0 if path.is_file() else None
     path, image = files.dwi.parent / LESION, subject.image
     if not path.is_file():
         return None
@@ -179,7 +180,3 @@ def _read(files, gtab, shell, surroundings):
     voxel_size = np.linalg.norm(subject.affine[:3, :3], axis=0)
     return subject, Acquired(subject.dwi[mask] / scale, subject.gtab, mask, voxel_size,
                              outside), angle
-
-
-def _canonical(image, volumes=None):
-    return canonical(read_volumes(image, volumes), image.affine)[0]

@@ -13,13 +13,15 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 
+from dwijax.data.volumes import not_finite, readable
 from dwijax.errors import InputError
 
 _IN_MEMORY = 512 * 2**20  # bytes
 _BLOCK = 2**18  # compressed bytes at a time
+_FIRST = 2**9  # of a member
 
 
 class Samples:
@@ -105,55 +107,42 @@ def read_samples(image, index, volumes, folder, progress=iter):
     path = image.get_filename()
     samples = Samples(len(volumes), len(index), folder)
     rows = {int(m): i for i, m in enumerate(volumes)}
-    slope, inter = (np.float32(x) for x in (image.dataobj.slope, image.dataobj.inter))
     try:
-        for m, volume in enumerate(progress(_ahead(_stored_volumes(image, max(rows) + 1)))):
-            if m in rows:
-                row = np.take(volume, index).astype(np.float32) * slope + inter
-                if not np.isfinite(row).all():
-                    raise InputError(
-                        path,
-                        found=f"values that are not finite in volume {m} (counted from 0)",
-                        expected="finite intensities",
-                        remedy="replace them (fslmaths IMAGE -nan IMAGE)",
-                    )
-                samples.put(rows[m], row)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+        with readable(path), np.errstate(all="ignore"):  # what overflows is infinite, and refused
+            slope, inter = np.float32(image.dataobj.slope), np.float32(image.dataobj.inter)
+            for m, volume in enumerate(progress(_ahead(_stored_volumes(image, max(rows) + 1)))):
+                if m in rows:
+                    row = np.take(volume, index).astype(np.float32) * slope + inter
+                    if bad := row.size - np.count_nonzero(np.isfinite(row)):
+                        raise not_finite(path, bad, m)
+                    samples.put(rows[m], row)
+    except InputError:
         samples.close()
-        raise InputError(
-            path,
-            found=f"a file that cannot be read ({str(error) or type(error).__name__})",
-            expected="a complete NIfTI file",
-            remedy="copy or convert it again",
-        ) from error
+        raise
     return samples
 
 
 def _stored_volumes(image, count):
     """Yields the first ``count`` volumes as stored, flat, first axis fastest."""
-    path = Path(image.get_filename())
+    proxy, path = image.dataobj, Path(image.get_filename())
     if path.suffix != ".gz":
-        source = nib.load(path, keep_file_open=True)
-        proxy = source.dataobj
-        raw = nib.arrayproxy.ArrayProxy(
-            source.file_map["image"].filename, (proxy.shape, proxy.dtype, proxy.offset, 1.0, 0.0))
+        raw = ArrayProxy(str(path), (proxy.shape, proxy.dtype, proxy.offset, 1.0, 0.0))
         for m in range(count):
             volume = raw if raw.ndim == 3 else raw[:, :, :, m]
             yield np.asarray(volume).ravel(order="F")
         return
-    dtype = image.dataobj.dtype
-    size = int(np.prod(image.shape[:3])) * dtype.itemsize
+    size = int(np.prod(image.shape[:3])) * proxy.dtype.itemsize
     stream = _decompressed(path)
     pending = bytearray()
-    wanted = image.dataobj.offset  # the header comes first
+    wanted = proxy.offset  # the header comes first
     for m in range(-1, count):
         while len(pending) < wanted:
-            block = next(stream, b"")
-            if not block:
+            block = next(stream, None)
+            if block is None:
                 raise EOFError(f"it ends in volume {m}")
             pending += block
         if m >= 0:
-            yield np.frombuffer(bytes(memoryview(pending)[:size]), dtype)
+            yield np.frombuffer(bytes(memoryview(pending)[:size]), proxy.dtype)
         del pending[:wanted]
         wanted = size
     if count == math.prod(image.shape[3:]):
@@ -169,17 +158,24 @@ def _decompressed(path):
     """
     with open(path, "rb") as file:
         inflate, block, began = zlib.decompressobj(31), b"", False
+        start, step = 0, _FIRST
         while True:
-            block = block or file.read(_BLOCK)
-            if not block:
-                if began:
-                    raise EOFError("its end is missing")
-                return
-            yield inflate.decompress(block)
-            began = not inflate.eof
-            block = inflate.unused_data.lstrip(b"\0") if inflate.eof else b""
+            if start == len(block):
+                block, start = file.read(_BLOCK), 0
+                if not block:
+                    if began:
+                        raise EOFError("its end is missing")
+                    return
+            if not began:  # zeros may stand behind a member
+                while start < len(block) and block[start] == 0:
+                    start += 1
+            # What is behind a member's end is copied back: short members take short pieces.
+            piece = block[start:start + step]
+            yield inflate.decompress(piece)
+            start += len(piece) - len(inflate.unused_data)
+            began, step = bool(piece) and not inflate.eof, _BLOCK
             if inflate.eof:
-                inflate = zlib.decompressobj(31)
+                inflate, step = zlib.decompressobj(31), _FIRST
 
 
 def _ahead(iterator):

@@ -6,12 +6,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from gzip import GzipFile
 
-import nibabel as nib
 import numpy as np
 
 from dwijax import __version__
+from dwijax.data.volumes import header_like
 from dwijax.dti.elements import ELEMENTS, MM2_PER_S, to_order
 from dwijax.errors import InputError
+from dwijax.fitting import frames
 from dwijax.fitting import naming as names
 from dwijax.fitting.maps import MAPS, ChunkFit
 from dwijax.fitting.samples import read_samples
@@ -33,7 +34,7 @@ def fit_scan(
       maps: names out of `MAPS`.
       naming: one of `NAMINGS`.
       volumes: ascending indices of the volumes to fit; None: all.
-      grad_dev: nibabel image ``[X, Y, Z, 9]`` or None.
+      grad_dev: gradient deviations ``[X, Y, Z, 9]`` on the grid of `image`, or None.
       options: keywords of `dti.fit_tensor`.
       facts: more entries for the JSON.
       progress: ``(iterable, total, what) -> iterable``, or None.
@@ -79,14 +80,13 @@ def fit_scan(
         stack.callback(samples.close)
         deviations = None
         if grad_dev is not None:
-            deviations = read_samples(grad_dev, index, np.arange(9), spool)
-            stack.callback(deviations.close)
+            deviations = np.stack([grad_dev[..., k].ravel(order="F")[index] for k in range(9)])
         fitted = _fit_chunks(plan, compiled.result(), samples, deviations, progress)
         if fitted["failed"].all():
             raise InputError(source, found="no voxel of the mask with a signal to fit a tensor to",
                              expected="a diffusion-weighted series with a head in the mask",
                              remedy="check image and mask")
-        summary = _summary(plan, fitted, naming, gtab, volumes, facts or {})
+        summary = _summary(plan, fitted, naming, gtab, volumes, facts or {}) | {"files": files}
         targets = {
             name: stack.enter_context(whole(out / file)) for name, file in files.items()}
         for file, content in names.text_files(naming, maps, source, summary).items():
@@ -121,7 +121,7 @@ def _fit_chunks(plan, compiled, samples, deviations, progress):
         signal = _padded(samples.chunk(start, stop), plan.chunk)
         deviation = np.zeros((0, plan.chunk), np.float32)
         if deviations is not None:
-            deviation = _padded(deviations.chunk(start, stop), plan.chunk)
+            deviation = _padded(deviations[:, start:stop], plan.chunk)
         for name, value in compiled(signal, deviation).items():
             value = np.asarray(value)[: stop - start]
             if name not in out:
@@ -149,14 +149,7 @@ def _write(path, like, index, rows, count):
 
     One volume at a time, so that a map of many volumes takes no more memory than one.
     """
-    version = nib.Nifti2Header if isinstance(like, nib.Nifti2Pair) else nib.Nifti1Header
-    header = version.from_header(like.header)
-    header.set_data_dtype(np.float32)
-    header.set_data_shape(like.shape[:3] if count == 1 else (*like.shape[:3], count))
-    header.set_slope_inter(1.0, 0.0)
-    header["cal_min"] = header["cal_max"] = 0
-    header["vox_offset"] = 0  # recomputed for the extensions there are
-    header["magic"] = header.single_magic
+    header = header_like(like, like.shape[:3] if count == 1 else (*like.shape[:3], count))
     volume = np.zeros(np.prod(like.shape[:3]), header.get_data_dtype())
     with open(path, "wb") as raw, GzipFile("", "wb", 1, raw, mtime=0) as file:
         header.write_to(file)
@@ -173,7 +166,7 @@ def _summary(plan, fitted, naming, gtab, volumes, facts):
         "volumes": [int(m) for m in volumes],
         "bvals": [float(b) for b in gtab.bvals[volumes]],
         "options": plan.options,
-        "frame": "scanner, RAS+ mm" if names.in_world(naming) else "FSL image space",
+        "frame": frames.IN_WORDS[frames.SCANNER if names.in_world(naming) else frames.FSL],
         "tensor_elements": [f"D{ELEMENTS[k]}" for k in names.ORDERS[naming]],
         "diffusivity_unit": f"mm2/s ({MM2_PER_S:g} of the um2/ms fitted)",
         "voxels_without_tensor": int(fitted["failed"].sum()),

@@ -1,28 +1,43 @@
-"""NIfTI volumes: reading with checks, orientation, masks, padding, writing."""
+"""NIfTI volumes: reading with checks, orientation, matching, masks, padding, writing."""
 
 from dwijax.data.volumes.masks import make_mask, read_mask
+from dwijax.data.volumes.matching import read_on_grid
 from dwijax.data.volumes.orientation import (
     CANONICAL,
     canonical,
     canonical_bvecs,
+    orientation_notes,
     uncanonical,
     uncanonical_affine,
     uncanonical_bvecs,
 )
 from dwijax.data.volumes.padding import pad_to
-from dwijax.data.volumes.reading import read_dwi, read_image, read_volumes
-from dwijax.data.volumes.writing import save_like
+from dwijax.data.volumes.reading import (
+    not_finite,
+    only_finite,
+    read_dwi,
+    read_image,
+    read_volumes,
+    readable,
+)
+from dwijax.data.volumes.writing import header_like, save_like
 
 __all__ = [
     "CANONICAL",
     "canonical",
     "canonical_bvecs",
+    "header_like",
     "make_mask",
+    "not_finite",
+    "only_finite",
+    "orientation_notes",
     "pad_to",
     "read_dwi",
     "read_image",
     "read_mask",
+    "read_on_grid",
     "read_volumes",
+    "readable",
     "save_like",
     "uncanonical",
     "uncanonical_affine",

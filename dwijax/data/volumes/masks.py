@@ -2,21 +2,17 @@
 
 import numpy as np
 
-from dwijax.data.volumes.orientation import (
-    canonical,
-    orientation_of,
-    uncanonical,
-    uncanonical_affine,
-)
-from dwijax.data.volumes.reading import check_finite, read_image, shown, voxels
+from dwijax.data.volumes.matching import read_on_grid
 from dwijax.errors import InputError
+
+_LARGEST = 2**31 - 1  # a mask's values are labels at most
 
 
 def read_mask(path, shape, affine):
-    """Reads a mask and brings it into the orientation of the image it belongs to.
+    """Reads a mask onto the grid of the image it belongs to.
 
     Args:
-      path: a NIfTI file, 3-D or with a trailing axis of length 1; whole numbers, 0 outside.
+      path: a NIfTI file, 3-D or with trailing axes of length 1; whole numbers, 0 or NaN outside.
       shape: (X, Y, Z) of the image.
       affine: [4, 4] of the image, voxel to RAS+ mm.
 
@@ -24,50 +20,29 @@ def read_mask(path, shape, affine):
       bool [X, Y, Z].
 
     Raises:
-      InputError: as `read_image`, or the mask has another shape, lies elsewhere in space (by more
-        than half a voxel at any corner), holds values that are not whole or are negative, or is
-        empty.
+      InputError: as `read_on_grid`, or the mask holds values that are not whole, are negative or
+        beyond any label, or is empty.
     """
-    image = read_image(path)
-    shape = tuple(shape[:3])
-    remedy = "make the mask on this image, or resample it (mrgrid, flirt -applyxfm)"
-    if len(image.shape) > 3 and set(image.shape[3:]) != {1}:
-        raise InputError(
-            path, found=f"shape {shown(image.shape)}", expected="a 3-D mask", remedy=remedy
-        )
-    with voxels(image) as source:
-        array = np.asarray(source, dtype=np.float32).reshape(image.shape[:3])
-    # The same grid stored in another orientation is the same mask.
-    array, found_affine, _ = canonical(array, image.affine)
-    orientation = orientation_of(affine)
-    array = uncanonical(array, orientation)
-    if array.shape != shape:
+    array = read_on_grid(path, shape, affine, dtype=np.float64, what="mask")
+    unknown = np.count_nonzero(np.isnan(array))
+    array = np.where(np.isnan(array), 0, array)
+    fractions = (np.abs(array - np.rint(array)) > 1e-3).any() if np.isfinite(array).all() else True
+    if fractions or array.min() < 0 or array.max() > _LARGEST:
         raise InputError(
             path,
-            found=f"shape {shown(image.shape[:3])}",
-            expected=f"the image's {shown(shape)}",
-            remedy=remedy,
-        )
-    found_affine = uncanonical_affine(found_affine, shape, orientation)
-    offset = _largest_offset(found_affine, affine, shape)
-    if offset > 0.5:
-        raise InputError(
-            path,
-            found=f"a mask {offset:.1f} voxels away from the image in space",
-            expected="the image's position and voxel size",
-            remedy=remedy,
-        )
-    check_finite(array, path, "")
-    if (array < 0).any() or (np.abs(array - np.rint(array)) > 1e-3).any():
-        raise InputError(
-            path,
-            found=f"values between {array.min():g} and {array.max():g} that are not whole numbers",
+            found=f"values between {array.min():g} and {array.max():g}"
+            + " that are not whole numbers" * fractions,
             expected="0 outside and 1 inside",
             remedy="threshold it (fslmaths MASK -thr 0.5 -bin MASK)",
         )
     mask = array > 0.5
     if not mask.any():
-        raise InputError(path, found="an empty mask", expected="voxels above 0", remedy=remedy)
+        raise InputError(
+            path,
+            found="an empty mask" + (f" ({unknown} values that are not finite)" if unknown else ""),
+            expected="voxels above 0",
+            remedy="make the mask on this image",
+        )
     return mask
 
 
@@ -79,7 +54,7 @@ def make_mask(dwi, b0s_mask, where="image"):
     takes eight times as long.
 
     Args:
-      dwi: [X, Y, Z, M], any real dtype.
+      dwi: [X, Y, Z, M], any real dtype; where the mean of the b0s is not finite is outside.
       b0s_mask: bool [M].
       where: what an error names.
 
@@ -91,11 +66,14 @@ def make_mask(dwi, b0s_mask, where="image"):
     """
     from dipy.segment.mask import median_otsu
 
-    b0 = np.mean(dwi[..., np.asarray(b0s_mask, bool)], axis=-1, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        b0 = np.mean(dwi[..., np.asarray(b0s_mask, bool)], axis=-1, dtype=np.float64)
+    known = np.isfinite(b0)
+    b0 = np.where(known, b0, 0)
     mask = np.zeros(b0.shape, bool)
     if b0.max() > b0.min():
         mask = median_otsu(b0, median_radius=2, numpass=2, finalize_mask=True)[1]
-        mask = np.asarray(mask, bool)
+        mask = np.asarray(mask, bool) & known
     if not mask.any():
         raise InputError(
             where,
@@ -104,11 +82,3 @@ def make_mask(dwi, b0s_mask, where="image"):
             remedy="give a mask",
         )
     return mask
-
-
-def _largest_offset(affine_a, affine_b, shape):
-    """Largest distance between the corners of two grids, in voxels of the second."""
-    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in shape], [1], indexing="ij"), -1)
-    moved = (corners.reshape(-1, 4) @ (np.asarray(affine_a) - np.asarray(affine_b)).T)[:, :3]
-    voxel = np.linalg.norm(np.asarray(affine_b)[:3, :3], axis=0).min()
-    return float(np.linalg.norm(moved, axis=1).max() / voxel)

@@ -8,6 +8,7 @@ to the nearest axes; nothing is ever interpolated.
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 CANONICAL = "LAS"
 
@@ -75,6 +76,49 @@ def canonical_bvecs(bvecs, orientation):
 def uncanonical_bvecs(bvecs, orientation):
     """The exact inverse of `canonical_bvecs`, for directions and vector maps [..., 3]."""
     return np.asarray(bvecs, np.float64) @ _bvec_matrix(orientation)
+
+
+def orientation_notes(image):
+    """What a header leaves open, or contradicts itself in, about where voxels lie.
+
+    Args:
+      image: nibabel NIfTI image.
+
+    Returns:
+      list of lines, each with what is used instead and why; none for a sound header.
+    """
+    header = image.header
+    codes = {form: int(header[f"{form}_code"]) for form in ("sform", "qform")}
+    if max(codes.values()) <= 0:
+        return ["no orientation in the header (sform and qform codes are 0): its axes are taken to "
+                f"run to {', '.join(orientation_of(image.affine))}, as FSL takes them; nothing "
+                "tells left from right"]
+    if min(codes.values()) <= 0:
+        return []
+    forms = {"sform": header.get_sform()}
+    try:
+        forms["qform"] = header.get_qform()
+        sides = {form: np.linalg.det(affine[:3, :3]) for form, affine in forms.items()}
+    except (HeaderDataError, ValueError) as error:
+        return [f"the qform cannot be read ({error}): the sform is used"]
+    if not all(np.isfinite(affine).all() for affine in forms.values()):
+        return ["the qform is not finite: the sform is used"]
+    why = f"the sform (code {codes['sform']}) is used, as FSL and nibabel do"
+    if sides["sform"] * sides["qform"] < 0:
+        return [f"sform ({orientation_of(forms['sform'])}) and qform "
+                f"({orientation_of(forms['qform'])}) are of opposite hand: {why}, and directions "
+                "are read for its hand"]
+    turn = _rotation(forms["sform"]) @ _rotation(forms["qform"]).T
+    degrees = np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
+    if degrees > 1:
+        return [f"sform and qform differ by {degrees:.0f}°: {why}"]
+    return []
+
+
+def _rotation(affine):
+    """Orthogonal polar factor of the axes, ``[3, 3]``."""
+    u, _, vt = np.linalg.svd(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
+    return u @ vt
 
 
 def orientation_of(affine):

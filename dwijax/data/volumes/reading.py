@@ -1,8 +1,11 @@
 """NIfTI files opened and read with checks: a fault is one line that names the file."""
 
 import contextlib
+import logging
 import math
 import shlex
+import threading
+import warnings
 import zlib
 from pathlib import Path
 
@@ -10,12 +13,15 @@ import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
-from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.imageclasses import all_image_classes
 from nibabel.openers import ImageOpener
-from nibabel.spatialimages import HeaderDataError
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 from nibabel.wrapstruct import WrapStructError
 
 from dwijax.errors import InputError
+
+_QUATERNION = 1e-3  # how much longer than 1 rounding may have made it
+_STATE = threading.RLock()  # of logger and warnings, which all threads share
 
 
 def read_image(path):
@@ -25,33 +31,56 @@ def read_image(path):
       path: a ``.nii`` or ``.nii.gz`` file (or a NIfTI pair).
 
     Returns:
-      nibabel NIfTI-1 or NIfTI-2 image. A trailing axis of length 1 behind the fourth is dropped.
+      nibabel NIfTI-1 or NIfTI-2 image of at least three axes. Axes of length 1 behind the third
+      are dropped where there are more than four: ``[X, Y, Z, 1, M]``, as tools that keep the
+      fourth axis for time store vectors, is ``[X, Y, Z, M]``.
 
     Raises:
-      InputError: the file is missing, unreadable or not NIfTI; its voxels are not real numbers; an
-        axis is empty; its affine is not invertible.
+      InputError: the file is missing, no regular file, unreadable or not NIfTI; its voxels are not
+        real numbers; an axis is empty; its affine is not invertible.
     """
     path = Path(path)
-    with _readable(path), LoggingOutputSuppressor():  # an error is one line
+    with readable(path):
         if not path.is_file():
+            kind = "a folder" if path.is_dir() else "a device or a pipe"
             raise InputError(
                 path,
-                found="a folder" if path.is_dir() else "no such file",
+                found=kind if path.exists() else "no such file",
                 expected="a NIfTI file",
                 remedy="check the file name",
             )
         if path.suffix in (".mif", ".mih") or path.name.endswith(".mif.gz"):
             raise InputError(path, found="an image of MRtrix3", expected="a NIfTI file",
                              remedy=f"convert it: {_mrconvert(path)}")
-        image = nib.load(path)
-    if not isinstance(image, nib.Nifti1Pair):  # NIfTI-2 and single files descend from it
-        raise InputError(
-            path,
-            found=f"a file of type {type(image).__name__}",
-            expected="a NIfTI file",
-            remedy="convert it (mrconvert, mri_convert)",
-        )
-    dtype = image.get_data_dtype()
+        with quiet():
+            kind = _kind(path)
+        if not issubclass(kind, nib.Nifti1Pair):  # NIfTI-2 and single files descend from it
+            raise InputError(
+                path,
+                found=f"a file of type {kind.__name__}",
+                expected="a NIfTI file",
+                remedy="convert it (mrconvert, mri_convert)",
+            )
+        with quiet():
+            return _opened(path, kind)
+
+
+def _kind(path):
+    """Class of nibabel that reads a file."""
+    sniff = None
+    for kind in all_image_classes:
+        known, sniff = kind.path_maybe_image(path, sniff)
+        if known:
+            return kind
+    raise ImageFileError("no header of an image")
+
+
+def _opened(path, kind):
+    """As `nibabel.load`, with a header that is looked at before anything is made of it."""
+    files = kind.filespec_to_file_map(path)
+    with files.get("header", files["image"]).get_prepare_fileobj("rb") as file:
+        header = kind.header_class.from_fileobj(file)
+    dtype, shape = header.get_data_dtype(), tuple(map(int, header.get_data_shape()))
     if dtype.kind not in "iuf":
         raise InputError(
             path,
@@ -59,7 +88,6 @@ def read_image(path):
             expected="integers or real numbers",
             remedy="give the magnitude image",
         )
-    shape, affine = image.shape, image.affine
     if len(shape) < 3 or any(n < 1 for n in shape):
         raise InputError(
             path,
@@ -67,14 +95,24 @@ def read_image(path):
             expected="an image of three or four axes",
             remedy="check the file",
         )
-    voxels = image.dataobj.offset + math.prod(map(int, shape)) * dtype.itemsize
-    stored = Path(image.file_map["image"].filename).stat().st_size
+    image_file = Path(files["image"].filename)
+    if image_file != path and not image_file.is_file():
+        raise InputError(image_file, found="no regular file", expected=f"the voxels of {path}",
+                         remedy="check the file name")
+    offset = header.get_data_offset()
+    if offset < 0:
+        raise InputError(path, found=f"voxels from byte {offset} on", expected="0 or more",
+                         remedy="mend vox_offset in the header")
+    _mend_quaternion(header)
+    affine = header.get_best_affine()
+    needed = offset + math.prod(shape) * dtype.itemsize
+    stored = image_file.stat().st_size
     # No deflate stream expands more than 1032-fold; other compressions are left to the reader.
-    if stored * {".nii": 1, ".img": 1, ".gz": 1032}.get(path.suffix, voxels) < voxels:
+    if stored * {".nii": 1, ".img": 1, ".gz": 1032}.get(image_file.suffix, needed) < needed:
         raise InputError(
             path,
             found=f"{stored} bytes for shape {shown(shape)} of {dtype}",
-            expected=f"{voxels} bytes before compression",
+            expected=f"{needed} bytes before compression",
             remedy="copy or convert it again",
         )
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
@@ -84,10 +122,22 @@ def read_image(path):
             expected="a valid sform or qform",
             remedy="mend the header",
         )
-    if len(shape) > 4 and set(shape[4:]) == {1}:
-        proxy = image.dataobj.reshape(shape[:4])
-        image = type(image)(proxy, affine, image.header, file_map=image.file_map)
-    return image
+    proxy = kind.ImageArrayProxy(str(image_file), header.copy())
+    if len(shape) > 4:
+        longer = [n for n in shape[3:] if n > 1] or [1]
+        if len(longer) == 1:
+            proxy = proxy.reshape((*shape[:3], *longer))
+    return kind(proxy, affine, header, file_map=files)
+
+
+def _mend_quaternion(header):
+    """Scales a qform's quaternion (b, c, d) that rounding has made longer than 1 to length 1, as
+    NIfTI's reference code, FSL and ITK do; nibabel refuses it."""
+    names = ("quatern_b", "quatern_c", "quatern_d")
+    length = math.sqrt(sum(float(header[name]) ** 2 for name in names))
+    if 1 < length < 1 + _QUATERNION:
+        for name in names:
+            header[name] = float(header[name]) / length
 
 
 def _mrconvert(path):
@@ -119,65 +169,96 @@ def read_dwi(path):
     return image
 
 
-def read_volumes(image, volumes=None, finite=True):
+def read_volumes(image, volumes=None, dtype=np.float32):
     """Reads voxels volume by volume, so that a long series never has to fit into memory.
 
     Args:
       image: nibabel image with three or four axes that comes from a file.
       volumes: indices [n] along the fourth axis, in any order; None for all of them.
-      finite: refuse values that are not finite.
+      dtype: of the result.
 
     Returns:
-      float32 [X, Y, Z, n] ([X, Y, Z] for a 3-D image), scl_slope and scl_inter applied, in the
-      orientation of the file.
+      [X, Y, Z, n] ([X, Y, Z] for a 3-D image), scl_slope and scl_inter applied, in the orientation
+      of the file. NaN and infinite values are as they are: see `only_finite`.
 
     Raises:
-      InputError: the file is truncated or corrupt, or holds NaN or infinite values.
+      InputError: the file is truncated or corrupt.
     """
-    path = image.get_filename()
-    if len(image.shape) == 3:
-        with voxels(image) as source:
-            array = np.asarray(source, dtype=np.float32)
-        if finite:
-            check_finite(array, path, "")
-        return array
-    wanted = np.arange(image.shape[3]) if volumes is None else np.asarray(volumes, int)
-    with voxels(image) as source:
-        out = np.empty(image.shape[:3] + (len(wanted),), np.float32)
+    with _voxels(image) as source, np.errstate(all="ignore"):
+        if len(image.shape) == 3:
+            return np.asarray(source, dtype=dtype)
+        wanted = np.arange(image.shape[3]) if volumes is None else np.asarray(volumes, int)
+        out = np.empty(image.shape[:3] + (len(wanted),), dtype)
         for i in np.argsort(wanted, kind="stable"):  # in the order of the file
             out[..., i] = source[..., int(wanted[i])]
-            if finite:
-                check_finite(out[..., i], path, f" in volume {wanted[i]} (counted from 0)")
     return out
 
 
-def check_finite(array, path, place):
-    bad = array.size - np.count_nonzero(np.isfinite(array))
-    if bad:
-        raise InputError(
-            path,
-            found=f"{bad} values that are not finite{place}",
-            expected="finite intensities",
-            remedy="replace them (fslmaths IMAGE -nan IMAGE)",
-        )
+def only_finite(array, mask, where, volumes=None):
+    """Sets what is not finite outside of a mask to 0, in place, and refuses it inside.
+
+    Tools write NaN where they have computed nothing, as behind the edge of the field of view.
+
+    Args:
+      array: float [X, Y, Z] or [X, Y, Z, n].
+      mask: bool [X, Y, Z].
+      where: what an error names.
+      volumes: [n], what an error calls them; None: their positions.
+
+    Raises:
+      InputError: a value inside the mask is NaN or infinite.
+    """
+    series = array if array.ndim == 4 else array[..., None]
+    for i in range(series.shape[3]):
+        volume = series[..., i]
+        bad = ~np.isfinite(volume)
+        if (bad & mask).any():
+            m = i if volumes is None else int(volumes[i])
+            raise not_finite(where, int((bad & mask).sum()), m if array.ndim == 4 else None)
+        volume[bad] = 0
+
+
+def not_finite(where, count, volume=None):
+    """`InputError` of values that are not finite in the mask."""
+    place = "" if volume is None else f" in volume {volume} (counted from 0)"
+    return InputError(
+        where,
+        found=f"{count} values that are not finite{place}, inside the mask",
+        expected="finite intensities",
+        remedy="give a mask without them, or replace them (fslmaths IMAGE -nan IMAGE)",
+    )
 
 
 @contextlib.contextmanager
-def voxels(image):
+def _voxels(image):
     """The voxels of `image` as an array proxy on one open file.
 
     A compressed stream is so unpacked once, however many volumes are taken one by one, and it is
     read to its end, where its checksum is.
     """
     proxy, name = image.dataobj, image.file_map["image"].filename
-    with _readable(name), ImageOpener(name) as file:
+    with readable(name), ImageOpener(name) as file:
         yield ArrayProxy(file, (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter))
         while name.endswith(".gz") and file.read(2**24):
             pass
 
 
 @contextlib.contextmanager
-def _readable(path):
+def quiet():
+    """Keeps nibabel from logging what it mends in a header and from warning of extensions."""
+    logger = logging.getLogger("nibabel.global")
+    with _STATE, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def readable(path):
     """Turns what nibabel and zlib raise over a bad file into an `InputError`."""
     try:
         yield
@@ -185,10 +266,12 @@ def _readable(path):
         OSError,
         EOFError,
         ValueError,
+        ArithmeticError,
         MemoryError,
         zlib.error,
         ImageFileError,
         HeaderDataError,
+        HeaderTypeError,
         WrapStructError,
     ) as error:
         raise InputError(

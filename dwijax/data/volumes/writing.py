@@ -5,6 +5,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from dwijax.data.volumes.reading import quiet
 from dwijax.errors import InputError
 from dwijax.output import whole
 
@@ -12,8 +13,7 @@ from dwijax.output import whole
 def save_like(path, array, like, dtype=np.float32):
     """Writes an image with the header of another one: affine, sform and qform codes, units, TR.
 
-    The stored scale factors are reset and the display window is cleared, as they belong to other
-    values. The file appears under its name only once it is complete.
+    The file appears under its name only once it is complete.
 
     Args:
       path: ``.nii`` or ``.nii.gz``.
@@ -34,11 +34,33 @@ def save_like(path, array, like, dtype=np.float32):
             expected="a name that ends in .nii or .nii.gz",
             remedy="choose another name",
         )
-    header = like.header.copy()
+    kind = nib.Nifti2Image if isinstance(like.header, nib.Nifti2Header) else nib.Nifti1Image
+    with whole(path) as temporary, quiet():
+        nib.save(kind(np.asarray(array, dtype), None, header_like(like, array.shape, dtype)),
+                 temporary)
+
+
+def header_like(like, shape, dtype=np.float32):
+    """Header of a single file with the orientation, units and TR of another image.
+
+    Args:
+      like: nibabel NIfTI image.
+      shape: of the new image, its first three axes those of `like`.
+      dtype: of the stored voxels.
+
+    Returns:
+      nibabel header of the version of `like`, NIfTI-1 or NIfTI-2. Scale factors, the display
+      window and the intent are reset: they belong to other values.
+    """
+    two = isinstance(like.header, nib.Nifti2Header)
+    kind = nib.Nifti2Header if two else nib.Nifti1Header
+    with quiet():
+        header = kind.from_header(like.header)
+    header.set_data_shape(shape)
     header.set_data_dtype(dtype)
+    header.set_slope_inter(1.0, 0.0)
+    header.set_intent("none")
     header["cal_min"] = header["cal_max"] = 0
-    version = nib.Nifti2Image if isinstance(like.header, nib.Nifti2Header) else nib.Nifti1Image
-    image = version(np.asarray(array, dtype), None, header)
-    image.header.set_slope_inter(1.0, 0.0)
-    with whole(path) as temporary:
-        nib.save(image, temporary)
+    header["vox_offset"] = 0  # recomputed for the extensions there are
+    header["magic"] = header.single_magic
+    return header
