@@ -57,6 +57,14 @@ def header(offset, dtype, *values):
     return spoil
 
 
+def second(offset, dtype, *values):
+    """The image as NIfTI-2, a field of its header overwritten."""
+    def spoil(folder):
+        nib.save(nib.Nifti2Image(data_of(folder), AFFINE), folder / "dwi.nii")
+        header(offset, dtype, *values)(folder)
+    return spoil
+
+
 def data(change, name="dwi.nii", affine=AFFINE):
     """Replaces the voxels of the scan."""
     return lambda folder: save(folder / name, change(data_of(folder)), affine)
@@ -137,7 +145,21 @@ IMAGES = {
     "another type's size": (header(70, "<i2", 64), "before compression"),
     "voxels far behind the end": (header(108, "<f4", 1e9), "before compression"),
     "voxels at not-a-number": (header(108, "<f4", np.nan), "expected"),
+    "voxels at infinity": (header(108, "<f4", np.inf), "cannot be read"),
+    "voxels at minus infinity": (header(108, "<f4", -np.inf), "cannot be read"),
     "voxels before the start": (header(108, "<f4", -1e6), "expected"),
+    "eight axes": (header(40, "<i2", 8), "expected"),
+    "no axes": (header(40, "<i2", 0), "three or four axes"),
+    "axes of another byte order": (header(40, "<i2", 1024), "expected"),
+    "type of no name": (header(70, "<i2", 0), "expected"),
+    "bits of no name": (header(70, "<i2", 1), "expected"),
+    "slope of 1e38": (header(112, "<f4", 1e38, 0), "not finite"),
+    "NIfTI-2 of 2^62 voxels a side": (second(24, "<i8", 2**62, 2**62, 2**62), "before compr"),
+    "NIfTI-2 of negative axes": (second(24, "<i8", -6), "shape -6"),
+    "NIfTI-2 of 2^40 axes": (second(16, "<i8", 2**40), "expected"),
+    "NIfTI-2 with voxels at the end of the world": (second(168, "<i8", 2**63 - 1), "before compr"),
+    "NIfTI-2 with voxels before the start": (second(168, "<i8", -2**62), "expected"),
+    "NIfTI-2 with a slope of 1e300": (second(176, "<f8", 1e300, 0), "not finite"),
     "scale without a start": (header(112, "<f4", 2, np.nan), "expected"),
     "affine of zeros": (header(280, "<f4", *[0] * 12), "affine"),
     "affine of nan": (header(280, "<f4", *[np.nan] * 12), "affine"),
@@ -146,6 +168,7 @@ IMAGES = {
     "complex": (data(lambda d: d.astype(np.complex64)), "magnitude"),
     "nan": (data(lambda d: np.where(d > 880, np.nan, d).astype(np.float32)), "not finite"),
     "infinite": (data(lambda d: np.where(d > 880, np.inf, d).astype(np.float32)), "not finite"),
+    "intensities of 1e38": (data(lambda d: (d * 1e35).astype(np.float32)), "up to"),
     "all zero": (data(np.zeros_like), "no voxel"),
     "one volume": (data(lambda d: d[..., :1]), "volumes"),
     "MRtrix3": (lambda f: (f / "dwi.nii").rename(f / "dwi.mif"), "mrconvert"),
@@ -165,6 +188,8 @@ MASKS = {
     "mask of a volume": (mask(np.ones((*SHAPE, 2), np.uint8)), "3-D mask"),
     "mask of halves": (mask(ONES / 2), "not whole numbers"),
     "mask of nan": (mask(ONES * np.nan), "not finite"),
+    "mask of 1e300": (mask(ONES.astype(float) * 1e300), "1e+300"),
+    "infinite mask": (mask(ONES * np.inf), "whole numbers"),
     "negative mask": (mask(-ONES), "0 outside"),
     "empty mask": (mask(0 * ONES), "an empty mask"),
     "complex mask": (mask(ONES * 1j), "real numbers"),
@@ -184,6 +209,7 @@ OPTIONS = {
     "BIDS without a subject": (["--naming", "bids"], "not of BIDS"),
     "grad_dev of another shape": (["--grad-dev", "{}/mask.nii"], "×9"),
     "grad_dev missing": (["--grad-dev", "{}/none.nii"], "no such file"),
+    "mask without a name": (["--mask", ""], "a folder"),
     "measured only, of nothing else": (["--measured-only"], "no list of synthetic"),
 }
 FILES = {
@@ -192,6 +218,8 @@ FILES = {
     "image of endless name": ({"dwi": "long" * 200}, "cannot be read"),
     "image below a file": ({"dwi": "dwi.bval/dwi.nii"}, "dwi.bval/dwi.nii"),
     "image with a line break": ({"dwi": "a\nb.nii"}, "no such file"),
+    "image is a pipe": ({"dwi": "pipe"}, "a pipe"),
+    "mask is a pipe": ({"mask": "pipe"}, "a pipe"),
     "bvals missing": ({"bvals": "none"}, "no such file"),
     "bvals are a folder": ({"bvals": "."}, "directory"),
     "bvals without end": ({"bvals": "/dev/zero"}, "MiB"),

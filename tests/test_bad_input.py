@@ -4,8 +4,10 @@ import gzip
 import hashlib
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 
 import nibabel as nib
 import numpy as np
@@ -20,7 +22,9 @@ from tests.malformed import (
     AFFINE,
     CONFIGS,
     FILES,
+    IMAGES,
     JSON,
+    MASKS,
     NO_JSON,
     OPTIONS,
     PACKED,
@@ -104,6 +108,7 @@ def test_options(scan, tmp_path, capfd, case):
 @pytest.mark.parametrize("case", FILES)
 def test_files_that_are_something_else(scan, tmp_path, capfd, case):
     files, words = FILES[case]
+    os.mkfifo(scan / "pipe")
     assert words in refused(fit(scan, **files), tmp_path, capfd)
 
 
@@ -137,11 +142,35 @@ def test_runs_that_cannot_be_used(scan, run, tmp_path, capfd, case):
     assert words in refused(predict(scan, place), tmp_path, capfd)
 
 
-@pytest.mark.parametrize("case", ["bvecs nan", "half the voxels", "nan", "empty mask"])
-def test_prediction_refuses_the_same_scans(scan, run, tmp_path, capfd, case):
+@pytest.mark.parametrize("case", ["bvecs nan", *IMAGES, *MASKS])
+@pytest.mark.parametrize("command", ["predict", "check", "simulate"])
+def test_other_commands_refuse_the_same_scans(scan, run, tmp_path, capfd, command, case):
     spoil, words = SPOILT[case]
     spoil(scan)
-    assert words in refused(predict(scan, run), tmp_path, capfd)
+    dwi = "dwi.mif" if case == "MRtrix3" else "dwi.nii"
+    line = predict(scan, run, dwi=dwi)
+    if command != "predict":
+        files = line[1:line.index("-o")]
+        line = [command, *([tmp_path / "like", "--like"] * (command == "simulate")), *files]
+    # Without a signal they say what they miss of it.
+    assert ("median b0" if case == "all zero" else words) in refused(line, tmp_path, capfd)
+
+
+@pytest.mark.parametrize("command", [fit, predict])
+def test_gzip_of_many_members_and_of_a_long_name_is_read(scan, run, command, capfd):
+    raw = (scan / "dwi.nii").read_bytes()
+    empty, packer = gzip.compress(b""), zlib.compressobj(6, zlib.DEFLATED, -15)
+    files = {
+        "members": empty * 3000 + gzip.compress(raw[:99]) + empty * 3000 + gzip.compress(raw[99:])
+        + empty * 9 + bytes(5000),
+        "name": b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 2**20 + b"\0" + packer.compress(raw)
+        + packer.flush() + struct.pack("<II", zlib.crc32(raw), len(raw))}
+    for name, content in files.items() if command is fit else [*files.items()][:1]:
+        (scan / f"{name}.nii.gz").write_bytes(content)
+        more = [run] if command is predict else []
+        line = command(scan, *more, dwi=f"{name}.nii.gz", out=name)
+        assert cli.main([*map(str, line), "--quiet"]) == 0
+        assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("case", CONFIGS)

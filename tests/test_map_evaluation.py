@@ -23,7 +23,7 @@ from dwijax.data.subject import load_subject
 from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.evaluation import figures, map_regression, map_studies, regions, report
-from dwijax.evaluation.atlas import Atlas, register
+from dwijax.evaluation.atlas import Atlas, read_atlas, register
 from dwijax.evaluation.equivalence import (
     agreement,
     anova,
@@ -274,8 +274,36 @@ def test_labels_that_do_not_fit_are_refused(phantom, tmp_path):
         read_rois(image, short, subject, tissue)
     moved = tmp_path / "moved.nii.gz"
     nib.save(nib.Nifti1Image(labels, np.diag([5.0, 5, 5, 1])), moved)
-    with pytest.raises(InputError, match="grid"):
+    with pytest.raises(InputError, match="voxels away"):
         read_rois(moved, table, subject, tissue)
+    for values, words in ((labels + 0.5, "no labels"), (labels * 1e300, "no labels")):
+        nib.save(nib.Nifti1Image(values, subject.image.affine), moved)
+        with pytest.raises(InputError, match=words):
+            read_rois(moved, table, subject, tissue)
+    # The same labels stored otherwise, with NaN for none.
+    other = np.where(labels, labels, np.nan).astype(np.float32)
+    other = nib.Nifti1Image(other, subject.image.affine).as_reoriented([[2, 1], [0, -1], [1, 1]])
+    nib.save(other, moved)
+    again = read_rois(moved, table, subject, tissue, least=10)
+    assert [roi.name for roi in again] == [roi.name for roi in found]
+    for one, two in zip(again, found, strict=True):
+        np.testing.assert_array_equal(one.voxels, two.voxels)
+
+
+def test_an_atlas_may_be_stored_in_two_orientations(tmp_path):
+    fa = np.random.default_rng(0).random((9, 10, 11)).astype(np.float32)
+    labels, affine = np.rint(fa * 9).astype(np.int16), np.diag([-2.0, 2, 2, 1])
+    table = tmp_path / "labels.txt"
+    table.write_text("1 one\n")
+    nib.save(nib.Nifti1Image(np.where(fa > 0.1, fa, np.nan), affine), tmp_path / "fa.nii")
+    nib.save(nib.Nifti1Image(labels, affine).as_reoriented([[2, 1], [0, -1], [1, 1]]),
+             tmp_path / "labels.nii")
+    found = read_atlas(tmp_path / "fa.nii", tmp_path / "labels.nii", table)
+    np.testing.assert_array_equal(found.labels, labels)
+    np.testing.assert_array_equal(found.fa, np.where(fa > 0.1, fa, 0))
+    nib.save(nib.Nifti1Image(labels, np.diag([-2.0, 2, 2.2, 1])), tmp_path / "labels.nii")
+    with pytest.raises(InputError, match="voxels away"):
+        read_atlas(tmp_path / "fa.nii", tmp_path / "labels.nii", table)
 
 
 def test_an_atlas_is_carried_to_a_subject():

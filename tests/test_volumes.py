@@ -7,16 +7,21 @@ import os
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from dwijax.data.volumes import (
     canonical,
     canonical_bvecs,
     make_mask,
+    only_usable,
+    orientation_notes,
     pad_to,
     read_dwi,
     read_image,
     read_mask,
+    read_on_grid,
     read_volumes,
     save_like,
     uncanonical,
@@ -24,6 +29,7 @@ from dwijax.data.volumes import (
     uncanonical_bvecs,
 )
 from dwijax.errors import InputError
+from dwijax.fitting.samples import read_samples
 from dwijax.gradients import direction_set, fsl_to_world
 
 ORIENTATIONS = [
@@ -124,9 +130,116 @@ def test_trailing_axis_of_one_is_dropped(tmp_path):
     np.testing.assert_array_equal(read_volumes(image), whole)
 
 
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("shape", [(4, 5, 6, 1, 3), (4, 5, 6, 1, 1, 3), (4, 5, 6, 3, 1, 1),
+                                   (4, 5, 6, 1, 3, 1)])
+def test_volumes_may_lie_along_a_later_axis(tmp_path, shape, ending):
+    data = np.random.default_rng(0).integers(0, 99, SHAPE).astype(np.int16)
+    nib.save(nib.Nifti1Image(data.reshape(shape), ras_affine()), tmp_path / f"x{ending}")
+    image = read_dwi(tmp_path / f"x{ending}")
+    assert image.shape == image.header.get_data_shape() == SHAPE
+    np.testing.assert_array_equal(read_volumes(image, [2, 0]), data[..., [2, 0]])
+    index = np.array([0, 17, 119])
+    samples = read_samples(image, index, np.arange(3), tmp_path)
+    np.testing.assert_array_equal(samples.chunk(0, 3), data.reshape(120, 3, order="F")[index].T)
+    save_like(tmp_path / "fa.nii", np.ones(SHAPE[:3]), image)
+    assert nib.load(tmp_path / "fa.nii").shape == SHAPE[:3]
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_a_quaternion_that_rounding_made_longer_is_read(tmp_path, kind):
+    image = kind(np.ones(SHAPE, np.float32), None)
+    image.header.set_qform(np.diag([-2.0, 2, 2, 1]), 1)
+    image.header["quatern_c"] = 1.0000003
+    nib.save(image, tmp_path / "x.nii")
+    read = read_image(tmp_path / "x.nii")
+    np.testing.assert_allclose(read.affine, np.diag([-2.0, 2, 2, 1]), atol=1e-12)
+    assert orientation_notes(read) == []
+    save_like(tmp_path / "fa.nii", np.ones(SHAPE[:3]), read)
+    np.testing.assert_allclose(nib.load(tmp_path / "fa.nii").affine, read.affine, atol=1e-6)
+
+
+def test_a_header_without_an_orientation_or_with_two_says_so(tmp_path):
+    def notes(sform, qform, codes):
+        image = nib.Nifti1Image(np.ones(SHAPE, np.float32), None)
+        image.set_sform(sform, codes[0])
+        image.set_qform(qform, codes[1])
+        nib.save(image, tmp_path / "x.nii")
+        return orientation_notes(read_image(tmp_path / "x.nii"))
+
+    ras, las = np.diag([2.0, 2, 2, 1]), np.diag([-2.0, 2, 2, 1])
+    for codes in ((1, 0), (0, 1), (4, 1)):
+        assert notes(ras, ras, codes) == []
+    none, = notes(ras, ras, (0, 0))
+    assert "no orientation" in none and "L, A, S" in none
+    two, = notes(ras, las, (1, 1))
+    assert "sform (RAS) and qform (LAS)" in two and "sform (code 1) is used" in two
+    turned, = notes(ras_affine(20) @ np.diag([1, 0.8, 2 / 3, 1]), ras, (2, 1))
+    assert "differ by 2" in turned and "°" in turned
+    assert notes(ras_affine(20), ras_affine(20), (1, 1)) == []
+
+
+FIELDS = st.sampled_from([b"\0", b"\xff", b"\x7f", b"\x80\x7f", *(
+    np.array(x, t).tobytes() for t in ("<f4", "<f8") for x in (np.nan, np.inf, -np.inf, 0, -1e38))])
+
+
+@given(start=st.sampled_from([nib.Nifti1Image, nib.Nifti2Image]), changes=st.lists(
+    st.tuples(st.integers(0, 543), FIELDS | st.binary(min_size=1, max_size=8)), min_size=1,
+    max_size=3))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_header_is_read_or_refused_in_one_line(tmp_path, capfd, start, changes):
+    image = start(np.ones((3, 2, 2, 2), np.int16), np.diag([-2.0, 2, 2, 1]))
+    image.set_qform(image.affine, 1)
+    contents = write(tmp_path / "x.nii", image)
+    for place, value in changes:
+        contents[place:place + len(value)] = value
+    (tmp_path / "x.nii").write_bytes(contents)
+    try:
+        read = read_image(tmp_path / "x.nii")
+        orientation_notes(read)
+        read_volumes(read)
+        save_like(tmp_path / "y.nii", np.zeros(read.shape[:3]), read)
+        np.testing.assert_allclose(read_image(tmp_path / "y.nii").affine, read.affine, rtol=1e-5)
+    except InputError as error:
+        assert "\n" not in str(error)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LAS", "PIR", "SLA"])
+def test_what_belongs_to_a_scan_is_matched_in_any_order(tmp_path, codes):
+    nine = np.random.default_rng(2).normal(size=(*SHAPE[:3], 9)).astype(np.float32)
+    nine[0, 0, 0] = np.nan
+    scan = restored(nib.Nifti1Image(np.zeros(SHAPE[:3], np.uint8), ras_affine(20)), codes)
+    expected = restored(nib.Nifti1Image(nine, ras_affine(20)), codes).get_fdata(dtype=np.float32)
+    for stored in ("RAS", "LPS", "IRP"):
+        nib.save(restored(nib.Nifti1Image(nine, ras_affine(20)), stored), tmp_path / "g.nii.gz")
+        found = read_on_grid(tmp_path / "g.nii.gz", scan.shape, scan.affine, (9,))
+        np.testing.assert_array_equal(found, expected)
+        few = read_on_grid(tmp_path / "g.nii.gz", scan.shape, scan.affine, (9,), volumes=[7, 1])
+        np.testing.assert_array_equal(few, expected[..., [7, 1]])
+    with pytest.raises(InputError, match=r"expected shape .*×3"):
+        read_on_grid(tmp_path / "g.nii.gz", scan.shape, scan.affine, (3,))
+
+
+def test_another_grid_is_refused_with_both_affines(tmp_path):
+    nib.save(mask_image(), tmp_path / "m.nii")
+    for shape, affine in ((SHAPE, ras_affine() + np.eye(4, k=3) * 5), ((4, 5, 7), ras_affine())):
+        with pytest.raises(InputError) as caught:
+            read_on_grid(tmp_path / "m.nii", shape, affine)
+        x = 10 - 5 * (shape == SHAPE)
+        assert f"[2 0 0 -10; 0 2.5 0 7; 0 0 3 3] against [2 0 0 -{x}; 0" in str(caught.value)
+
+
 def write(path, image):
     nib.save(image, path)
     return bytearray(path.read_bytes())
+
+
+def with_qform(contents, *quaternion):
+    """A file of NIfTI-1 that has a qform alone, of this quaternion (b, c, d)."""
+    contents[252:256] = np.array([1, 0], "<i2").tobytes()
+    contents[256:268] = np.array(quaternion, "<f4").tobytes()
+    return bytes(contents)
 
 
 def bad_file(kind, tmp_path):
@@ -161,6 +274,21 @@ def bad_file(kind, tmp_path):
         contents[280:328] = np.zeros(12, "<f4").tobytes()
         contents[254:256] = np.array(1, "<i2").tobytes()
         path.write_bytes(contents)
+    elif kind == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    elif kind == "pair without voxels":
+        nib.save(nib.Nifti1Pair(np.ones(SHAPE, np.float32), ras_affine()), tmp_path / "x.hdr")
+        (tmp_path / "x.img").unlink()
+        return tmp_path / "x.hdr"
+    elif kind == "offset":
+        contents[108:112] = np.array(np.inf, "<f4").tobytes()
+        path.write_bytes(contents)
+    elif kind == "voxels of 1e20 mm":
+        contents[280:284] = np.array(1e20, "<f4").tobytes()
+        path.write_bytes(contents)
+    elif kind == "long quaternion":
+        path.write_bytes(with_qform(contents, 0, 1.1, 0))
     elif kind == "three":
         write(path, series(shape=SHAPE[:3]))
     elif kind == "five":
@@ -204,6 +332,11 @@ def bad_file(kind, tmp_path):
         ("affine", "affine"),
         ("three", "4×5×6; expected a 4-D"),
         ("five", "4×5×6×3×2; expected a 4-D"),
+        ("pipe", "a device or a pipe"),
+        ("pair without voxels", "x.img: found no regular file"),
+        ("offset", "cannot be read"),
+        ("voxels of 1e20 mm", "cannot be inverted"),
+        ("long quaternion", "w2 should be positive"),
         ("gzip truncated", "cannot be read"),
         ("gzip corrupt", "expected"),
         ("gzip checksum", "CRC"),
@@ -225,15 +358,23 @@ def test_foreign_format_is_named(tmp_path):
         read_image(tmp_path / "x.mgz")
 
 
-def test_nan_is_refused_and_its_volume_named(tmp_path):
+@pytest.mark.parametrize(("value", "words"), [
+    (np.nan, "1 values that are not finite in volume 2"),
+    (-np.inf, "1 values that are not finite in volume 2"), (1e38, "up to 1e\\+38 in volume 2")])
+def test_what_is_no_number_is_0_outside_the_mask_and_refused_inside(tmp_path, value, words):
     image = series()
-    image.dataobj[0, 0, 0, 2] = np.nan
+    image.dataobj[0, 0, 0, 2] = value
     nib.save(image, tmp_path / "x.nii.gz")
-    opened = read_dwi(tmp_path / "x.nii.gz")
-    with pytest.raises(InputError, match="1 values that are not finite in volume 2"):
-        read_volumes(opened)
-    assert np.isfinite(read_volumes(opened, [0, 1])).all()
-    assert np.isnan(read_volumes(opened, finite=False)).sum() == 1
+    array = read_volumes(read_dwi(tmp_path / "x.nii.gz"), [1, 2])
+    assert array[0, 0, 0, 1] == np.float32(value) or np.isnan(value)
+    mask = np.ones(SHAPE[:3], bool)
+    with pytest.raises(InputError, match=words):
+        only_usable(array, mask, "x", [1, 2])
+    mask[0, 0, 0] = False
+    expected = np.where(np.isnan(array) | (np.abs(array) > 1e15), 0, array)
+    only_usable(array, mask, "x", [1, 2])
+    np.testing.assert_array_equal(array, expected)
+    assert array[0, 0, 0, 1] == 0
 
 
 def mask_image(codes="RAS", dtype=np.uint8, affine=None, fill=None):
@@ -275,6 +416,8 @@ def test_mask_may_have_a_trailing_axis_of_one(tmp_path):
         (mask_image(dtype=np.float32, fill=0.3), "not whole numbers"),
         (mask_image(dtype=np.float32, fill=np.nan), "not finite"),
         (mask_image(dtype=np.int16, fill=-1), "0 outside"),
+        (mask_image(dtype=np.float64, fill=1e300), "between 1e+300"),
+        (mask_image(dtype=np.float32, fill=np.inf), "between inf"),
     ],
 )
 def test_wrong_masks_are_refused(tmp_path, image, words):
@@ -282,6 +425,14 @@ def test_wrong_masks_are_refused(tmp_path, image, words):
     with pytest.raises(InputError) as caught:
         read_mask(tmp_path / "mask.nii.gz", SHAPE, ras_affine())
     assert words in str(caught.value)
+
+
+def test_nan_in_a_mask_is_outside(tmp_path):
+    image = mask_image(dtype=np.float32)
+    expected = np.asarray(image.dataobj) > 0
+    image.dataobj[~expected] = np.nan
+    nib.save(image, tmp_path / "m.nii")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.nii", SHAPE, ras_affine()), expected)
 
 
 def test_mask_is_made_from_the_b0s(capfd):
@@ -293,6 +444,8 @@ def test_mask_is_made_from_the_b0s(capfd):
     assert mask.dtype == bool
     assert 2 * (mask & ball).sum() / (mask.sum() + ball.sum()) > 0.92  # medians round corners
     assert capfd.readouterr() == ("", "")
+    dwi[..., 0][grid[0] < -8] = np.nan
+    assert not make_mask(dwi, [True, False, False])[grid[0] < -8].any()
     with pytest.raises(InputError, match="no head"):
         make_mask(np.zeros_like(dwi), [True, False, False])
 

@@ -11,7 +11,14 @@ from dwijax.checking.series import Series, examine
 from dwijax.data import domain
 from dwijax.data.subject import read_scan_gradients
 from dwijax.data.tables import find_directions
-from dwijax.data.volumes import make_mask, orientation_notes, read_dwi, read_mask, read_volumes
+from dwijax.data.volumes import (
+    SMALLEST,
+    make_mask,
+    orientation_notes,
+    read_dwi,
+    read_mask,
+    read_volumes,
+)
 from dwijax.directions import best_conditioned, condition_number
 from dwijax.errors import InputError
 from dwijax.fitting.samples import read_samples
@@ -119,7 +126,7 @@ def check_scan(dwi, bvals, bvecs, mask=None, trained=None, b0_threshold=None):
         nominal = span(gtab.bvals[index])
     signal, means, counts, zeros = _read(image, brain, np.r_[b0s, index])
     scale = float(np.median(signal[:, : len(b0s)].mean(axis=1)))
-    if scale <= 0:
+    if scale < SMALLEST:
         raise InputError(dwi, found=f"a median b0 of {scale:g} inside the mask",
                          expected="a positive signal", remedy="check the mask and the b0 volumes")
     signal /= np.float32(scale)

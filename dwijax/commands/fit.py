@@ -51,7 +51,7 @@ def run(args):
     from dwijax.data.subject import read_scan_gradients
     from dwijax.data.volumes import (
         make_mask,
-        only_finite,
+        only_usable,
         orientation_notes,
         read_dwi,
         read_mask,
@@ -103,7 +103,7 @@ def run(args):
         b0 = read_volumes(image, volumes[find_b0s(used, args.bvals, "give --mask")])
         mask = make_mask(b0, np.ones(b0.shape[-1], bool), where=args.dwi)
     if grad_dev is not None:
-        only_finite(grad_dev, mask, args.grad_dev)
+        only_usable(grad_dev, mask, args.grad_dev)
 
     options = {"method": args.method}
     if args.reweightings is not None:

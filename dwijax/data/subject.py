@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from dwijax.data.volumes import (
+    SMALLEST,
     canonical,
     canonical_bvecs,
     make_mask,
-    only_finite,
+    only_usable,
     read_dwi,
     read_mask,
     read_on_grid,
@@ -73,7 +74,7 @@ class Subject:
                              volumes=volumes, dtype=dtype, what=what)
         found = canonical(found, self.image.affine)[0]
         if finite:
-            only_finite(found, self.mask, path, volumes)
+            only_usable(found, self.mask, path, volumes)
         return found
 
 
@@ -109,7 +110,7 @@ def load_subject(files, shell=1000, min_directions=1):
         mask = make_mask(dwi, gtab.b0s_mask, where=files.dwi)
     else:
         mask = np.ascontiguousarray(canonical(mask, image.affine)[0])
-    only_finite(dwi, mask, files.dwi, volumes)
+    only_usable(dwi, mask, files.dwi, volumes)
     b0 = np.mean(dwi[..., : len(b0s)], axis=-1, dtype=np.float64).astype(np.float32)
     return Subject(
         name=files.name,
@@ -212,7 +213,7 @@ def _scale(b0, where):
     """Median of b0 in the mask: CSF, three times as bright, and a mask that reaches over the
     skull or into the air move it little, where they would drag a mean from subject to subject."""
     scale = float(np.float32(np.median(b0)))
-    if scale <= 0:
+    if scale < SMALLEST:
         raise InputError(
             Path(where),
             found=f"a median b0 of {scale:g} inside the mask",

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 
-from dwijax.data.volumes import not_finite, readable
+from dwijax.data.volumes import not_usable, readable, usable
 from dwijax.errors import InputError
 
 _IN_MEMORY = 512 * 2**20  # bytes
@@ -113,8 +113,8 @@ def read_samples(image, index, volumes, folder, progress=iter):
             for m, volume in enumerate(progress(_ahead(_stored_volumes(image, max(rows) + 1)))):
                 if m in rows:
                     row = np.take(volume, index).astype(np.float32) * slope + inter
-                    if bad := row.size - np.count_nonzero(np.isfinite(row)):
-                        raise not_finite(path, bad, m)
+                    if not usable(row).all():
+                        raise not_usable(path, row, m)
                     samples.put(rows[m], row)
     except InputError:
         samples.close()

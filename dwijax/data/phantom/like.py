@@ -28,6 +28,7 @@ from dwijax.voxelwise import in_chunks
 
 VERSION = 3  # raised when the same scan and settings give other bits
 WEIGHT = 0.001  # Laplace-Beltrami
+LEAST = 100  # voxels of a brain that can be fitted and deformed
 AROUND = 3  # voxels around the brain that are fitted too
 _CSF, _GREY, _WHITE = 1, 2, 4  # of the phantom's tissue map
 

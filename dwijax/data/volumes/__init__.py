@@ -13,23 +13,26 @@ from dwijax.data.volumes.orientation import (
 )
 from dwijax.data.volumes.padding import pad_to
 from dwijax.data.volumes.reading import (
-    not_finite,
-    only_finite,
+    SMALLEST,
+    not_usable,
+    only_usable,
     read_dwi,
     read_image,
     read_volumes,
     readable,
+    usable,
 )
 from dwijax.data.volumes.writing import header_like, save_like
 
 __all__ = [
     "CANONICAL",
+    "SMALLEST",
     "canonical",
     "canonical_bvecs",
     "header_like",
     "make_mask",
-    "not_finite",
-    "only_finite",
+    "not_usable",
+    "only_usable",
     "orientation_notes",
     "pad_to",
     "read_dwi",
@@ -42,4 +45,5 @@ __all__ = [
     "uncanonical",
     "uncanonical_affine",
     "uncanonical_bvecs",
+    "usable",
 ]

@@ -26,12 +26,12 @@ def read_mask(path, shape, affine):
     array = read_on_grid(path, shape, affine, dtype=np.float64, what="mask")
     unknown = np.count_nonzero(np.isnan(array))
     array = np.where(np.isnan(array), 0, array)
-    fractions = (np.abs(array - np.rint(array)) > 1e-3).any() if np.isfinite(array).all() else True
-    if fractions or array.min() < 0 or array.max() > _LARGEST:
+    whole = np.isfinite(array).all() and bool((np.abs(array - np.rint(array)) <= 1e-3).all())
+    if not whole or array.min() < 0 or array.max() > _LARGEST:
         raise InputError(
             path,
             found=f"values between {array.min():g} and {array.max():g}"
-            + " that are not whole numbers" * fractions,
+            + ("" if whole else " that are not whole numbers"),
             expected="0 outside and 1 inside",
             remedy="threshold it (fslmaths MASK -thr 0.5 -bin MASK)",
         )

@@ -96,13 +96,14 @@ def orientation_notes(image):
     if min(codes.values()) <= 0:
         return []
     forms = {"sform": header.get_sform()}
-    try:
-        forms["qform"] = header.get_qform()
-        sides = {form: np.linalg.det(affine[:3, :3]) for form, affine in forms.items()}
-    except (HeaderDataError, ValueError) as error:
-        return [f"the qform cannot be read ({error}): the sform is used"]
-    if not all(np.isfinite(affine).all() for affine in forms.values()):
-        return ["the qform is not finite: the sform is used"]
+    with np.errstate(all="ignore"):
+        try:
+            forms["qform"] = header.get_qform()
+        except (HeaderDataError, ValueError) as error:
+            return [f"the qform cannot be read ({error}): the sform is used"]
+    if not invertible(forms["qform"]):
+        return ["the qform cannot be inverted: the sform is used"]
+    sides = {form: np.linalg.det(affine[:3, :3]) for form, affine in forms.items()}
     why = f"the sform (code {codes['sform']}) is used, as FSL and nibabel do"
     if sides["sform"] * sides["qform"] < 0:
         return [f"sform ({orientation_of(forms['sform'])}) and qform "
@@ -113,6 +114,16 @@ def orientation_notes(image):
     if degrees > 1:
         return [f"sform and qform differ by {degrees:.0f}°: {why}"]
     return []
+
+
+def invertible(affine):
+    """Whether an affine ``[4, 4]`` has finite axes of 1e-6 to 1e6 mm that span space."""
+    axes = np.asarray(affine, np.float64)[:3]
+    if not np.isfinite(axes).all() or np.abs(axes).max() > 1e9:
+        return False
+    lengths = np.linalg.norm(axes[:, :3], axis=0)
+    return bool((lengths > 1e-6).all() and (lengths < 1e6).all()
+                and abs(np.linalg.det(axes[:, :3] / lengths)) > 1e-6)
 
 
 def _rotation(affine):

@@ -18,8 +18,11 @@ from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
 from nibabel.wrapstruct import WrapStructError
 
+from dwijax.data.volumes.orientation import invertible
 from dwijax.errors import InputError
 
+LARGEST = 1e15  # whose square, times squares of b, is within float32
+SMALLEST = 1e-15  # b0 in the mask, for the same reason
 _QUATERNION = 1e-3  # how much longer than 1 rounding may have made it
 _STATE = threading.RLock()  # of logger and warnings, which all threads share
 
@@ -115,7 +118,7 @@ def _opened(path, kind):
             expected=f"{needed} bytes before compression",
             remedy="copy or convert it again",
         )
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if not invertible(affine):
         raise InputError(
             path,
             found="an affine that cannot be inverted",
@@ -179,7 +182,7 @@ def read_volumes(image, volumes=None, dtype=np.float32):
 
     Returns:
       [X, Y, Z, n] ([X, Y, Z] for a 3-D image), scl_slope and scl_inter applied, in the orientation
-      of the file. NaN and infinite values are as they are: see `only_finite`.
+      of the file. NaN and infinite values are as they are: see `only_usable`.
 
     Raises:
       InputError: the file is truncated or corrupt.
@@ -194,8 +197,14 @@ def read_volumes(image, volumes=None, dtype=np.float32):
     return out
 
 
-def only_finite(array, mask, where, volumes=None):
-    """Sets what is not finite outside of a mask to 0, in place, and refuses it inside.
+def usable(values):
+    """Where values are numbers that float32 can square and weight with: not NaN, and within
+    1e15."""
+    return np.abs(values) <= LARGEST  # False of NaN
+
+
+def only_usable(array, mask, where, volumes=None):
+    """Sets what is not `usable` outside of a mask to 0, in place, and refuses it inside.
 
     Tools write NaN where they have computed nothing, as behind the edge of the field of view.
 
@@ -211,19 +220,24 @@ def only_finite(array, mask, where, volumes=None):
     series = array if array.ndim == 4 else array[..., None]
     for i in range(series.shape[3]):
         volume = series[..., i]
-        bad = ~np.isfinite(volume)
-        if (bad & mask).any():
+        good = usable(volume)
+        if not good[mask].all():
             m = i if volumes is None else int(volumes[i])
-            raise not_finite(where, int((bad & mask).sum()), m if array.ndim == 4 else None)
-        volume[bad] = 0
+            raise not_usable(where, volume[mask], m if array.ndim == 4 else None)
+        volume[~good] = 0
 
 
-def not_finite(where, count, volume=None):
-    """`InputError` of values that are not finite in the mask."""
+def not_usable(where, values, volume=None):
+    """`InputError` of values in the mask that are not all `usable`."""
     place = "" if volume is None else f" in volume {volume} (counted from 0)"
+    finite = np.isfinite(values)
+    if finite.all():
+        return InputError(
+            where, found=f"values up to {np.abs(values).max():g}{place}",
+            expected=f"intensities within {LARGEST:g}", remedy="scale them (fslmaths IMAGE -div)")
     return InputError(
         where,
-        found=f"{count} values that are not finite{place}, inside the mask",
+        found=f"{np.count_nonzero(~finite)} values that are not finite{place}, inside the mask",
         expected="finite intensities",
         remedy="give a mask without them, or replace them (fslmaths IMAGE -nan IMAGE)",
     )
