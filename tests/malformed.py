@@ -170,7 +170,7 @@ IMAGES = {
     "infinite": (data(lambda d: np.where(d > 880, np.inf, d).astype(np.float32)), "not finite"),
     "intensities of 1e38": (data(lambda d: (d * 1e35).astype(np.float32)), "up to"),
     "all zero": (data(np.zeros_like), "no voxel"),
-    "one volume": (data(lambda d: d[..., :1]), "volumes"),
+    "one volume": (data(lambda d: d[..., :1]), "volume"),
     "MRtrix3": (lambda f: (f / "dwi.nii").rename(f / "dwi.mif"), "mrconvert"),
 }
 PACKED = {

@@ -1,6 +1,7 @@
 """Streamlines on fields with known ones."""
 
 import json
+import os
 
 import nibabel as nib
 import numpy as np
@@ -70,7 +71,8 @@ def test_the_command_writes_what_others_read(ring, tmp_path, ending, capsys):
     for path, values in zip(paths, (fa, v1 @ axes.T, seeds), strict=True):
         nib.save(nib.Nifti1Image(values.astype(np.float32), AFFINE), path)
     out = tmp_path / f"ring{ending}"
-    command = ["track", str(paths[0]), str(paths[1]), "--seeds", str(paths[2]), "-o", str(out)]
+    command = ["track", str(paths[0]), str(paths[1]), "--seeds", str(paths[2]), "--frame",
+               "scanner", "-o", str(out)]
     assert cli.main([*command, "--density", "1"]) == 0
     assert "streamlines" in capsys.readouterr().out
     loaded = nib.streamlines.load(out).streamlines
@@ -81,7 +83,10 @@ def test_the_command_writes_what_others_read(ring, tmp_path, ending, capsys):
     assert cli.main([*command, "--force", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["out"] == str(out) and told["streamlines"] >= 2 and told["median_length_mm"] > 50
-    for faulty in (["--through", str(paths[1])], ["--threshold", "0.9"]):
+    (tmp_path / "text.nii").write_text("no image\n" * 200)
+    os.mkfifo(tmp_path / "pipe")
+    for faulty in (["--through", str(paths[1])], ["--threshold", "0.9"],
+                   *(["--seeds", str(tmp_path / name)] for name in ("text.nii", "pipe", "none"))):
         assert cli.main([*command[:-1], str(tmp_path / "no.tck"), *faulty]) == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "no.tck").exists()
