@@ -16,6 +16,7 @@ from dwijax.data.volumes import (
     read_on_grid,
     read_volumes,
     uncanonical,
+    usable,
 )
 from dwijax.errors import InputError
 from dwijax.gradients import B0_THRESHOLD, GradientTable, find_b0s, read_gradients, select_shell
@@ -191,7 +192,8 @@ def _are_b0s(image, volumes, bvals, bvecs):
     if not len(dwis):
         return np.zeros(len(volumes), bool)
     order, place = np.unique(np.r_[volumes, dwis, b0s], return_inverse=True)
-    read = np.asarray(read_volumes(image, order), np.float32)
+    read = read_volumes(image, order)
+    read[~usable(read).all(axis=-1)] = 0  # outside of any mask
     mean = read.mean(axis=-1)
     head = read[mean > 0.15 * np.percentile(mean, 99)]
     asked, dwi, b0 = np.split(head[:, place], [len(volumes), len(volumes) + len(dwis)], axis=1)
