@@ -8,6 +8,11 @@ Runs that synthesise directions have been evaluated before they are compared; ru
 (configs/superdti.py) are evaluated together, in one report.
 """
 
+if __name__ == "__main__":  # before anything slow is imported
+    from dwijax.program import begin
+
+    begin("", "the same command starts again")
+
 from pathlib import Path
 
 from absl import flags

@@ -9,6 +9,11 @@ Run again with the same --workdir, it goes on where it was interrupted. SIGTERM 
 and ends with status 0.
 """
 
+if __name__ == "__main__":  # before anything slow is imported
+    from dwijax.program import begin
+
+    begin("", "the same command goes on from the last checkpoint")
+
 import time
 from pathlib import Path
 

@@ -2,6 +2,7 @@
 
     python benchmarks/input_stall.py                      # 60 networks of width 16 and 8
     python benchmarks/input_stall.py --rows 16,32,4 --rounds 7
+    python benchmarks/input_stall.py --quick              # seconds, to see that it runs
 
 Trains the stack of configs/phantom.py on simulated subjects with the functions that train.py calls.
 Rounds are interleaved, medians are printed, as markdown. A row counts only if both have the same
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import smallest
 
 from dwijax.data.cohort import split_cohort
 from dwijax.data.phantom import simulate
@@ -31,16 +33,17 @@ from dwijax.training.feed import Resident, Streamed
 from dwijax.training.placement import place
 from dwijax.training.step import init_state
 
-CONFIG = Path(__file__).resolve().parents[1] / "configs" / "phantom.py"
+CONFIG = smallest.ROOT / "configs" / "phantom.py"
 SPEC = {"shell": 1000, "axis": 2}
 
 
-def config_of(width, patch, batch):
+def config_of(width, patch, batch, inputs):
     spec = importlib.util.spec_from_file_location("phantom", CONFIG)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     config = module.get_config("random_start")
     config.model.width, config.patch, config.batch = width, patch, batch
+    config.data.inputs = inputs
     return config
 
 
@@ -52,9 +55,9 @@ def seconds(source, state, steps):
     return state, np.asarray(losses), time.perf_counter() - began
 
 
-def row(store, width, patch, batch, *, steps, rounds):
+def row(store, width, patch, batch, *, inputs, steps, rounds):
     """One line of the table."""
-    config = config_of(width, patch, batch)
+    config = config_of(width, patch, batch, inputs)
     multiple = settings.multiple_of(config)
     train, tables, _, b0s = store.slices("train", multiple=multiple, patch=patch)
     validation = store.slices("validation", multiple=multiple, patch=0)[0]
@@ -112,13 +115,20 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--subjects", type=int, default=6)
     parser.add_argument("--shape", type=int, nargs=3, default=(56, 68, 24), help="of a subject")
+    parser.add_argument("--inputs", type=int, default=30, help="directions that networks see")
+    parser.add_argument("--quick", action="store_true", help="everything at its smallest")
     parser.add_argument("--data", type=Path, help="folder of subjects in HCP layout "
                         "(default: simulated)")
     args = parser.parse_args()
+    options = {}
+    if args.quick:
+        args.rows, args.steps, args.rounds, args.subjects = ["4,16,2"], 2, 1, 3
+        args.inputs, args.shape = smallest.INPUTS, smallest.SHAPE
+        options = {"voxel_size": smallest.VOXEL_SIZE, "n_directions": smallest.DIRECTIONS}
     with tempfile.TemporaryDirectory() as folder:
         data, place = args.data or Path(folder) / "data", Path(folder) / "store"
         if args.data is None:
-            simulate(data, subjects=args.subjects, shape=tuple(args.shape))
+            simulate(data, subjects=args.subjects, shape=tuple(args.shape), **options)
         cohort = split_cohort(data, "hcp", fractions=(0.6, 0.2, 0.2), seed=0, **SPEC)
         _, slices, plain, stored = write_store(place, cohort, **SPEC)
         print(f"{slices} slices, {plain / 2**20:.0f} MiB, {stored / 2**20:.0f} MiB on disk; "
@@ -127,8 +137,8 @@ def main():
               "reading alone |\n|---|---|---|---|---|---|---|---|")
         for text in args.rows:
             width, patch, batch = (int(n) for n in text.split(","))
-            print(row(open_store(place), width, patch, batch, steps=args.steps,
-                      rounds=args.rounds), flush=True)
+            print(row(open_store(place), width, patch, batch, inputs=args.inputs,
+                      steps=args.steps, rounds=args.rounds), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python benchmarks/killed_runs.py                                  # 20 smoke runs, once each
     python benchmarks/killed_runs.py --variant= --runs=1 --kills=3    # the default run, three times
+    python benchmarks/killed_runs.py --quick                          # one of four steps, once
 
 Even kills are ``kill -9``, odd ones SIGTERM (which has to end with status 0). Parameters, optimiser
 state, every network's best and ``metrics.jsonl`` (but for rates) are compared bit for bit.
@@ -19,11 +20,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import smallest
 from orbax.checkpoint import v1 as ocp
 
 from dwijax.training import checkpoint
 
-ROOT = Path(__file__).resolve().parents[1]
 MEASURED = {"slices_per_second", "network_slices_per_second", "gflops", "share_of_peak", "peak_gib"}
 
 
@@ -34,8 +35,11 @@ def main():
     parser.add_argument("--kills", type=int, default=1, help="of each run")
     parser.add_argument("--seed", type=int, default=0, help="of the times")
     parser.add_argument("--folder", type=Path, help="default: a temporary one")
+    parser.add_argument("--quick", action="store_true", help="everything at its smallest")
     parser.add_argument("overrides", nargs="*", help="--config.x=y, after --")
     options = parser.parse_args()
+    if options.quick:
+        options.runs, options.overrides = 1, [*smallest.TRAINING, *options.overrides]
     with tempfile.TemporaryDirectory() as scratch:
         sys.exit(compare(options.folder or Path(scratch), options))
 
@@ -74,8 +78,9 @@ def compare(folder, options):
 def run(workdir, folder, options, kill=None):
     """Exit status; with ``kill = (signal, seconds)``, of the process that got it then."""
     process = subprocess.Popen(
-        [sys.executable, ROOT / "train.py", "--noevaluate", f"--workdir={workdir}",
-         f"--config={ROOT / 'configs' / 'phantom.py'}{options.variant and ':' + options.variant}",
+        [sys.executable, smallest.ROOT / "train.py", "--noevaluate", f"--workdir={workdir}",
+         f"--config={smallest.ROOT / 'configs' / 'phantom.py'}"
+         f"{options.variant and ':' + options.variant}",
          f"--config.data.root={folder / 'data'}", *options.overrides],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if kill is not None:

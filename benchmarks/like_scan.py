@@ -2,6 +2,7 @@
 
     python benchmarks/like_scan.py SCAN OUT --inputs 30 --shell 1500          # by the same scan
     python benchmarks/like_scan.py SCAN OUT --inputs 10 --acquisitions 2      # by the second one
+    python benchmarks/like_scan.py --quick                    # seconds, by a scan made for it
 
 SCAN is a folder of plain files (``dwi.nii.gz``, ``dwi.bval``, ``dwi.bvec``, ``mask.nii.gz``). With
 two acquisitions, of the same table one after the other, subjects are made like the first; it also
@@ -13,15 +14,16 @@ the run OUT/run, whose tables say what was found; extra arguments go to train.py
 import argparse
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import smallest
 
 from dwijax.errors import InputError
 from dwijax.gradients import read_gradients
 
-ROOT = Path(__file__).resolve().parents[1]
 FILES = ("dwi.nii.gz", "dwi.bval", "dwi.bvec", "mask.nii.gz")
 
 
@@ -46,15 +48,30 @@ def judging(b0s_mask, inputs, acquisitions):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("scan", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--inputs", type=int, required=True, help="directions taken as acquired")
+    parser.add_argument("scan", type=Path, nargs="?")
+    parser.add_argument("out", type=Path, nargs="?")
+    parser.add_argument("--inputs", type=int, help="directions taken as acquired")
     parser.add_argument("--shell", type=float, default=1000, help="b-value, s/mm²")
     parser.add_argument("--acquisitions", type=int, choices=(1, 2), default=1)
     parser.add_argument("--subjects", type=int, nargs=2, default=(12, 2),
                         metavar=("TRAINING", "VALIDATION"))
+    parser.add_argument("--quick", action="store_true", help="everything at its smallest")
     args, more = parser.parse_known_args()
+    if args.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            args.scan, args.out = smallest.scans(folder) / "scan", Path(folder) / "out"
+            args.inputs, args.subjects = smallest.INPUTS, (1, 1)
+            more = [f"--config={smallest.ROOT / 'configs' / 'phantom.py'}:smoke",
+                    *smallest.TRAINING, *more]
+            make_and_train(args, more)
+    elif args.out is None or args.inputs is None:
+        parser.error("which SCAN, which OUT and how many --inputs? Or --quick")
+    else:
+        make_and_train(args, more)
 
+
+def make_and_train(args, more):
+    """Everything that the module says; ``more`` goes to train.py."""
     paths = [args.scan / name for name in FILES]
     for path in paths:
         if not path.is_file():
@@ -77,7 +94,7 @@ def main():
     given = [f"--{name}={path}" for name, path in
              zip(("like", "bvals", "bvecs", "mask"), scan, strict=True)]
     like = args.out / "like"
-    subprocess.run([sys.executable, "-m", "dwijax.cli", "simulate", str(like), *given,
+    subprocess.run([sys.executable, "-m", "dwijax", "simulate", str(like), *given,
                     f"--subjects={sum(args.subjects)}"], check=True)
     rows = ["subject\tdwi\tbval\tbvec\tmask\tsplit"]
     for i, folder in enumerate(sorted(like.glob("like-*"))):
@@ -87,10 +104,11 @@ def main():
                                "train" if i < args.subjects[0] else "validation"]))
     rows.append("\t".join(["judge", *(str(p.resolve()) for p in judged), "test"]))
     manifest = args.out / "subjects.tsv"
-    manifest.write_text("\n".join(rows) + "\n")
-    subprocess.run([sys.executable, str(ROOT / "train.py"), "--config.data.layout=manifest",
-                    f"--config.data.root={manifest}", f"--config.data.inputs={args.inputs}",
-                    f"--config.data.shell={args.shell:g}", f"--workdir={args.out / 'run'}", *more],
+    manifest.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    subprocess.run([sys.executable, str(smallest.ROOT / "train.py"), *more,
+                    "--config.data.layout=manifest", f"--config.data.root={manifest}",
+                    f"--config.data.inputs={args.inputs}", f"--config.data.shell={args.shell:g}",
+                    f"--workdir={args.out / 'run'}"],
                    check=True)
 
 

@@ -1,6 +1,7 @@
 """A run on a scan whose directions it does not know, against interpolation without networks.
 
     python benchmarks/resample.py RUN SCANS
+    python benchmarks/resample.py --quick                     # seconds, of what is made for it
 
 RUN is the folder of a trained run with q input directions, SCANS a folder of plain-files scans. Of
 every scan with a shell of 2 q directions or more, the first q are taken as acquired, the others
@@ -19,10 +20,12 @@ One head is no interval: the figures say what happened, not what will.
 
 import argparse
 import itertools
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import smallest
 
 from dwijax.adaptation import adapt
 from dwijax.data.layouts import find_subjects
@@ -127,12 +130,24 @@ def print_table(trained, subject):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("scans", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("scans", type=Path, nargs="?")
+    parser.add_argument("--quick", action="store_true", help="everything at its smallest")
     args = parser.parse_args()
-    trained = load_run(args.run)
+    if args.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            compare(smallest.trained_run(folder), smallest.scans(folder))
+    elif args.scans is None:
+        parser.error("which run and which scans? Or --quick")
+    else:
+        compare(args.run, args.scans)
+
+
+def compare(run, scans):
+    """The table of every scan that has directions enough."""
+    trained = load_run(run)
     q = len(trained.inputs)
-    for files in find_subjects(args.scans, "plain"):
+    for files in find_subjects(scans, "plain"):
         gtab = read_gradients(files.bval, files.bvec)
         there = shells(gtab.bvals, gtab.b0_threshold)
         shell, index = max((s for s in there if s[0]), key=lambda s: len(s[1]))

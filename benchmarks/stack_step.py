@@ -3,6 +3,7 @@
     python benchmarks/stack_step.py                      # the table, 2 CPU cores: an hour
     python benchmarks/stack_step.py --rows 12,16,32      # one row: K, width, side of the slices
     python benchmarks/stack_step.py --scaling scaling.png
+    python benchmarks/stack_step.py --quick              # one small row, once
 
 "Ours" is the very step that ``train.py`` runs (`dwijax.training.feed.Resident`): sampling,
 forward, backward, AdamW, the networks shared out over the cores and STEPS steps a dispatch; "on one
@@ -13,6 +14,7 @@ of the images, which nobody computes.
 """
 
 import argparse
+import importlib.util
 import os
 import statistics
 import subprocess
@@ -443,6 +445,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0, help="of each way in each round")
     parser.add_argument("--scaling", metavar="PNG",
                         help="draw time against K, batch and devices instead")
+    parser.add_argument("--quick", action="store_true", help="everything at its smallest")
     parser.add_argument("--step", metavar="CORES,K,BATCH", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step:
@@ -451,6 +454,11 @@ def main():
         processes.split_cpu()
         print(step_seconds(networks, batch))
         return
+    if args.quick:
+        args.rows, args.rounds, args.seconds = ["2,4,16"], 1, 0.05
+    if importlib.util.find_spec("torch") is None:
+        args.ways = [way for way in args.ways if not way.startswith("torch")]
+        print("torch is not installed: its columns are left out")
     processes.split_cpu()
     if args.scaling:
         scaling(args.scaling)

@@ -1,7 +1,7 @@
 """The tensor fit against dipy and MRtrix3: compute, whole command, distance from the floor, loss.
 
     python benchmarks/tensor_fit.py                     # 400,000 voxels × 65 volumes, 5 repeats
-    python benchmarks/tensor_fit.py --quick             # 60,000 voxels × 65 volumes, 3 repeats
+    python benchmarks/tensor_fit.py --quick             # seconds, to see that it runs
     python benchmarks/tensor_fit.py --voxels 700000 --volumes 108 --command 145 174 145
 
 Repeats of the tools are interleaved; medians are printed, as markdown. MRtrix3 reads and writes
@@ -186,11 +186,9 @@ def command(shape, volumes, repeats, keep):
         write_gradients(gtab, folder / "bval", folder / "bvec")
         quiet = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL,
                  "stderr": subprocess.DEVNULL}
-        program = ("import argparse; from dwijax.commands import fit;"
-                   "p = argparse.ArgumentParser(); fit.add_arguments(p); fit.run(p.parse_args())")
-        jobs = {"dwijax fit": lambda: subprocess.run(
-            [sys.executable, "-c", program, "dwi.nii.gz", "--bvals", "bval", "--bvecs", "bvec",
-             "--mask", "mask.nii.gz", "-o", "ours", "--quiet"], **quiet)}
+        ours = [sys.executable, "-m", "dwijax", "fit", "dwi.nii.gz", "--bvals", "bval", "--bvecs",
+                "bvec", "--mask", "mask.nii.gz", "-o", "ours", "--quiet", "--force"]
+        jobs = {"dwijax fit": lambda: subprocess.run(ours, **quiet)}
         if shutil.which("dwi2tensor"):
             def mrtrix():
                 subprocess.run(["dwi2tensor", "-quiet", "-force", "-mask", "mask.nii.gz",
@@ -208,9 +206,7 @@ def command(shape, volumes, repeats, keep):
         peak = subprocess.run(
             [sys.executable, "-c", "import resource, subprocess, sys; subprocess.run(sys.argv[1:],"
              " check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)",
-             sys.executable, "-c", program, "dwi.nii.gz", "--bvals", "bval", "--bvecs", "bvec",
-             "--mask", "mask.nii.gz", "-o", "ours", "--quiet"],
-            cwd=folder, check=True, capture_output=True, text=True).stdout
+             *ours], cwd=folder, check=True, capture_output=True, text=True).stdout
         size = (folder / "dwi.nii.gz").stat().st_size
         print(f"\n### Whole command: {'×'.join(map(str, shape))}×{volumes}, {mask.sum():,} voxels "
               f"in the mask, {size / 1e6:.0f} MB compressed\n\n| command | seconds |\n|---|---|")
@@ -230,10 +226,11 @@ def main():
                         help="grid of the whole-command comparison; 0 0 0: none")
     parser.add_argument("--step-ms", type=float, help="a default training step, to compare with")
     parser.add_argument("--folder", help="for the files of the whole-command comparison")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="everything at its smallest")
     args = parser.parse_args()
     if args.quick:
-        args.voxels, args.repeats, args.dipy_voxels, args.command = 60_000, 3, 10_000, (64, 64, 30)
+        args.voxels, args.volumes, args.repeats = 2_000, 20, 1
+        args.dipy_voxels, args.command = 500, (12, 12, 8)
     print(f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, jax {jax.__version__}")
     signal, gtab = simulated(args.voxels, args.volumes)
     seconds, padded = compute(signal, gtab, args.repeats, args.dipy_voxels)

@@ -13,6 +13,7 @@ to standard output; progress and faults to standard error, without colours.
 The help of ``dwijax`` imports all of them: what is slow to import is imported inside ``run``.
 
 Exit status: 0 done, 2 bad input (one line on standard error, no traceback), 130 interrupted.
+`dwijax.__main__` starts here, and says what a process of its own has besides.
 """
 
 import argparse
@@ -22,7 +23,8 @@ import pkgutil
 import sys
 
 from dwijax import __version__, commands
-from dwijax.errors import InputError
+from dwijax.compilation import check_flags
+from dwijax.errors import collecting, told
 from dwijax.threads import limit_threads
 
 
@@ -75,32 +77,36 @@ def main(argv=None):
     """Runs one command line.
 
     Args:
-      argv: list of str; None for those of the process.
+      argv: list of str; None for those of the process, which then ends with it.
 
     Returns:
       Exit status.
     """
-    for stream in (sys.stdout, sys.stderr):
+    if argv is None:
+        from dwijax.__main__ import start
+
+        start()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     args = build_parser().parse_args(argv)
     args.quiet = args.quiet or args.json
     try:
         limit_threads(args.threads)
-        result = args.run(args)
-        if args.json:
-            print(json.dumps(result if isinstance(result, dict) else {}, default=str))
-        return result.get("status", 0) if isinstance(result, dict) else result or 0
-    except InputError as error:
-        print(f"dwijax: error: {error}", file=sys.stderr)
-        return 2
-    except MemoryError as error:
-        print(f"dwijax: error: not enough memory ({error})", file=sys.stderr)
-        return 2
+        check_flags()
+        with collecting():
+            result = args.run(args)
     except KeyboardInterrupt:
-        print("dwijax: interrupted; no unfinished file is left, the same command starts again or "
-              "goes on", file=sys.stderr)
+        print("dwijax: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        if (line := told(error)) is None:
+            raise
+        print(f"dwijax: error: {line}", file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps(result if isinstance(result, dict) else {}, default=str))
+    return result.get("status", 0) if isinstance(result, dict) else result or 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

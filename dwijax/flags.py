@@ -5,7 +5,9 @@ import sys
 
 from absl import app, flags, logging
 
-from dwijax.errors import InputError
+from dwijax.compilation import check_flags
+from dwijax.errors import collecting, told
+from dwijax.program import run
 from dwijax.threads import limit_threads
 from dwijax.training.preemption import Stopped
 
@@ -16,8 +18,8 @@ THREADS = flags.DEFINE_integer("threads", None, "CPU threads of the computation;
 def launch(main, positional=False):
     """Runs ``main()`` after parsing flags; with ``positional`` the other arguments are main's.
 
-    A fault in flags, config or data ends in one line on stderr and status 2; Ctrl-C in one line
-    that says how to go on and status 130.
+    Ends the process, which `dwijax.program.begin` has set up. A fault in flags, config or data ends
+    in one line on stderr and status 2.
     """
     def parse(argv):
         try:
@@ -36,18 +38,18 @@ def launch(main, positional=False):
         logging.set_verbosity(logging.FATAL)
         try:
             limit_threads(THREADS.value)
-            main(*argv[1:])
-        except InputError as error:
-            _fail(error)
+            check_flags()
+            with collecting():
+                main(*argv[1:])
         except Stopped:
             sys.stdout.flush()
             os._exit(0)  # threads that compile or read may crash while the interpreter goes down
-        except KeyboardInterrupt:
-            print("interrupted; the same command goes on from the last checkpoint",
-                  file=sys.stderr)
-            sys.exit(130)
+        except Exception as error:
+            if (line := told(error)) is None:
+                raise
+            _fail(line)
 
-    app.run(guarded, flags_parser=parse)
+    run(lambda: app.run(guarded, flags_parser=parse))
 
 
 def _fail(error):

@@ -11,12 +11,14 @@ from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import load_subject, read_scan_gradients
 from dwijax.data.volumes import orientation_notes, read_dwi, save_like
 from dwijax.dti.elements import FSL_ORDER, MM2_PER_S, congruence, to_order
+from dwijax.errors import collecting
 from dwijax.fitting import bids, frames
 from dwijax.gradients import fsl_to_world
 from dwijax.network_maps import DIRECT, TENSOR, network_maps
 from dwijax.output import delivered, refuse_to_overwrite
 
 
+@collecting()
 def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale_b=False,
                  b0_threshold=None, naming="dwijax", force=False, quiet=False):
     """Writes ``fa``, ``md`` (mm²/s), ``v1`` (RAS+), ``color_fa``, with a tensor network ``tensor``
@@ -81,6 +83,7 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale
         ready["color_fa"] = found["colour"]
     files = {name: bids.map_name(dwi, name, bids.NETWORKS) if naming == "bids"
              else f"{name}.nii.gz" for name in ready}
+    suspect = orientation_notes(image) + prediction_page.suspect(subject, trained.about)
     about = {
         "frame": frames.IN_WORDS[frames.SCANNER],
         "files": files,
@@ -88,9 +91,9 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale
                  for name in ready},
         **adapted.facts,
         "notes": adapted.notes,
+        "suspect": suspect,
         "versions": trained.about["versions"],
     }
-    suspect = orientation_notes(image) + prediction_page.suspect(subject, trained.about)
     with delivered(out, force=force, keep=(bids.DESCRIPTION,)) as folder:
         for name, values in ready.items():
             path = folder / files[name]

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and replace none unasked."""
+"""Files that appear whole or not at all, also at Ctrl-C, and replace none unasked."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from dwijax.errors import InputError
+from dwijax.interruption import together, unfinished
 
 
 def refuse_to_overwrite(paths):
@@ -46,9 +47,10 @@ def whole(path):
     made = []
     try:
         made = [folder for folder in path.parents if not folder.exists()]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with unfinished(temporary, made):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
         made = []
     except OSError as error:
         raise InputError(
@@ -63,6 +65,41 @@ def whole(path):
         with contextlib.suppress(OSError):  # others have written there meanwhile
             for folder in made:
                 folder.rmdir()
+
+
+@contextlib.contextmanager
+def whole_files(paths):
+    """`whole` for files that belong together: Ctrl-C finds all of them there, or none.
+
+    Args:
+      paths: the files to write.
+
+    Yields:
+      list of `Path` to write to, in the same order.
+
+    Raises:
+      InputError: as `whole`.
+    """
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(whole(path)) for path in paths]
+        with together():
+            stack.close()
+
+
+@contextlib.contextmanager
+def scratch(parent=None, prefix=None):
+    """Yields the `Path` of a new, empty folder that is removed afterwards, also at Ctrl-C.
+
+    Args:
+      parent: folder to make it in; None: where the system keeps temporary files. prefix: of its
+        name.
+    """
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+    try:
+        with unfinished(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -88,11 +125,14 @@ def whole_folder(path, replace=None):
                          remedy="choose another name or remove it")
     temporary, old = (path.with_name(f".{os.getpid()}{mark}.{path.name}") for mark in ("", "-old"))
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if path.exists():
-            path.replace(old)
-        temporary.replace(path)
+        with unfinished(temporary), unfinished(old):
+            temporary.mkdir(parents=True)
+            yield temporary
+            with together():
+                if path.exists():
+                    path.replace(old)
+                temporary.replace(path)
+            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise InputError(
             path,
@@ -102,7 +142,6 @@ def whole_folder(path, replace=None):
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -126,16 +165,16 @@ def delivered(out, *, force=False, keep=()):
     with contextlib.ExitStack() as stack:
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(stack.enter_context(
-                tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.")))
+            folder = stack.enter_context(scratch(out.parent, f".{out.name}."))
             yield folder
             files = [path.relative_to(folder) for path in sorted(folder.rglob("*"))
                      if path.is_file() and not (path.name in keep and (out / path.name).exists())]
             if not force:
                 refuse_to_overwrite(out / file for file in files)
-            for file in files:
-                (out / file).parent.mkdir(parents=True, exist_ok=True)
-                (folder / file).replace(out / file)
+            with together():
+                for file in files:
+                    (out / file).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / file).replace(out / file)
         except OSError as error:
             raise InputError(
                 out,

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax import __version__
+from dwijax.errors import said
 from dwijax.output import whole
 
 LARGEST = 10 * 2**20  # bytes
@@ -136,7 +137,7 @@ def write(path, title, *, warnings=(), viewers=(), text="", figures=(), provenan
 
     Args:
       path: ``.html`` file. title: str.
-      warnings: lines that have to be read first.
+      warnings: lines that have to be read first; those that `dwijax.errors.warn` has said follow.
       viewers: list of `Viewer`.
       text: Markdown: headings, lists, tables and paragraphs.
       figures: PNG files, drawn in this order.
@@ -145,7 +146,7 @@ def write(path, title, *, warnings=(), viewers=(), text="", figures=(), provenan
     Raises:
       InputError: the file cannot be written.
     """
-    body = [_warnings(list(warnings))]
+    body = [_warnings(list(dict.fromkeys([*warnings, *said()])))]
     pixels = sum(layer.pixels.shape[0] * layer.pixels.shape[1] * layer.pixels.shape[2]
                  for viewer in viewers for layer in viewer.layers)
     every = -(-pixels // _MOST_PIXELS) or 1
@@ -165,7 +166,8 @@ def write(path, title, *, warnings=(), viewers=(), text="", figures=(), provenan
     template = (files("dwijax") / "page.html").read_text(encoding="utf-8")
     page = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
     with whole(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        # Names of files may be any bytes: those that are no text are shown by their numbers.
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def provenance(about, sources):

@@ -18,7 +18,7 @@ from dwijax.data.volumes import (
     save_like,
     uncanonical_bvecs,
 )
-from dwijax.errors import InputError
+from dwijax.errors import InputError, collecting
 from dwijax.fitting import bids, fit_scan
 from dwijax.fitting.maps import DEFAULT_MAPS
 from dwijax.fitting.naming import file_names, series_files
@@ -27,6 +27,7 @@ from dwijax.inference import load_run, synthesise
 from dwijax.output import delivered, refuse_to_overwrite
 
 
+@collecting()
 def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale_b=False,
                  b0_threshold=None, naming="dwijax", force=False, quiet=False):
     """Writes the longer series with its table and JSON, the tensor maps of all volumes, a page.
@@ -118,7 +119,7 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
             naming, {prediction_page.SYNTHETIC: folder})
         prediction_page.write(
             folder / names["page"], prediction_page.title_of(dwi), subject, made, adapted, maps,
-            suspect, axis=trained.config.data.axis,
+            suspect, notes, axis=trained.config.data.axis,
             provenance=page.provenance(trained.about, [dwi, bvals, bvecs, mask,
                                                        page.run_file(workdir)]))
     return {"measured": first, "synthetic": len(adapted.gtab), "files": names, "suspect": suspect,

@@ -56,14 +56,14 @@ def fitted(series, gtab, mask, subsets, naming="dwijax", fits=None):
     return out
 
 
-def write(path, title, subject, synthetic, adapted, maps, warnings, *, axis, provenance):
+def write(path, title, subject, synthetic, adapted, maps, warnings, notes, *, axis, provenance):
     """Writes the page: what to know, slices of DWIs and of maps.
 
     Args:
       path: file. title: of the page.
       subject: `Subject` as it was measured. synthetic: ``[X, Y, Z, K]`` on its axes.
       adapted: `dwijax.adaptation.Adapted`. maps: of `fitted`.
-      warnings: lines. axis: of the slices. provenance: rows.
+      warnings, notes: lines. axis: of the slices. provenance: rows.
     """
     slices = page.Slices(subject.mask, _voxel_size(subject), axis)
     scale, own = np.float32(subject.scale), np.flatnonzero(~subject.gtab.b0s_mask)
@@ -89,7 +89,7 @@ def write(path, title, subject, synthetic, adapted, maps, warnings, *, axis, pro
     for name, (fa, colour) in maps.items():
         layers += [slices.gray("FA", fa, 0, 1, f"FA, fit of {name}", "fit of", name),
                    slices.rgb("colour FA", colour, page.COLOUR, "fit of", name)]
-    lines = [*(f"**suspect:** {line}" for line in warnings), LEAVE_OUT, *adapted.notes]
+    lines = [*(f"**suspect:** {line}" for line in warnings), LEAVE_OUT, *notes]
     page.write(path, title, warnings=lines, provenance=provenance,
                viewers=[slices.viewer(f"{len(own)} measured and {synthetic.shape[-1]} synthetic "
                                       "directions", layers)])

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dwijax.errors import InputError
 
+MOST = 1024  # each has a stack; XLA aborts the process where the system refuses it
+
 
 def limit_threads(count):
     """Limits the thread pools of XLA, OpenMP and the BLAS libraries of this process and its own.
@@ -18,21 +20,32 @@ def limit_threads(count):
       count: number of threads; None leaves things as they are.
 
     Raises:
-      InputError: it is not at least 1.
+      InputError: it is not 1 to `MOST`, or ``NPROC`` is set and is not.
     """
     if count is None:
+        cores()
         return
-    if count < 1:
-        raise InputError("--threads", found=count, expected="1 or more",
+    if not 1 <= count <= MOST:
+        raise InputError("--threads", found=count, expected=f"1 to {MOST}",
                          remedy="choose another number")
     for name in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(count)
 
 
 def cores():
-    """How many cores this process may keep busy, `limit_threads` obeyed."""
+    """How many cores this process may keep busy, `limit_threads` obeyed.
+
+    Raises:
+      InputError: ``NPROC`` is set, but is not 1 to `MOST`.
+    """
     own = getattr(os, "sched_getaffinity", None)  # Linux
-    return int(os.environ.get("NPROC") or (len(own(0)) if own else os.cpu_count()))
+    given = os.environ.get("NPROC")
+    if not given:
+        return len(own(0)) if own else os.cpu_count()
+    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MOST):
+        raise InputError("NPROC", found=given[:40], expected=f"1 to {MOST} processors",
+                         remedy="correct or unset this environment variable")
+    return int(given)
 
 
 def ahead(function, items, workers=1):

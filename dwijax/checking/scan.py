@@ -1,6 +1,5 @@
 """Everything that ``dwijax check`` finds out about one scan."""
 
-import tempfile
 from dataclasses import dataclass, field
 
 import nibabel as nib
@@ -24,6 +23,7 @@ from dwijax.errors import InputError
 from dwijax.fitting.samples import read_samples
 from dwijax.gradients import GradientTable, find_b0s, shells, span
 from dwijax.orientation import Orientation, check_orientation
+from dwijax.output import scratch
 
 USUAL_B = 1000.0  # s/mm²; the shell looked at closely is the nearest to it, or to the run's
 SIZES = (6, 12, 18, 30, 45, 60, 90)  # numbers of directions whose conditioning is told
@@ -197,7 +197,7 @@ def _read(image, brain, volumes):
     counts = np.bincount(place[axis], minlength=brain.shape[axis])
     M = image.shape[3]
     means, zeros = np.full((M, len(counts)), np.nan), 0
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         samples = read_samples(image, index, np.arange(M), folder)
         try:
             for m in range(M):

@@ -60,7 +60,7 @@ def run(args):
         with whole(picture) as path:
             draw(report, path)
         with whole(text) as path:
-            path.write_text(page.markdown(report, found, picture.name))
+            path.write_text(page.markdown(report, found, picture.name), encoding="utf-8")
     seen = report.orientation
     if args.write_bvecs is not None:
         if seen is None or seen.verdict != "wrong":

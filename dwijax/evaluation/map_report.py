@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from dwijax import page
 from dwijax.data.bids import of_scan
-from dwijax.errors import InputError
+from dwijax.errors import InputError, collecting
 from dwijax.evaluation import (
     figures,
     map_figures,
@@ -49,6 +49,7 @@ LABELS = ("labels.nii.gz", "labels.nii", "*_dseg.nii.gz", "*_dseg.nii")
 TABLES = ("labels.tsv", "labels.txt", "FreeSurferColorLUT.txt")
 
 
+@collecting()
 def evaluate(runs, out, *, atlas=None, quiet=False):
     """Judges runs by the protocol of `dwijax.evaluation.map_regression`, side by side.
 

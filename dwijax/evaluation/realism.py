@@ -120,7 +120,7 @@ def write_table(rows, out):
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     names = list(rows[0][2])
-    with open(out / "realism.csv", "w", newline="") as file:
+    with open(out / "realism.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["scan", "source", *names])
         writer.writerows([scan, source, *(f"{numbers[n]:.4g}" for n in names)]
@@ -130,7 +130,7 @@ def write_table(rows, out):
     lines += [f"| {n} | " + " | ".join(f"{numbers[n]:.3g}" for *_, numbers in rows) + " |"
               for n in names]
     text = "\n".join(lines) + "\n"
-    (out / "realism.md").write_text(text)
+    (out / "realism.md").write_text(text, encoding="utf-8")
     return text
 
 

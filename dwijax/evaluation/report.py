@@ -13,7 +13,7 @@ from dwijax import __version__, baselines, leakage, page
 from dwijax.data.phantom.like import identity
 from dwijax.data.sidecars import check_sidecar
 from dwijax.data.simulated import origin, shifted_members
-from dwijax.errors import InputError
+from dwijax.errors import InputError, collecting
 from dwijax.evaluation import (
     comparison,
     direction_synthesis,
@@ -51,6 +51,7 @@ class Group(NamedTuple):
     members: list
 
 
+@collecting()
 def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     """Judges a run by the protocol of `dwijax.evaluation.direction_synthesis`.
 

@@ -17,7 +17,7 @@ from dwijax.fitting import naming as names
 from dwijax.fitting.maps import MAPS, ChunkFit
 from dwijax.fitting.samples import read_samples
 from dwijax.gradients import fsl_to_world
-from dwijax.output import refuse_to_overwrite, whole
+from dwijax.output import refuse_to_overwrite, whole_files
 
 
 def fit_scan(
@@ -87,12 +87,14 @@ def fit_scan(
                              expected="a diffusion-weighted series with a head in the mask",
                              remedy="check image and mask")
         summary = _summary(plan, fitted, naming, gtab, volumes, facts or {}) | {"files": files}
-        targets = {
-            name: stack.enter_context(whole(out / file)) for name, file in files.items()}
-        for file, content in names.text_files(naming, maps, source, summary).items():
-            if file == names.bids.DESCRIPTION and (out / file).exists():
-                continue  # of the dataset, whose other scans are there already
-            path = stack.enter_context(whole(out / file))
+        texts = {file: content for file, content in
+                 names.text_files(naming, maps, source, summary).items()
+                 # That of the dataset, whose other scans are there already, stays.
+                 if file != names.bids.DESCRIPTION or not (out / file).exists()}
+        paths = stack.enter_context(
+            whole_files(out / file for file in (*files.values(), *texts)))
+        targets = dict(zip(files, paths, strict=False))
+        for path, content in zip(paths[len(files):], texts.values(), strict=True):
             path.write_text(json.dumps(content, indent=2) + "\n")
         writers = stack.enter_context(ThreadPoolExecutor(2))
         jobs = []

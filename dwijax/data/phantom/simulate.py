@@ -14,6 +14,7 @@ import scipy
 from tqdm import tqdm
 
 import dwijax
+from dwijax import interruption
 from dwijax.data.phantom.recipe import RECIPES
 from dwijax.data.phantom.store import write_subject
 from dwijax.data.phantom.subject import Settings, simulate_subject
@@ -193,6 +194,7 @@ def simulators(workers=2):
     # Never fork: the parent may hold a running JAX.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _on_cpu) as pool:
+        interruption.shield()
         try:
             yield pool
         finally:
@@ -220,10 +222,11 @@ def _write_one(out, settings, name, index):
 
 
 def _on_cpu():
-    """Workers leave accelerators, and the answer to Ctrl-C, to the parent."""
+    """Workers leave accelerators, and the answer to Ctrl-C, to the parent, which ends them."""
+    signal.signal(signal.SIGTERM, lambda number, _: interruption.end(number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import jax
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     jax.config.update("jax_platforms", "cpu")
 
 

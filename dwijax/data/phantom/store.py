@@ -14,6 +14,7 @@ import numpy as np
 from dwijax.data.phantom.regions import NAMES
 from dwijax.data.phantom.subject import SimulatedSubject
 from dwijax.gradients import write_gradients
+from dwijax.interruption import together, unfinished
 
 STEPS_PER_SIGMA = 20  # integer steps per noise SD: rounding adds 0.02 % to its variance
 LARGEST = 32000
@@ -29,12 +30,14 @@ def write_subject(folder, subject: SimulatedSubject):
     folder = Path(folder)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _write_files(partial, subject)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-    finally:  # Ctrl-C too
-        shutil.rmtree(partial, ignore_errors=True)
+    with unfinished(partial):
+        try:
+            _write_files(partial, subject)
+            with together():
+                shutil.rmtree(folder, ignore_errors=True)
+                partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_files(folder, subject):

@@ -1,0 +1,47 @@
+"""What the benchmarks run on with ``--quick``: everything at its smallest, made in seconds.
+
+Their figures mean nothing then: it is a test that they run.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SHAPE, VOXEL_SIZE, DIRECTIONS, INPUTS = (16, 20, 6), 6.0, 16, 8
+TABLE = ["--directions", str(DIRECTIONS), "--b0s", "2", "--voxel-size", str(VOXEL_SIZE),
+         "--shape", *map(str, SHAPE)]
+# For train.py, without a config's name and where to read and write.
+TRAINING = [
+    "--config.phantom.subjects=(1,1,1)", "--config.phantom.shifted_subjects=0",
+    f"--config.phantom.shape={SHAPE}", f"--config.phantom.voxel_size={VOXEL_SIZE}",
+    f"--config.phantom.directions={DIRECTIONS}", f"--config.data.inputs={INPUTS}",
+    "--config.patch=16", "--config.trunk.steps=2", "--config.steps=4",
+    "--config.validate_every=2", "--config.checkpoint_every=2", "--noevaluate"]
+
+
+def trained_run(folder):
+    """Path of a run on simulated subjects, trained for a few steps."""
+    run = Path(folder) / "run"
+    _quietly([ROOT / "train.py", f"--config={ROOT / 'configs' / 'phantom.py'}:smoke", *TRAINING,
+              f"--config.data.root={Path(folder) / 'data'}", f"--workdir={run}"])
+    return run
+
+
+def scans(folder):
+    """Path of a folder that holds one scan as plain files, ``dwi.nii.gz`` and so on."""
+    made = Path(folder) / "simulated"
+    _quietly(["-m", "dwijax", "simulate", made, "--subjects", "1", *TABLE])
+    found, plain = made / "sub-000" / "T1w" / "Diffusion", Path(folder) / "scans" / "scan"
+    plain.mkdir(parents=True)
+    for theirs, ours in {"data.nii.gz": "dwi.nii.gz", "bvals": "dwi.bval", "bvecs": "dwi.bvec",
+                         "nodif_brain_mask.nii.gz": "mask.nii.gz"}.items():
+        (found / theirs).rename(plain / ours)
+    return plain.parent
+
+
+def _quietly(words):
+    done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True,
+                          check=False)
+    if done.returncode:
+        sys.exit(done.stderr.strip())

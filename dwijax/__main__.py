@@ -1,0 +1,17 @@
+"""The program ``dwijax``, also ``python -m dwijax``."""
+
+import sys
+
+from dwijax.program import begin, run
+
+
+def start():
+    """Runs the command line of the process, which ends with it."""
+    begin("dwijax: ", "no unfinished file is left, the same command starts again or goes on")
+    from dwijax.cli import main
+
+    run(lambda: main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    start()
