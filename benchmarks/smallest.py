@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SHAPE, VOXEL_SIZE, DIRECTIONS, INPUTS = (16, 20, 6), 6.0, 16, 8
+SHAPE, VOXEL_SIZE, DIRECTIONS, INPUTS = (16, 20, 6), 6.0, 14, 7
 TABLE = ["--directions", str(DIRECTIONS), "--b0s", "2", "--voxel-size", str(VOXEL_SIZE),
          "--shape", *map(str, SHAPE)]
 # For train.py, without a config's name and where to read and write.
 TRAINING = [
-    "--config.phantom.subjects=(1,1,1)", "--config.phantom.shifted_subjects=0",
+    "--config.phantom.subjects=(1,1,2)", "--config.phantom.shifted_subjects=0",
     f"--config.phantom.shape={SHAPE}", f"--config.phantom.voxel_size={VOXEL_SIZE}",
     f"--config.phantom.directions={DIRECTIONS}", f"--config.data.inputs={INPUTS}",
-    "--config.patch=16", "--config.trunk.steps=2", "--config.steps=4",
+    "--config.patch=16", "--config.trunk.steps=0", "--config.calibrate=False", "--config.steps=4",
     "--config.validate_every=2", "--config.checkpoint_every=2", "--noevaluate"]
 
 
