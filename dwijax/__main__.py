@@ -4,10 +4,12 @@ import sys
 
 from dwijax.program import begin, run
 
+INTERRUPTED = "no unfinished file is left, the same command starts again or goes on"
+
 
 def start():
     """Runs the command line of the process, which ends with it."""
-    begin("dwijax: ", "no unfinished file is left, the same command starts again or goes on")
+    begin("dwijax: ", INTERRUPTED)
     from dwijax.cli import main
 
     run(lambda: main(sys.argv[1:]))

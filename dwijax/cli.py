@@ -23,6 +23,7 @@ import pkgutil
 import sys
 
 from dwijax import __version__, commands
+from dwijax.__main__ import INTERRUPTED, start
 from dwijax.compilation import check_flags
 from dwijax.errors import collecting, told
 from dwijax.threads import limit_threads
@@ -83,8 +84,6 @@ def main(argv=None):
       Exit status.
     """
     if argv is None:
-        from dwijax.__main__ import start
-
         start()
     for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
@@ -96,7 +95,7 @@ def main(argv=None):
         with collecting():
             result = args.run(args)
     except KeyboardInterrupt:
-        print("dwijax: interrupted", file=sys.stderr)
+        print(f"dwijax: interrupted; {INTERRUPTED}", file=sys.stderr)
         return 130
     except Exception as error:
         if (line := told(error)) is None:

@@ -99,7 +99,8 @@ def test_interrupted_at_any_moment(tmp_path, program, seed):
         "simulate": [*DWIJAX, "simulate", tmp_path / "out", "--subjects", "1000", "--shape", "16",
                      "20", "6", "--voxel-size", "6", "--directions", "6", "--quiet"],
         "train": [*TRAIN, *SMOKE, "--config.steps=100000",
-                  f"--config.data.root={tmp_path / 'data'}", f"--workdir={tmp_path / 'run'}", "--quiet"]}[program]
+                  f"--config.data.root={tmp_path / 'data'}",
+                  f"--workdir={tmp_path / 'run'}", "--quiet"]}[program]
     interrupted(words, random.Random(seed).uniform(0, 4), tmp_path)
 
 
