@@ -10,7 +10,7 @@ from dwijax import cli, gradients
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import read_scan_gradients
 from dwijax.directions import direction_set
-from dwijax.errors import warn_once
+from dwijax.errors import InputError, warn_once
 from dwijax.fitting.choice import bias_of_shells
 from dwijax.gradients import GradientTable
 from tests.tiny_run import GTAB, write_tiny_run
@@ -81,16 +81,17 @@ def test_ge_scales_b_by_length(tmp_path, capsys):
     assert "b is multiplied by the squared length" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["trace", "adc", "fa"])
+@pytest.mark.parametrize("kind", ["trace", "adc", "small adc", "fa"])
 @pytest.mark.parametrize("b0s", [0, 2])
 def test_averages_are_no_b0s(tmp_path, capsys, kind, b0s):
     bvals = np.r_[np.zeros(b0s), np.full(13, 1000.0)]
     bvecs = np.r_[np.zeros((b0s, 3)), AXES, np.zeros((1, 3))]
     data = signal(bvals, bvecs).copy()
-    data[..., -1] = {"trace": np.exp(np.log(data[..., b0s:-1]).mean(-1)), "adc": 700.0,
-                     "fa": 0.3}[kind]
-    if kind == "adc" and not b0s:
-        data[..., -1] = 0.7  # in µm²/ms: in 1e-6 mm²/s nothing tells it from a b0
+    data[::2] *= 0.05  # CSF at b = 1000, of an ADC of 3
+    data[..., :b0s] = 1000
+    adc = np.where(np.arange(SHAPE[0])[:, None, None] % 2, 700.0, 3000)
+    data[..., -1] = {"trace": np.exp(np.log(data[..., b0s:-1]).mean(-1)), "adc": adc,
+                     "small adc": 1e-3 * adc, "fa": 0.3}[kind]
     folder = write(tmp_path / "x", bvals, bvecs, data)
     assert fit(folder) == 2
     told = capsys.readouterr().err
@@ -246,3 +247,26 @@ def test_a_mended_table_keeps_what_lengths_say(tmp_path):
     tables = [read_scan_gradients(folder / "dwi.bval", folder / name, image)
               for name in ("dwi.bvec", "mended")]
     np.testing.assert_array_equal(*(table.bvals for table in tables))
+
+
+@pytest.mark.parametrize("name", ["philips_12dir_b1000", "siemens_sagittal_20dir_b2000",
+                                  "canon_60dir_b1500"])
+def test_b0s_and_averages_of_real_scans_are_told_apart(shared_data, tmp_path, name):
+    """Each scan as GE would write it, with a trace and an ADC map behind it."""
+    folder = shared_data / name
+    gtab = gradients.read_gradients(folder / "dwi.bval", folder / "dwi.bvec")
+    image, b0s = nib.load(folder / "dwi.nii.gz"), gtab.b0s_mask
+    data = np.maximum(np.asarray(image.dataobj, np.float32), 1e-3)
+    trace = np.exp(np.log(data[..., ~b0s]).mean(-1))
+    b = np.median(gtab.bvals[~b0s])
+    adc = np.clip(np.log(data[..., b0s].mean(-1) / trace) / b, 0, 4e-3) * 1e6
+    path = tmp_path / "dwi.nii"
+    np.savetxt(tmp_path / "dwi.bvec", np.r_[np.where(b0s[:, None], 0, gtab.bvecs),
+                                            np.zeros((2, 3))].T)
+    nib.save(nib.Nifti1Image(np.concatenate([data, trace[..., None], adc[..., None]], -1),
+                             image.affine), path)
+    for bvals in (np.full(len(gtab), b), gtab.bvals):
+        np.savetxt(tmp_path / "dwi.bval", np.r_[bvals, b, b][None])
+        last = len(gtab)
+        with pytest.raises(InputError, match=rf"no direction at volumes {last}, {last + 1} "):
+            read_scan_gradients(tmp_path / "dwi.bval", tmp_path / "dwi.bvec", nib.load(path))

@@ -24,6 +24,8 @@ from dwijax.gradients import B0_THRESHOLD, GradientTable, find_b0s, read_gradien
 # A volume without a direction is a b0 if it is brighter than DWIs are where diffusivity is least in
 # a head (mm²/s), but for noise, which lifts DWIs ...
 _LEAST_DIFFUSIVITY, _ENOUGH = 0.25e-3, 1.5
+# ... if of nearly all voxels it makes a diffusivity that there is ...
+_LARGEST_DIFFUSIVITY, _IMPOSSIBLE = 3.5e-3, 0.1
 # ... and, where there are b0s, looks like them: mean absolute difference over mean.
 _LIKE_A_B0 = 0.3
 _SAMPLES = 8  # volumes of a kind that it is compared with
@@ -167,42 +169,58 @@ def read_scan_gradients(bval_path, bvec_path, image, b0_threshold=None):
     Raises:
       InputError: as `dwijax.gradients.read_gradients`, or the table has not M volumes.
     """
-    gtab = read_gradients(bval_path, bvec_path, b0_threshold,
-                          lambda *found: _are_b0s(image, *found))
-    if len(gtab) != image.shape[3]:
-        raise InputError(
-            bval_path,
-            found=f"{len(gtab)} b-values",
-            expected=f"{image.shape[3]}, one for each volume of {image.get_filename()}",
-            remedy="give the files of the same scan",
-        )
+    def check_count(bvals):
+        if len(bvals) != image.shape[3]:
+            raise InputError(
+                bval_path,
+                found=f"{len(bvals)} b-values",
+                expected=f"one for each of the {image.shape[3]} volumes of {image.get_filename()}",
+                remedy="give the files of the same scan",
+            )
+
+    def are_b0s(volumes, bvals, bvecs):
+        check_count(bvals)
+        return _are_b0s(image, volumes, bvals, bvecs)
+
+    gtab = read_gradients(bval_path, bvec_path, b0_threshold, are_b0s)
+    check_count(gtab.bvals)
     return gtab
 
 
 def _are_b0s(image, volumes, bvals, bvecs):
     """bool [n]: whether these volumes without a direction are as bright as b0s are."""
-    if len(bvals) != image.shape[3]:
-        return np.zeros(len(volumes), bool)
     lengths = np.linalg.norm(bvecs, axis=1)
     directed = (lengths > 1e-6) & (bvals >= bvals[volumes].min() / 2)
-    # Of the strongest half, if lengths scale b.
-    directed &= lengths >= np.median(lengths[directed]) if directed.any() else False
     known = (bvals <= B0_THRESHOLD) & ~directed
+    if directed.any():  # of the strongest half, if lengths scale b
+        directed &= lengths >= np.median(lengths[directed])
     dwis, b0s = (_spaced(np.flatnonzero(mask)) for mask in (directed, known))
     if not len(dwis):
         return np.zeros(len(volumes), bool)
     order, place = np.unique(np.r_[volumes, dwis, b0s], return_inverse=True)
     read = read_volumes(image, order)
     read[~usable(read).all(axis=-1)] = 0  # outside of any mask
-    mean = read.mean(axis=-1)
-    head = read[mean > 0.15 * np.percentile(mean, 99)]
-    asked, dwi, b0 = np.split(head[:, place], [len(volumes), len(volumes) + len(dwis)], axis=1)
-    factor = np.minimum(np.exp(_LEAST_DIFFUSIVITY * bvals[volumes]), _ENOUGH)
-    found = asked.mean(axis=0) > factor * dwi.mean(axis=0).max()
-    if len(b0s):
-        like = b0.mean(axis=1, keepdims=True)
-        found &= np.abs(asked - like).mean(axis=0) < _LIKE_A_B0 * like.mean()
-    return found
+    asked, dwi, b0 = np.split(place, [len(volumes), len(volumes) + len(dwis)])
+    return np.array([_is_b0(read[..., m], read[..., dwi], read[..., b0], b)
+                     for m, b in zip(asked, bvals[volumes], strict=True)])
+
+
+def _is_b0(volume, dwi, b0s, b):
+    """Whether a volume ``[X, Y, Z]`` is brighter than DWIs ``[X, Y, Z, n]`` of this b, everywhere
+    by as much as diffusion can explain, and, if there are some, like the b0s ``[X, Y, Z, m]``."""
+    head = volume > 0.15 * np.percentile(volume, 99)
+    if not head.any():
+        return False
+    volume, dwi, b0s = volume[head], dwi[head], b0s[head]
+    brighter = np.exp(min(_LEAST_DIFFUSIVITY * b, np.log(_ENOUGH)))
+    # A map of ADC or FA may be bright too, but makes of DWIs diffusivities that there are not.
+    decay = np.log(np.maximum(volume, 1e-6) / np.maximum(dwi.mean(axis=1), 1e-6))
+    impossible = (decay < 0) | (decay > _LARGEST_DIFFUSIVITY * b)
+    return bool(
+        volume.mean() > brighter * dwi.mean(axis=0).max()
+        and impossible.mean() < _IMPOSSIBLE
+        and (not b0s.size
+             or np.abs(volume - b0s.mean(axis=1)).mean() < _LIKE_A_B0 * b0s.mean()))
 
 
 def _spaced(index):
