@@ -119,7 +119,8 @@ def sections(report):
     if loose.size:
         table.append(("in no shell", f"{loose.size} volumes, b = {span(gtab.bvals[loose])}: fit "
                       "uses them, predict and training do not"))
-    table += [("repeated directions", line) for line in repeats_in_words(gtab) or ["none"]]
+    table += [("repeated directions", line.partition(",")[0])
+              for line in repeats_in_words(gtab) or ["none"]]
     table += [("table", note) for note in gtab.notes]
     yield "volumes", table
     yield (f"condition number for a tensor, b = {report.shell} (evenly spread: 1.6)",

@@ -201,8 +201,8 @@ def _are_b0s(image, volumes, bvals, bvecs):
     read = read_volumes(image, order)
     read[~usable(read).all(axis=-1)] = 0  # outside of any mask
     asked, dwi, b0 = np.split(place, [len(volumes), len(volumes) + len(dwis)])
-    return np.array([_is_b0(read[..., m], read[..., dwi], read[..., b0], b)
-                     for m, b in zip(asked, bvals[volumes], strict=True)])
+    return np.array([_is_b0(read[..., m], read[..., dwi], read[..., b0], np.median(bvals[dwis]))
+                     for m in asked])
 
 
 def _is_b0(volume, dwi, b0s, b):
