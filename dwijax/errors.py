@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from functools import cache, partial
+from functools import partial
 
 
 class InputError(Exception):
@@ -68,6 +68,7 @@ def collecting():
     global _depth
     if not _depth:
         _said.clear()
+        _once.clear()
     _depth += 1
     try:
         yield
@@ -75,7 +76,7 @@ def collecting():
         _depth -= 1
 
 
-_said, _depth = [], 0
+_said, _once, _depth = [], set(), 0
 
 
 def said():
@@ -92,7 +93,8 @@ def warn(text):
     tqdm.write(text, file=sys.stderr)
 
 
-@cache
 def warn_once(text):
     """`warn`, of what is found again whenever a file is read: the first time only."""
-    warn(text)
+    if text not in _once:
+        _once.add(text)
+        warn(text)

@@ -1,8 +1,11 @@
 """``dwijax predict`` and ``track`` with a run that nobody had to train: names, pages, Ctrl-C."""
 
+import html
 import json
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -40,6 +43,45 @@ def line(command, scan, out, *options, dwi="dwi.nii"):
 
 def files(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def spoil_newest(run, folder):
+    """A copy of a run whose newest checkpoint is damaged, of which a line is said."""
+    copy = folder / "spoilt"
+    shutil.copytree(run, copy)
+    newest = copy / "checkpoints" / "00000030"
+    shutil.copytree(copy / "checkpoints" / "00000020", newest)
+    (newest / "more").write_text("x")
+    return copy
+
+
+def test_whatever_is_said_stands_on_the_page(run, scan, tmp_path, capsys):
+    """Suspect lines, notes in the JSON, and warnings of whatever was read on the way."""
+    turned = np.loadtxt(scan / "dwi.bvec")
+    turned[:, 2:] = np.roll(turned[:, 2:], 1, axis=0)
+    np.savetxt(scan / "dwi.bvec", turned, fmt="%.6f")
+    spoilt, out = spoil_newest(run, tmp_path), tmp_path / "out"
+    assert cli.main(line("predict", scan, out, "--run", spoilt, "--resample")) == 0
+    said = capsys.readouterr()
+    about = json.loads((out / "dwi.json").read_text())
+    page = html.unescape((out / "report.html").read_text())
+    warned = said.err.splitlines()
+    assert len(warned) == 1 and "does not match" in warned[0] and about["notes"]
+    for text in [*warned, *about["notes"], *about["suspect"], *said.out.splitlines()[:-1]]:
+        assert text.removeprefix("suspect: ") in page, text
+    # The page of another prediction does not repeat what was said before.
+    assert cli.main(line("predict", scan, out, "--run", run, "--resample", "--force")) == 0
+    assert warned[0] not in html.unescape((out / "report.html").read_text())
+
+
+def test_names_that_are_no_text(run, tmp_path, capsys):
+    scan = good_scan(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe<b>")))
+    out = scan / "out"
+    assert cli.main(line("predict", scan, out, "--run", run)) == 0
+    assert "\\udcff" in capsys.readouterr().out
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "\\udcff\\udcfe&lt;b&gt;" in page and "<b>" not in page.split("<title>")[1][:99]
+    assert json.loads((out / "dwi.json").read_text(encoding="utf-8"))["synthetic_volumes"]
 
 
 def test_a_page_beside_the_series(run, scan, tmp_path, capsys):

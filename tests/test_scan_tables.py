@@ -10,7 +10,7 @@ from dwijax import cli, gradients
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import read_scan_gradients
 from dwijax.directions import direction_set
-from dwijax.errors import InputError, warn_once
+from dwijax.errors import InputError
 from dwijax.fitting.choice import bias_of_shells
 from dwijax.gradients import GradientTable
 from tests.tiny_run import GTAB, write_tiny_run
@@ -48,7 +48,6 @@ def files(folder):
 
 
 def fit(folder, *options, out="out"):
-    warn_once.cache_clear()
     status = cli.main(["fit", *files(folder), "-o", str(folder / out), "--quiet", *options])
     return status or json.loads((folder / out / "fit.json").read_text())
 
