@@ -147,7 +147,7 @@ def edit(folder, **changes):
     ("changes", "words"),
     [
         ({"data": lambda d: d[..., 0]}, "4-D"),
-        ({"data": lambda d: d[..., :9]}, "10 b-values; expected 9"),
+        ({"data": lambda d: d[..., :9]}, "10 b-values; expected one for each of the 9"),
         ({"data": lambda d: d * np.nan}, "not finite"),
         ({"data": np.zeros_like}, "a positive signal"),
         ({"bvals": [0] + [1000] * 8}, "9 b-values"),

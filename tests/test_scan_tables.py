@@ -204,6 +204,8 @@ def test_prepare_tells_repeats_and_takes_the_threshold(tmp_path, capsys):
     assert "--b0-threshold" in capsys.readouterr().err
     assert cli.main([*command, str(tmp_path / "store"), "--b0-threshold", "70"]) == 0
     assert "volumes 4 and 9" in capsys.readouterr().err
+    assert cli.main([*command, str(tmp_path / "no"), "--shell", "60", "--b0-threshold", "70"]) == 2
+    assert "which is a b0" in capsys.readouterr().err
     told = json.loads((tmp_path / "store" / "store.json").read_text())["subjects"]["train"][0]
     assert told["files"]["b0_threshold"] == 70 and told["b0s"] == 1
 

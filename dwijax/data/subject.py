@@ -141,6 +141,13 @@ def open_scan(files, shell, min_directions=1):
     image = read_dwi(files.dwi)
     gtab = read_scan_gradients(files.bval, files.bvec, image, files.b0_threshold)
     b0s = find_b0s(gtab, files.bval)
+    if shell <= gtab.b0_threshold:
+        raise InputError(
+            files.bval,
+            found=f"b={shell:g} asked for, which is a b0",
+            expected=f"a shell above b={gtab.b0_threshold:g} s/mm²",
+            remedy="choose another shell or a lower b0 threshold",
+        )
     directions = select_shell(gtab, shell, where=files.bval)
     if len(directions) < min_directions:
         raise InputError(
