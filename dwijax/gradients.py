@@ -8,6 +8,7 @@ What a file leaves open (which volumes are b0s, what lengths of vectors mean) is
 read; every decision is a line on standard error and in the table's ``notes``.
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -265,7 +266,7 @@ def _read_numbers(path):
     """float64 [rows, columns] from a text file of numbers."""
     path = Path(path)
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             content = file.read(_LARGEST_FILE + 1)  # devices have no size and no end
         if len(content) > _LARGEST_FILE:
             raise InputError(
@@ -301,6 +302,14 @@ def _read_numbers(path):
             remedy="export the gradient table again",
         )
     return np.array(rows, np.float64)
+
+
+def _without_waiting(path, flags):
+    """Opens a file; a named pipe that nobody writes to is empty instead of waited for. (One that a
+    shell makes for ``<(command)`` is read to its end.)"""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _number(token, path):

@@ -220,6 +220,8 @@ FILES = {
     "image with a line break": ({"dwi": "a\nb.nii"}, "no such file"),
     "image is a pipe": ({"dwi": "pipe"}, "a pipe"),
     "mask is a pipe": ({"mask": "pipe"}, "a pipe"),
+    "bvals are a pipe": ({"bvals": "pipe"}, "no numbers"),
+    "bvecs are a pipe": ({"bvecs": "pipe"}, "no numbers"),
     "bvals missing": ({"bvals": "none"}, "no such file"),
     "bvals are a folder": ({"bvals": "."}, "directory"),
     "bvals without end": ({"bvals": "/dev/zero"}, "MiB"),

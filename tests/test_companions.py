@@ -273,3 +273,23 @@ def test_no_orientation_or_two_are_told(tmp_path, run, capfd, name, codes):
     told = {"fit": "fit.json", "predict": "dwi.json"}.get(name)
     if told:
         assert "sform" in (folder / "out" / told).read_text()
+
+
+@pytest.mark.parametrize(("kind", "words"), [
+    ("one voxel", "found 1 voxels in the mask; expected at least 100"),
+    ("a thin sheet", "nothing left of it"), ("one slice", "20×20×1")])
+def test_too_little_to_simulate_like_is_one_line(ball, capfd, kind, words):
+    mask = np.zeros((20, 20, 16), np.uint8)
+    if kind == "one slice":
+        save(ball / "dwi.nii", np.nan_to_num(load(ball / "dwi.nii")[:, :, 8:9]))
+        mask = load(ball / "mask.nii")[:, :, 8:9]
+    elif kind == "one voxel":
+        mask[10, 10, 8] = 1
+    else:  # in a corner, from where a shift takes it out
+        mask[:, :6, 0] = 1
+        save(ball / "dwi.nii", np.where(mask[..., None], 300, load(ball / "dwi.nii"))
+             .astype(np.float32))
+    save(ball / "mask.nii", mask)
+    status = command("simulate", ball, "--subjects", 4)
+    err = capfd.readouterr().err
+    assert status == 2 and words in err and err.count("\n") == 1

@@ -35,6 +35,7 @@ from dwijax.evaluation.map_targets import target_table
 from dwijax.evaluation.rois import Roi, read_rois, read_table
 from dwijax.evaluation.scan import Scan, read_scan
 from dwijax.evaluation.tables import Record, Results
+from dwijax.fitting.frames import told_frame
 from dwijax.gradients import GradientTable
 from dwijax.inference import Run
 from dwijax.network_maps import (
@@ -449,6 +450,8 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
     np.testing.assert_allclose(trace, found["md"][mask], rtol=1e-4)
     sources = json.loads((tmp_path / "out" / "maps.json").read_text())["maps"]
     assert sources["fa"] == TENSOR
+    told, by = told_frame(tmp_path / "out" / "v1.nii.gz")
+    assert (told, by.name) == ("scanner", "maps.json")
     # A b-value that is only nearly the run's: D = -ln(S / S0) / b.
     np.savetxt(tmp_path / "dwi.bval", np.where(bvals < 50, bvals, 1050)[positions][None])
     assert cli.main([*command, str(tmp_path / "near"), "--quiet"]) == 0

@@ -22,6 +22,7 @@ from dwijax.data.phantom import noise
 from dwijax.data.phantom.fields import band_noise, texture
 from dwijax.data.phantom.store import truth_maps
 from dwijax.data.phantom.subject import SimulatedSubject
+from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
 from dwijax.interpolation import FLOOR, log_sh_coefficients, log_sh_system, sh_basis
 from dwijax.voxelwise import in_chunks
@@ -168,6 +169,9 @@ def simulate_like(fit, settings, index):
     shape, size = fit.mask.shape, np.linalg.norm(fit.affine[:3, :3], axis=0)
     place = displaced(stream(0), shape, size, settings)
     warped, turns = warp(fit, place, size)
+    if not warped.mask.any():
+        raise InputError("mask", found=f"nothing left of it once it is deformed (subject {index})",
+                         expected="a brain some voxels thick", remedy="give a mask of the brain")
     b0, attenuation = warped.b0, warped.attenuation
 
     def grain(number, relative):

@@ -149,6 +149,9 @@ def simulate_scans_like(out, files, *, subjects, shell=None, seed=0, snr=None, f
                "say which one: --shells B" if there else "give a scan with shells")
         shell = there[0]
     subject = load_subject(files, shell=shell, min_directions=6)
+    _check(files.dwi, min(subject.mask.shape) >= 2,
+           f"shape {'×'.join(map(str, subject.mask.shape))}", "two voxels along each axis",
+           "give more slices")
     held = int(subject.mask.sum())
     _check(files.mask or files.dwi, held >= like.LEAST, f"{held} voxels in the mask",
            f"at least {like.LEAST}", "give a mask of the brain")

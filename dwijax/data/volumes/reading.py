@@ -16,6 +16,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.imageclasses import all_image_classes
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+from nibabel.tripwire import TripWireError
 from nibabel.wrapstruct import WrapStructError
 
 from dwijax.data.volumes.orientation import invertible
@@ -287,6 +288,7 @@ def readable(path):
         HeaderDataError,
         HeaderTypeError,
         WrapStructError,
+        TripWireError,  # .zst, where its package is not installed
     ) as error:
         raise InputError(
             path,
