@@ -55,23 +55,16 @@ def main():
     if PLAN.value:
         print_plan()
         return
+    from dwijax.run_calibration import calibrate
     from dwijax.training.loop import train_and_evaluate
 
     workdir = WORKDIR.value or f"runs/{'-'.join(filter(None, (Path(path).stem, variant)))}"
     train_and_evaluate(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
-    if DISTRIBUTED.value or COORDINATOR.value:
-        return  # one process is enough for the rest: eval.py
-    if EVALUATE.value:
-        from dwijax.evaluation.report import evaluate
+    calibrate(workdir, quiet=QUIET.value)
+    if EVALUATE.value and not (DISTRIBUTED.value or COORDINATOR.value):
+        from dwijax.evaluation.report import evaluate  # one process is enough: eval.py
 
         evaluate(workdir, quiet=QUIET.value, baseline_set="quick")
-    elif CONFIG.value.get("calibrate"):
-        from dwijax.inference import load_run
-        from dwijax.run_calibration import calibrated
-        from dwijax.training.reading import read_cohort
-
-        calibrated(load_run(workdir, calibrated=False), workdir, read_cohort(CONFIG.value),
-                   quiet=QUIET.value)
 
 
 def print_plan():
