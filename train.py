@@ -14,6 +14,7 @@ if __name__ == "__main__":  # before anything slow is imported
 
     begin("", "the same command goes on from the last checkpoint")
 
+import sys
 import time
 from pathlib import Path
 
@@ -21,13 +22,13 @@ from absl import flags
 from ml_collections import config_flags
 
 from dwijax.errors import InputError
-from dwijax.flags import QUIET, launch
+from dwijax.flags import QUIET, define_config, launch
 from dwijax.training import processes
 from dwijax.training.preemption import exit_on_sigterm
 
 DEFAULT = Path(__file__).parent / "configs" / "phantom.py"
-CONFIG = config_flags.DEFINE_config_file(
-    "config", str(DEFAULT), "Config file, with a variant after a colon; --config.x=y overrides x.")
+CONFIG = define_config(DEFAULT)
+flags.adopt_module_key_flags(sys.modules[define_config.__module__])  # --help lists them
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run's folder. Default: runs/ and the config's name and variant.")
 EVALUATE = flags.DEFINE_bool("evaluate", True, "Evaluate after training, as eval.py does.")
@@ -44,9 +45,6 @@ PROFILE = flags.DEFINE_bool("profile", False, "Write a trace of some steps to th
 def main():
     exit_on_sigterm()
     path, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
-    if not Path(path).is_file():
-        raise InputError("--config", found=f"no file {path}", expected="a config file",
-                         remedy="see configs/")
     if CONFIG.value.deterministic:
         processes.deterministic()
     if CONFIG.value.placement == "auto" and not (DISTRIBUTED.value or COORDINATOR.value):
@@ -55,23 +53,16 @@ def main():
     if PLAN.value:
         print_plan()
         return
+    from dwijax.run_calibration import calibrate
     from dwijax.training.loop import train_and_evaluate
 
     workdir = WORKDIR.value or f"runs/{'-'.join(filter(None, (Path(path).stem, variant)))}"
     train_and_evaluate(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
-    if DISTRIBUTED.value or COORDINATOR.value:
-        return  # one process is enough for the rest: eval.py
-    if EVALUATE.value:
-        from dwijax.evaluation.report import evaluate
+    calibrate(workdir, quiet=QUIET.value)
+    if EVALUATE.value and not (DISTRIBUTED.value or COORDINATOR.value):
+        from dwijax.evaluation.report import evaluate  # one process is enough: eval.py
 
         evaluate(workdir, quiet=QUIET.value, baseline_set="quick")
-    elif CONFIG.value.get("calibrate"):
-        from dwijax.inference import load_run
-        from dwijax.run_calibration import calibrated
-        from dwijax.training.reading import read_cohort
-
-        calibrated(load_run(workdir, calibrated=False), workdir, read_cohort(CONFIG.value),
-                   quiet=QUIET.value)
 
 
 def print_plan():

@@ -28,7 +28,7 @@ def measure(run, subjects, shared):
     from dwijax.training.reading import read_cohort
 
     trained = load_run(run)
-    for member in read_cohort(trained.config).test[: subjects + 1]:
+    for member in read_cohort(trained.config, trained.about).test[: subjects + 1]:
         subject = load_subject(member.files, shell=trained.config.data.shell)
         began = time.perf_counter()
         synthesise(trained, subject)

@@ -21,7 +21,7 @@ class Run(NamedTuple):
 
     ``gtab`` is the table of its shell without b0s; ``inputs [q]`` and ``targets``, those that are
     synthesised, are positions in it (of map regression, the networks' numbers); ``params`` leaves
-    are ``[K, ...]``; ``about`` is its ``config.json``; ``calibration`` is what its synthetic DWIs
+    are ``[K, ...]``; ``about`` is its description; ``calibration`` is what its synthetic DWIs
     are held to, or None.
     """
 
@@ -43,7 +43,7 @@ def load_run(place, networks=None, *, calibrated=True):
       place: folder or file.
       networks: positions in the stack, of those to read; all by default. K is then their number,
         and nothing is held to a calibration, which is that of the whole stack.
-      calibrated: whether there must be a calibration where the config asks for one.
+      calibrated: whether a calibration that the config asks for is read, and must be there.
 
     Raises:
       InputError: no run, no whole checkpoint there, or no such networks; a file that is damaged;

@@ -1,48 +1,53 @@
 """A run's calibration (`dwijax.calibration`), learnt from its validation subjects."""
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
 from dwijax.calibration import Moments, learn, moments_of
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
-from dwijax.inference import only_inputs, synthesise
+from dwijax.errors import InputError, warn
+from dwijax.inference import load_run, only_inputs, synthesise
 from dwijax.training import checkpoint
 from dwijax.training import run as runs
+from dwijax.training.reading import read_cohort
 
 
-def calibrated(trained, workdir, cohort, *, quiet=False):
-    """A run with the calibration that its config asks for (``calibrate``).
+def calibrate(workdir, *, quiet=False):
+    """The last phase of training: learns the calibration that a run's config asks for.
 
-    Learnt where it is not there yet, or not of the newest checkpoint, and written into
-    ``config.json``, from where `load_run` takes it.
+    Learnt where it is not there yet, is damaged or not of the newest checkpoint, and written to
+    ``calibration.json``, from where `load_run` takes it. Several processes all learn it, and the
+    first one writes.
 
     Args:
-      trained: from `load_run`.
-      workdir: its folder.
-      cohort: its subjects. It is learnt from those for validation; where there are none, from those
-        for training.
+      workdir: the run's folder. It is learnt from subjects for validation; where there are none,
+        from those for training.
       quiet: no progress bar.
 
-    Returns:
-      `dwijax.inference.Run`.
-
     Raises:
-      InputError: these subjects cannot be used.
+      InputError: the run or its subjects cannot be used.
     """
-    if not trained.config.get("calibrate"):
-        return trained
-    step = checkpoint.steps(workdir)[-1]
-    if runs.calibration_of(workdir, step):
-        return trained
+    if not runs.read(workdir)[0].get("calibrate"):
+        return
+    first = jax.process_index() == 0
+    step = checkpoint.newest(workdir)
+    try:
+        if step is not None and runs.calibration_of(workdir, step):
+            return
+    except InputError as error:
+        if first:
+            warn(f"{error.where}: {error.found}; learnt again")
+    trained = load_run(workdir, calibrated=False)
+    cohort = read_cohort(trained.config, trained.about, say=lambda line: None)
     share = len(trained.inputs) / (len(trained.inputs) + len(trained.targets))
-    members = cohort.validation or cohort.train
     found = [_moments(trained, member) for member in tqdm(
-        members, desc="calibrating", unit="subject", disable=quiet or None, leave=False)]
-    calibration = learn(Moments(*map(sum, zip(*found, strict=True))), share)
-    about = trained.about | {"calibration": calibration._asdict() | {"step": step}}
-    runs.write(workdir, about)
-    return trained._replace(calibration=calibration, about=about)
+        cohort.validation or cohort.train, desc="calibrating", unit="subject",
+        disable=quiet or not first or None, leave=False)]
+    learnt = learn(Moments(*map(sum, zip(*found, strict=True))), share)
+    if first:
+        runs.write_calibration(workdir, learnt._asdict() | {"step": step})
 
 
 def _moments(trained, member):
@@ -53,8 +58,7 @@ def _moments(trained, member):
     judged = np.ones(np.count_nonzero(brain), bool)
     if member.slices is not None:
         judged = np.isin(np.nonzero(brain)[data.axis], member.slices)
-    raw = trained._replace(calibration=None)
-    synthetic = synthesise(raw, only_inputs(raw, subject))[brain]
+    synthetic = synthesise(trained, only_inputs(trained, subject))[brain]
     dwi = subject.dwi[brain]
     return moments_of(
         subject.b0[brain], dwi[:, b0s + trained.inputs], synthetic, dwi[:, b0s + trained.targets],

@@ -16,13 +16,12 @@ import numpy as np
 import pytest
 
 from dwijax.calibration import hold
-from dwijax.data.cohort import Cohort
 from dwijax.data.layouts import find_subjects
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
 from dwijax.gradients import read_gradients, write_gradients
 from dwijax.inference import load_run, only_inputs, synthesise
-from dwijax.run_calibration import calibrated
+from dwijax.run_calibration import calibrate
 from dwijax.training import checkpoint
 from dwijax.training.reading import read_cohort
 
@@ -79,15 +78,17 @@ def test_train_evaluates_and_describes_itself(trained):
     assert about["table"]["spread"]["largest_angle"] < 1e-3
     assert about["domain"]["subjects"] == 2 and about["domain"]["b"]["least"] == [1000.0]
     assert list((run / "tensorboard").iterdir())
-    assert any(about["calibration"]["moment"])
+    assert any(json.loads((run / "calibration.json").read_text())["moment"])
 
 
 def test_again_does_nothing_new(trained, place):
     run, _ = trained
-    before = (run / "metrics.jsonl").read_text()
+    names = ("metrics.jsonl", "config.json", "calibration.json", "trunk/config.json")
+    before = [(run / name).read_bytes() for name in names]
     done = command(*train(run, place / "data", "--noevaluate"), cwd=place)
-    assert done.returncode == 0 and "going on from step 20" in done.stdout
-    assert (run / "metrics.jsonl").read_text() == before
+    assert done.returncode == 0 and not done.stderr
+    assert f"{run}: finished at step 20, of 20 asked for; with --config.steps=40" in done.stdout
+    assert [(run / name).read_bytes() for name in names] == before
 
 
 def test_another_config_is_refused(trained, place):
@@ -196,23 +197,31 @@ def test_some_networks_at_their_best(trained, place):
 def test_a_calibration_is_learnt_once_and_goes_wherever_the_run_goes(trained, place):
     run, file = place / "uncalibrated", place / "run.dwijax"
     shutil.copytree(trained[0], run)
-    about = json.loads((run / "config.json").read_text())
-    del about["calibration"]
-    (run / "config.json").write_text(json.dumps(about))
+    (run / "calibration.json").unlink()
     told = one_line(command("-m", "dwijax.cli", "export", run, file, cwd=place))
-    assert "no calibration" in told and "train.py" in told and not file.exists()
+    assert "no calibration of step 20" in told and "train.py again" in told and not file.exists()
+    told = one_line(command(ROOT / "eval.py", f"--workdir={run}", "--force", cwd=place))
+    assert "no calibration of step 20" in told
     before, raw = load_run(trained[0]), load_run(run, calibrated=False)
     assert raw.calibration is None
-    cohort = read_cohort(raw.config)
-    again = calibrated(raw, run, cohort, quiet=True)
+    calibrate(run, quiet=True)
+    again = load_run(run)
     for a, b in zip(before.calibration, again.calibration, strict=True):
         np.testing.assert_allclose(np.array(a, float), np.array(b, float), rtol=1e-3)
-    assert load_run(run).calibration == again.calibration
-    assert calibrated(again, run, Cohort([], [], [], False)) is again
+    written = (run / "calibration.json").stat().st_mtime_ns
+    calibrate(run, quiet=True)
+    assert (run / "calibration.json").stat().st_mtime_ns == written
     assert command("-m", "dwijax.cli", "export", run, file, cwd=place).returncode == 0
     assert load_run(file).calibration == again.calibration
     assert load_run(run, [3, 17]).calibration is None
+    (run / "calibration.json").write_text("{}")  # damaged: learnt again, with a line
+    done = command(*train(run, place / "data", "--noevaluate"), cwd=place)
+    assert done.returncode == 0 and done.stderr.count("\n") == 1 and "learnt again" in done.stderr
+    for a, b in zip(load_run(run).calibration, again.calibration, strict=True):
+        np.testing.assert_allclose(np.array(a, float), np.array(b, float), rtol=1e-3)
 
+    cohort = read_cohort(raw.config, raw.about)
+    again = load_run(run)
     subject = load_subject(cohort.test[0].files, shell=1000)
     said, held = (synthesise(r, only_inputs(r, subject)) for r in (raw, again))
     brain, inputs = subject.mask, subject.dwi[subject.mask][:, 6:36]

@@ -130,6 +130,9 @@ def test_lines_of_scripts_run_in_order(place, script):
     assert ("planned and compiled" in done.stdout) == (script == "train.py")
     for name in ("hcp", "mine", "he2020", "q6", "within", "best", "fa_loss"):
         assert (place / "runs" / name / "checkpoints" / "00000002").is_dir()
+    for path in place.glob("runs/*/config.json"):  # those of several processes too
+        wanted = json.loads(path.read_text())["config"].get("calibrate", False)
+        assert path.with_name("calibration.json").is_file() == wanted
     reports = {path.parent.name for path in place.glob("runs/*/report.html")}
     evaluated = {"he2020", "fa_loss", "phantom"} if script == "eval.py" else set()
     assert reports == {"within"} | evaluated

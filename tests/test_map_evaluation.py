@@ -380,7 +380,7 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "shifted_members", lambda root, **_: [])
     for module in (report, importlib.import_module("dwijax.evaluation.map_report")):
         monkeypatch.setattr(module, "read_cohort",
-                            lambda _: Cohort([], members[:1], members[1:], False))
+                            lambda *_, **__: Cohort([], members[:1], members[1:], False))
     from dwijax.evaluation import map_report
 
     monkeypatch.setattr(map_report, "read_rois", partial(read_rois, least=10))

@@ -49,7 +49,7 @@ def pretend(monkeypatch, phantom):
                    "subjects": subjects | {"origin": ""},
                    "normalisation": {"training_scales": {}, "whitening": None}})
         monkeypatch.setattr(report, "load_run", lambda *_, **__: run)
-        monkeypatch.setattr(report, "read_cohort", lambda _: cohort)
+        monkeypatch.setattr(report, "read_cohort", lambda *_, **__: cohort)
         monkeypatch.setattr(report, "shifted_members", lambda root, **_: list(shifted))
         monkeypatch.setattr(report, "synthesise",
                             lambda run, subject: np.full((*subject.mask.shape, 8),

@@ -35,7 +35,7 @@ class Cohort(NamedTuple):
     """Disjoint lists of :class:`Member`.
 
     ``within_subject`` where one scan was cut in slabs; ``origin`` tells where the subjects are
-    from: for phantoms, with the hash of their settings.
+    from: for phantoms, with the hash of their settings; ``unused``: names of others there.
     """
 
     train: list
@@ -43,6 +43,7 @@ class Cohort(NamedTuple):
     test: list
     within_subject: bool
     origin: str = ""
+    unused: tuple = ()
 
 
 def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=False,

@@ -109,12 +109,13 @@ class Store(NamedTuple):
     cohort: Cohort
     subjects: dict
 
-    def slices(self, part, *, multiple, patch):
+    def slices(self, part, *, multiple, patch, names=None):
         """As :func:`dwijax.data.cohort.load_slices`, but nothing is read yet.
 
         Args:
           part: "train" or "validation". multiple: H and W are padded up to it.
           patch: side of the crops, 0 for whole slices.
+          names: of its subjects, those to use, in this order; default: all.
 
         Returns:
           ``(StoredSlices, tables, scales, b0s)``.
@@ -123,6 +124,9 @@ class Store(NamedTuple):
           InputError: the arrays cannot be opened.
         """
         entries = self.subjects[part]
+        if names is not None:
+            by_name = {entry["name"]: entry for entry in entries}
+            entries = [by_name[name] for name in names]
         size = common_size([entry["shape"][1:3] for entry in entries], multiple, patch)
         tables = [_table(entry) for entry in entries]
         scales = {entry["name"]: entry["scale"] for entry in entries}

@@ -28,7 +28,6 @@ from dwijax.evaluation import (
 from dwijax.evaluation.atlas import read_atlas, register
 from dwijax.evaluation.report import (
     TUNING_SUBJECTS,
-    _check_cohort,
     _check_leakage,
     _groups,
     sources,
@@ -77,11 +76,10 @@ def evaluate(runs, out, *, atlas=None, quiet=False):
     runs = [pair for same in by_data for pair in same]
     for same in by_data:
         first = same[0][1]
-        cohort = usable(first, read_cohort(first.config))
+        found = [read_cohort(run.config, run.about, judging=True) for _, run in same]
+        cohort = usable(first, found[0])
         contenders = map_regression.contend([run for _, run in same])
         _check_kinds(same, contenders)
-        for where, run in same:
-            _check_cohort(run, cohort, where)
         groups = _groups(first, cohort)
         for where, run in same:
             _check_leakage(run, cohort, groups, where)

@@ -35,7 +35,6 @@ from dwijax.evaluation.summary import Fact, Gap
 from dwijax.evaluation.tables import Record, Results, write_csv, write_results
 from dwijax.inference import load_run, only_inputs, synthesise
 from dwijax.output import whole
-from dwijax.run_calibration import calibrated
 from dwijax.threads import ahead
 from dwijax.training.reading import read_cohort
 
@@ -71,14 +70,12 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
       InputError: there is no run, its data cannot be used, or targets leak into inputs.
     """
     began = time.perf_counter()
-    run = load_run(workdir, calibrated=False)
+    run = load_run(workdir)
     if run.config.get("task") == "map_regression":
         from dwijax.evaluation import map_report
 
         return map_report.evaluate([(workdir, run)], workdir, atlas=atlas, quiet=quiet)
-    cohort = usable(run, read_cohort(run.config))
-    _check_cohort(run, cohort, workdir)
-    run = calibrated(run, workdir, cohort, quiet=quiet)
+    cohort = usable(run, read_cohort(run.config, run.about, judging=True))
     if not cohort.test:
         raise InputError(Path(workdir) / "config.json", found="no test subjects",
                          expected="at least one", remedy="train with another split")
@@ -232,15 +229,6 @@ def _groups(run, cohort):
     shifted = shifted_members(config.data.root, **config.phantom)
     return [Group(f"{generator} generator", origin(members), members)
             for generator, members in (("default", cohort.test), ("shifted", shifted)) if members]
-
-
-def _check_cohort(run, cohort, workdir):
-    """What is there now is what the run was trained for."""
-    where, trained_on = Path(workdir) / "config.json", run.about["subjects"]["origin"]
-    if cohort.origin != trained_on:
-        raise InputError(where, found=f"a run on {trained_on}",
-                         expected=f"one on what is there now, {cohort.origin}",
-                         remedy="train again: the simulation has changed")
 
 
 def _check_leakage(run, cohort, groups, workdir):

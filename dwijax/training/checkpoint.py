@@ -109,7 +109,20 @@ def steps(folder):
                   if p.name.isdigit() and (p / SUMS).is_file())
 
 
-def restore(folder, like, *, networks=None, say=warn):
+def newest(folder, say=warn):
+    """Step of the newest checkpoint that is whole and unaltered, or None.
+
+    Args:
+      folder: of the run.
+      say: takes one line of text for every damaged checkpoint that is passed over.
+    """
+    step = _newest(folder, say) if jax.process_index() == 0 else -1
+    if jax.process_count() > 1:  # one process reads every byte twice, not all of them
+        step = int(multihost_utils.broadcast_one_to_all(np.int32(step)))
+    return None if step < 0 else step
+
+
+def restore(folder, like, *, networks=None, say=warn, step=None):
     """The newest checkpoint that is whole and unaltered, on whatever devices ``like`` names.
 
     Args:
@@ -119,7 +132,8 @@ def restore(folder, like, *, networks=None, say=warn):
         device.
       networks: positions in the stack to read, all by default; the trees' leaves are then
         ``[len(networks), ...]``, cut on the host, and on the first device.
-      say: takes one line of text for every damaged checkpoint that is passed over.
+      say: as of `newest`.
+      step: from `newest`, where it has been asked already.
 
     Returns:
       The dict of trees of device arrays, or None where there is no usable checkpoint.
@@ -127,10 +141,8 @@ def restore(folder, like, *, networks=None, say=warn):
     Raises:
       InputError: the checkpoint is whole but not of this stack.
     """
-    step = _newest(folder, say) if jax.process_index() == 0 else -1
-    if jax.process_count() > 1:  # one process reads every byte twice, not all of them
-        step = int(multihost_utils.broadcast_one_to_all(np.int32(step)))
-    if step < 0:
+    step = newest(folder, say) if step is None else step
+    if step is None:
         return None
     path = (Path(folder) / "checkpoints" / f"{step:08d}").absolute()
     _check_shapes(path, like)

@@ -50,6 +50,10 @@ def check(about, where, *, remedy):
         c = len(whitening["mean"])
         validate(whitening["matrix"], array(c, c), where, remedy=remedy,
                  path="normalisation.whitening.matrix")
+    for part in PARTS if "scans" in about else ():
+        count = len(about["subjects"][part])
+        validate(about["scans"]["chosen"][part], listed(object, count, count), where,
+                 remedy=remedy, path=f"scans.chosen.{part}")
     validate(about["table"]["bvecs"], array(len(about["table"]["bvals"]), 3), where, remedy=remedy,
              path="table.bvecs")
     validate(about["table"]["inputs"], Such(
@@ -181,6 +185,9 @@ _ANGLE = number(0, 180)
 _RANGES = {"b": 1, "voxel size": 3, "SNR": 1, "b0": len(PROBABILITIES),
            "mean DWI": len(PROBABILITIES)}
 _NAMES = [str]
+PARTS = ("train", "validation", "test")
+_CHOSEN = Such([(None, whole(), [whole()])], lambda v: len(v) == 2 and not isinstance(v[0], int)
+               and not isinstance(v[1], list), "slice numbers or null, and their count or null")
 
 RUN = {
     "config": {str: object},
@@ -204,6 +211,11 @@ RUN = {
                   for name, n in _RANGES.items()}},
     "subjects": {"train": listed(str, 1), "validation": _NAMES, "test": _NAMES,
                  "within_subject": bool, "origin": str, "made_like?": _NAMES},
+    # Of a run's folder; what is exported does not tell.
+    "scans?": {
+        "chosen": {part: [_CHOSEN] for part in PARTS},
+        "files": {str: {str: {"sha256": str, "stat": str}}},
+    },
     "calibration?": calibration.SPEC,
     "training?": {"steps?": whole(), "loss?": float, "validation_loss?": float},
     "card?": str,

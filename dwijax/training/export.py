@@ -161,7 +161,7 @@ def anonymous(about):
 
     config = about["config"] | {"data": about["config"]["data"] | {"root": ""}}
     measured = not str(subjects["origin"]).startswith("phantom ")
-    rest = renamed({key: value for key, value in about.items() if key != "config"})
+    rest = renamed({key: value for key, value in about.items() if key not in ("config", "scans")})
     if measured:
         rest["subjects"]["origin"] = "measured"
     return rest | {"config": config}

@@ -11,7 +11,6 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax.data import domain
-from dwijax.data.simulated import made_like
 from dwijax.data.store import StoredSlices
 from dwijax.data.tables import spread, spread_in_words
 from dwijax.data.whitening import whitening, whitening_slices
@@ -19,10 +18,12 @@ from dwijax.errors import warn
 from dwijax.training import (
     averaging,
     checkpoint,
+    description,
     feed,
     insight,
     placement,
     plan,
+    record,
     run,
     settings,
     trunk,
@@ -37,6 +38,8 @@ from dwijax.training.step import init_state
 def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     """Trains the stack, validating as it goes; run again, it goes on where it was.
 
+    The run's description is written when it begins, and with it its subjects are settled.
+
     Args:
       config: ConfigDict, see ``configs/phantom.py``.
       workdir: the run's folder.
@@ -47,57 +50,79 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
       The final :class:`dwijax.training.step.TrainState`, leaves ``[K, ...]``.
 
     Raises:
-      InputError: a config, data or folder that cannot be used, or no room for the last checkpoint.
+      InputError: a config, data or folder that cannot be used, subjects other than those that the
+        run began with, or no room for the last checkpoint.
       SystemExit: status 0, with a checkpoint, after the dispatch in which SIGTERM came.
     """
     settings.check(config)
     main = jax.process_index() == 0
-    run.open_folder(workdir, settings.to_dict(config))
-    members = read_cohort(config)
+    about = run.begun(workdir, settings.to_dict(config))
+    members = read_cohort(config, about, say=warn if main else lambda line: None)
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
     bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
     budget = int(config.memory_gb * 2**30) or plan.device_budget()
     data = [read_slices(config, members, budget, bar)]
     members = used(members, *data[0][:2])
+    scans = None
+    if main and about is None:
+        scans = record.scans(config, members, partial(
+            bar, desc="taking checksums", unit="subject",
+            total=sum(len(getattr(members, part)) for part in description.PARTS)))
+    about = _describe(config, workdir, members, *data, scans)
     options = {"budget": budget, "bar": bar, "quiet": quiet}
     joint = None
     if trunk.wanted(config):
+        first, folder = trunk.config_of(config), Path(workdir) / trunk.FOLDER
         joint = averaging.predicting(_train(
-            trunk.config_of(config), Path(workdir) / trunk.FOLDER, members, *data, **options))
+            first, folder, _describe(first, folder, members, *data), members, *data, **options))
     # Popped: once they are on the device, nobody else holds the slices.
-    return _train(config, workdir, members, data.pop(), joint=joint, profile=profile, **options)
+    return _train(config, workdir, about, members, data.pop(), joint=joint, profile=profile,
+                  more="--config.steps", **options)
 
 
-def _train(config, workdir, members, data, *, budget, bar, quiet, joint=None, profile=False):
+def _describe(config, workdir, members, data, scans=None):
+    """The description of a run that begins, which is written, or of one that goes on.
+
+    ``scans``: of `dwijax.training.record.scans`, None where they are not told.
+    """
+    (train, tables, scales, b0s), (_, more, _, _), subjects = data
+    gtab, plain = tables[0], settings.to_dict(config)
+    about = run.begun(workdir, plain)
+    if about is not None:
+        run.check_data(workdir, about, gtab, b0s, scales)
+        return about
+    statistics = None
+    if config.model.whiten:
+        task = settings.build_task(config, gtab, b0s)
+        b0, dwi, mask = train.read(whitening_slices(len(train.origins)))
+        statistics = whitening(np.asarray(task.see(b0, dwi)), mask, task.measured)
+    about = run.describe(
+        plain, gtab, settings.input_positions(config, gtab), b0s,
+        spread([m.files.name for m in members.train + members.validation], tables + more), scales,
+        statistics, domain.join(subjects) if subjects else {}, record.subjects(members),
+        [k for k, *_ in settings.repeats(config, gtab)])
+    if scans is not None:
+        about["scans"] = scans
+    if jax.process_index() == 0:
+        run.write(workdir, about)
+    return about
+
+
+def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=None, profile=False,
+           more=None):
     """One stack, on slices that have been read.
 
-    ``joint``: parameters of the joint network that its networks start from, or None.
+    ``joint``: parameters of the joint network that its networks start from, or None. ``more``: the
+    option by which a finished one goes on.
     """
-    plain, main = settings.to_dict(config), jax.process_index() == 0
-    run.open_folder(workdir, plain)
-    (train, tables, scales, b0s), (validation, more, _, _), subjects = data
+    main = jax.process_index() == 0
+    (train, tables, _, b0s), (validation, *_), subjects = data
     del data
     gtab = tables[0]
-    turned = spread([m.files.name for m in members.train + members.validation], tables + more)
-
     task = settings.build_task(config, gtab, b0s)
     network = settings.build_network(config, task)
     optimizer = settings.build_optimizer(config)
-    statistics = None
-    if config.model.whiten:
-        b0, dwi, mask = train.read(whitening_slices(len(train.origins)))
-        statistics = whitening(np.asarray(task.see(b0, dwi)), mask, task.measured)
-    predict = settings.build_predictor(config, task, statistics)
-    about = run.describe(
-        plain, gtab, settings.input_positions(config, gtab), b0s, turned, scales,
-        statistics, domain.join(subjects) if subjects else {},
-        {name: [m.files.name for m in getattr(members, name)]
-         for name in ("train", "validation", "test")}
-        | {"within_subject": members.within_subject, "origin": members.origin,
-           "made_like": made_like(members.train + members.validation)},
-        [k for k, *_ in settings.repeats(config, gtab)])
-    if main:
-        run.write(workdir, about | run.calibration_of(workdir, config.steps))
+    predict = settings.build_predictor(config, task, run.whitening_of(about))
 
     place = settings.build_placement(config, task)
     size = (config.patch, config.patch) if config.patch else train.size
@@ -117,11 +142,18 @@ def _train(config, workdir, members, data, *, budget, bar, quiet, joint=None, pr
     tell(f"{len(task.numbers)} network{'s' * (len(task.numbers) > 1)} of {count:,} parameters, "
          f"{slices} from {len(members.train)} subjects, {place}"
          + (f"; going on from step {first}" if first else ""), flush=True)
-    tell(spread_in_words(turned), flush=True)
+    tell(spread_in_words(about["table"]["spread"]), flush=True)
     tell(pieces, flush=True)
-    if first == config.steps:
+    if first >= config.steps:
+        tell(f"{workdir}: finished at step {first}, of {config.steps} asked for"
+             + (f"; with {more}={2 * first} it goes on from there" if more else ""), flush=True)
         source.close()
         return placement.collect(place, state)
+    before = about["config"]["steps"]
+    if first and before != config.steps:
+        rate = "is that of these steps" if config.optimizer.name == "sgd" else (
+            f"follows the warm-up and cosine of {config.steps} steps from here")
+        tell(f"{config.steps} steps, {before} when it began: the learning rate {rate}", flush=True)
     began = time.perf_counter()
     source.compile(state)
     tell(f"compiled in {time.perf_counter() - began:.0f} s", flush=True)
@@ -133,7 +165,9 @@ def _train(config, workdir, members, data, *, budget, bar, quiet, joint=None, pr
     log = RunLog(workdir, first) if main else None
     with (
         deferred_sigterm() as stopping,
-        checkpoint.saving(workdir, about, keep=config.checkpoint_keep) as save,
+        checkpoint.saving(workdir, {"config": settings.to_dict(config),
+                                    "versions": run.versions()},
+                          keep=config.checkpoint_keep) as save,
         bar(total=config.steps, initial=first, unit="step", desc="training") as progress,
     ):
         step, stopped, frozen = first, False, set()

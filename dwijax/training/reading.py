@@ -1,5 +1,6 @@
 """The subjects of a config, and the slices that it trains on and validates with."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -7,33 +8,60 @@ import numpy as np
 from dwijax import leakage
 from dwijax.data import cohort as cohorts
 from dwijax.data import domain
+from dwijax.data.layouts import find_subjects
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import open_store
 from dwijax.errors import InputError, warn
 from dwijax.gradients import B0_THRESHOLD
-from dwijax.training import feed, processes, settings
+from dwijax.training import feed, processes, record, settings
+from dwijax.training.description import PARTS
 
 
-def read_cohort(config):
+def read_cohort(config, about=None, *, judging=False, say=warn):
     """The run's subjects, simulated first where the layout is the phantom's.
+
+    Args:
+      config: ConfigDict.
+      about: description of the run where it has begun: its subjects are those that it records,
+        whatever else there is now (`dwijax.training.record.cohort`).
+      judging: whether test subjects must be as they are recorded, too.
+      say: takes one line about what has changed and does no harm.
 
     Raises:
       InputError: they cannot be found or used, or the store is of another shell or axis; a subject
-        stands in two parts.
+        stands in two parts; they are not those that the run began with.
     """
+    found, bad, threshold = None, {}, config.data.get("b0_threshold", B0_THRESHOLD)
     if config.data.layout == "store":
-        return _open_store(config).cohort  # checked by dwijax prepare, which had the files
-    if config.data.layout == "phantom":
+        found = _open_store(config).cohort  # checked by dwijax prepare, which had the files
+    elif config.data.layout == "phantom":
         found = processes.first_makes(partial(
             simulated_cohort, config.data.root, **settings.to_dict(config.phantom)))
-    else:
+    elif about is None:
         found = cohorts.split_cohort(
             config.data.root, config.data.layout, fractions=tuple(config.data.split),
             seed=config.seed, axis=config.data.axis, shell=config.data.shell,
             within_subject=config.data.within_subject, skip_bad=config.data.get("skip_bad", False),
-            b0_threshold=config.data.get("b0_threshold", B0_THRESHOLD))
+            b0_threshold=threshold)
+    if about is not None:
+        if found is None:
+            files = [replace(f, b0_threshold=threshold)
+                     for f in find_subjects(config.data.root, config.data.layout, bad)]
+            stated = {f.name: {f.split} for f in files if f.split}
+        else:
+            parts = [(part, m.files) for part in PARTS for m in getattr(found, part)]
+            files, stated = [f for _, f in parts], {}
+            for part, f in parts:
+                stated.setdefault(f.name, set()).add(part)
+        return record.cohort(about, config, files, stated=stated, bad=bad, judging=judging,
+                             say=say)
+    if config.data.layout == "store":
+        return found
     leakage.check_cohort(found, config.data.root)
-    return cohorts.limited(found, config.data.get("subjects", 0), config.data.get("slices", ()))
+    chosen = cohorts.limited(found, config.data.get("subjects", 0), config.data.get("slices", ()))
+    names, used = (dict.fromkeys(m.files.name for part in cohort[:3] for m in part)
+                   for cohort in (found, chosen))
+    return chosen._replace(unused=tuple(name for name in names if name not in used))
 
 
 def _open_store(config):
@@ -80,18 +108,20 @@ def read_slices(config, members, budget, bar):
 
 def used(members, train, validation):
     """The cohort without what `read_slices`, which returned the other two, left out."""
-    parts = {"train": train, "validation": validation}
-    return members._replace(**{
-        part: [m for m in getattr(members, part) if m.files.name in scales]
-        for part, (_, _, scales, _) in parts.items()})
+    unused, kept = list(members.unused), {}
+    for part, (_, _, scales, _) in (("train", train), ("validation", validation)):
+        kept[part] = [m for m in getattr(members, part) if m.files.name in scales]
+        unused += [m.files.name for m in getattr(members, part) if m.files.name not in scales]
+    return members._replace(**kept, unused=tuple(unused))
 
 
 def _read(config, members, budget, bar):
     options, subjects = {"multiple": settings.multiple_of(config)}, []
     if config.data.layout == "store":
         store = _open_store(config)
-        train = store.slices("train", patch=config.patch, **options)
-        validation = store.slices("validation", patch=0, **options)
+        train, validation = (
+            store.slices(part, patch=patch, names=[m.files.name for m in getattr(members, part)],
+                         **options) for part, patch in (("train", config.patch), ("validation", 0)))
         slices = feed.from_store((train[0], validation[0]), config.data.stream,
                                  budget, partial(bar, desc="reading"))
         return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects

@@ -19,7 +19,7 @@ def restore_run(place, networks=None, *, calibrated=True):
       place: its folder, or the file that ``dwijax export`` has made of it; nothing else is read.
       networks: positions in the stack, all by default; what is returned is then that smaller
         stack.
-      calibrated: whether a calibration that the config asks for must have been learnt.
+      calibrated: whether a calibration that the config asks for is read, and must be there.
 
     Raises:
       InputError: no run, no whole checkpoint in it, or no such networks; a file that is damaged or
@@ -28,23 +28,27 @@ def restore_run(place, networks=None, *, calibrated=True):
     if Path(place).is_file():
         return _restore_exported(place, networks)
     config, gtab, statistics, about = run.read(place)
-    wanted = calibrated and networks is None and config.get("calibrate")
-    if wanted and "calibration" not in about:
-        raise InputError(
-            Path(place) / "config.json", found="no calibration yet",
-            expected="one, as --config.calibrate says",
-            remedy="run train.py again with this --workdir (--noevaluate does): it is learnt there")
     task, predict, like = rebuild(
         Path(place) / "config.json", config, gtab, statistics, about, networks)
-    best, damaged = config.select == "best", []
-    stored = checkpoint.restore(
-        place, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
-        networks=networks, say=damaged.append)
-    if stored is None:
+    damaged = []
+    step = checkpoint.newest(place, say=damaged.append)
+    if step is None:
         raise InputError(
             Path(place) / "checkpoints",
             found="no whole checkpoint" + (f" ({len(damaged)} damaged)" if damaged else ""),
             expected="a trained run", remedy="train it first: train.py with this --workdir")
+    about = {name: value for name, value in about.items() if name != "calibration"}
+    if calibrated and networks is None and config.get("calibrate"):
+        learnt = run.calibration_of(place, step)
+        if learnt is None:
+            raise InputError(
+                Path(place) / "calibration.json", found=f"no calibration of step {step}",
+                expected="one, as config.calibrate says", remedy=run.LEARN)
+        about["calibration"] = learnt
+    best = config.select == "best"
+    stored = checkpoint.restore(
+        place, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
+        networks=networks, step=step)
     for line in damaged:
         warn(line)
     params = stored["best"].params if best else stored["params"]
@@ -54,6 +58,10 @@ def restore_run(place, networks=None, *, calibrated=True):
 def _restore_exported(path, networks):
     about, arrays = export.read(path)
     config, gtab, statistics, about = run.parse(about, path)
+    if config.get("calibrate") and "calibration" not in about:
+        raise InputError(f"{path}, field calibration", found="nothing",
+                         expected="a calibration, as config.calibrate says",
+                         remedy="export the run again (dwijax export RUN FILE)")
     task, predict, like = rebuild(path, config, gtab, statistics, about, networks)
     params = export.restore(path, arrays, like)
     if networks is not None:

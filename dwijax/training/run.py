@@ -1,12 +1,16 @@
 """A run's folder: what is in it, and how it is read again.
 
-    config.json     the config, versions, seed, normalisation and gradient table
+    config.json     how it began: config, versions, normalisation, gradient table, subjects; written
+                    once, never altered (what may change later, a checkpoint tells)
+    calibration.json  learnt after the last step, with its checksum
     metrics.jsonl   one object a line; tensorboard/ holds the same
     checkpoints/    newest steps, each with a checksum
     tables/, figures/, report written by eval.py
 """
 
+import hashlib
 import json
+import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -14,11 +18,12 @@ from pathlib import Path
 import ml_collections
 import numpy as np
 
+from dwijax import calibration
 from dwijax.data.whitening import Whitening
 from dwijax.errors import InputError
 from dwijax.gradients import B0_THRESHOLD, GradientTable
 from dwijax.output import whole
-from dwijax.schema import read_json
+from dwijax.schema import read_json, validate
 from dwijax.training import description, export, settings
 
 PACKAGES = ("dwijax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dipy",
@@ -26,6 +31,17 @@ PACKAGES = ("dwijax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "num
 
 
 _REMEDY = "copy the run's description again from where it was trained, or train again"
+LEARN = "run train.py again with this --workdir (--noevaluate does): it is learnt there"
+
+
+# What may change while a run goes on: how far, how often it looks up, on what devices.
+FREE = ("steps", "log_every", "validate_every", "checkpoint_every", "checkpoint_keep", "memory_gb",
+        "placement", "mesh_directions", "deterministic", "data.stream")
+
+
+def versions():
+    """Of what computes, by package."""
+    return {p: version(p) for p in PACKAGES} | {"python": platform.python_version()}
 
 
 def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, members, left_out=()):
@@ -43,7 +59,7 @@ def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, membe
     """
     return {
         "config": config,
-        "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
+        "versions": versions(),
         "seed": config["seed"],
         "normalisation": {
             "rule": "DWIs and b0 of a subject are divided by one scale from its b0 in the mask",
@@ -59,36 +75,78 @@ def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, membe
     }
 
 
-def open_folder(workdir, config):
-    """Makes the folder, or makes sure that it is this config's.
+def begun(workdir, config):
+    """The description of the run in a folder; None where none has begun.
 
     Args:
-      config: nested dict.
+      config: nested dict, what is asked for.
 
     Raises:
-      InputError: the folder holds a run of another config.
+      InputError: the folder holds a run of a config that differs in more than `FREE`, or none that
+        can be read.
     """
     path = Path(workdir) / "config.json"
-    if path.exists():
-        there = json.loads(path.read_text())["config"]
-        if there != config:
-            raise InputError(
-                path, found="another config: " + ", ".join(_differences(there, config)),
-                expected="the config asked for", remedy="give another --workdir")
-    elif Path(workdir).exists() and not Path(workdir).is_dir():
-        raise InputError(workdir, found="a file", expected="a folder to make or go on in",
-                         remedy="give another --workdir")
+    if not os.path.lexists(path):
+        if os.path.lexists(workdir) and not Path(workdir).is_dir():
+            raise InputError(workdir, found="a file", expected="a folder to make or go on in",
+                             remedy="give another --workdir")
+        return None
+    about = read(workdir)[-1]
+    differences = [f"{name} {there!r} instead of {asked!r}"
+                   for name, there, asked in _differences(about["config"], config)
+                   if name not in FREE]
+    if differences:
+        raise InputError(path, found="another config: " + ", ".join(differences),
+                         expected="the config asked for", remedy="give another --workdir")
+    return about
+
+
+def check_data(workdir, about, gtab, b0s, scales):
+    """Refuses to go on with data that are read otherwise than when the run began.
+
+    Args:
+      about: its description. gtab, b0s, scales: as of `describe`, found now.
+
+    Raises:
+      InputError: the table or a subject's scale is another.
+    """
+    table, known = about["table"], about["normalisation"]["training_scales"]
+    same = (table["b0s"] == b0s and len(table["bvals"]) == len(gtab)
+            and np.allclose(table["bvals"], gtab.bvals) and np.allclose(table["bvecs"], gtab.bvecs))
+    others = [name for name, scale in scales.items()
+              if not np.isclose(scale, known.get(name, 0), rtol=1e-4)]
+    if others or not same:
+        raise InputError(
+            Path(workdir) / "config.json",
+            found=f"another scale of {', '.join(others[:8])}" if others else "another table",
+            expected="that of the data now", remedy="train another run: give another --workdir")
 
 
 def calibration_of(workdir, step):
-    """``{"calibration": ...}`` as it is in the run's folder, if it is that of this step."""
-    path = Path(workdir) / "config.json"
-    there = json.loads(path.read_text()).get("calibration") if path.exists() else None
-    return {"calibration": there} if isinstance(there, dict) and there.get("step") == step else {}
+    """The calibration of the networks of a step, as `dwijax.calibration.SPEC` has it, or None.
+
+    Raises:
+      InputError: it is damaged.
+    """
+    path = Path(workdir) / "calibration.json"
+    if not os.path.lexists(path):
+        return None
+    there = read_json(path, expected="a run's calibration", remedy=LEARN)
+    validate(there, calibration.SPEC | {"checksum": str}, path, remedy=LEARN)
+    if there.pop("checksum") != _checksum(there):
+        raise InputError(path, found="contents that its checksum does not fit",
+                         expected="the calibration as it was learnt", remedy=LEARN)
+    return there if there["step"] == step else None
+
+
+def write_calibration(workdir, learnt):
+    """Writes ``calibration.json``; under a temporary name first."""
+    with whole(Path(workdir) / "calibration.json") as path:
+        path.write_text(json.dumps(learnt | {"checksum": _checksum(learnt)}) + "\n")
 
 
 def write(workdir, about):
-    """Writes ``config.json``; under a temporary name first."""
+    """Writes ``config.json`` of a run that begins; under a temporary name first."""
     Path(workdir).mkdir(parents=True, exist_ok=True)
     with whole(Path(workdir) / "config.json") as path:
         path.write_text(json.dumps(about) + "\n")
@@ -117,12 +175,17 @@ def parse(about, where):
     description.check(about, where, remedy=_REMEDY)
     config = ml_collections.ConfigDict(about["config"])
     settings.check(config, str(where), remedy=_REMEDY)
-    table, whitening = about["table"], about["normalisation"]["whitening"]
+    table = about["table"]
     gtab = GradientTable(np.asarray(table["bvals"]), np.asarray(table["bvecs"]),
                          config.data.get("b0_threshold", B0_THRESHOLD))
     settings.input_positions(config, gtab, f"{where}, field config.data.inputs")
-    return config, gtab, whitening and Whitening(
-        **{k: np.asarray(v, np.float32) for k, v in whitening.items()}), about
+    return config, gtab, whitening_of(about), about
+
+
+def whitening_of(about):
+    """`Whitening` of a description, or None."""
+    found = about["normalisation"]["whitening"]
+    return found and Whitening(**{k: np.asarray(v, np.float32) for k, v in found.items()})
 
 
 def _differences(a, b, prefix=""):
@@ -130,4 +193,8 @@ def _differences(a, b, prefix=""):
         if isinstance(a.get(key), dict) and isinstance(b.get(key), dict):
             yield from _differences(a[key], b[key], f"{prefix}{key}.")
         elif a.get(key) != b.get(key):
-            yield f"{prefix}{key} {a.get(key)!r} instead of {b.get(key)!r}"
+            yield f"{prefix}{key}", a.get(key), b.get(key)
+
+
+def _checksum(learnt):
+    return hashlib.sha256(json.dumps(learnt, sort_keys=True).encode()).hexdigest()
