@@ -45,8 +45,8 @@ def fit_statistics(signal, design, fit, method="wls", weights=None):
     Returns:
       `FitStatistics`; 0 where there are no more than seven samples or no fit.
     """
-    predicted = predict_signal(*fit, design)
-    usable, _ = samples_that_count(signal)
+    predicted = predict_signal(fit.tensor, fit.log_s0, design)
+    usable, _ = samples_that_count(signal, design)
     given = jnp.ones((), signal.dtype) if weights is None else weights
     given = jnp.where(usable, given, jnp.zeros_like(signal))
     present = (given > 0).astype(signal.dtype)

@@ -142,7 +142,7 @@ def _fit(voxels, gtab):
     fit = dti.fit_tensor(np.asarray(voxels, np.float32), design)
     fa = np.clip(np.asarray(dti.fractional_anisotropy(fit.tensor)), 0, 1)
     maps = fa, np.asarray(dti.mean_diffusivity(fit.tensor))
-    return maps, np.asarray(dti.predict_signal(*fit, design))
+    return maps, np.asarray(dti.predict_signal(fit.tensor, fit.log_s0, design))
 
 
 def _harmonic_ratio(voxels, gtab):

@@ -80,8 +80,8 @@ class ChunkFit:
         fit = dti.fit_tensor(signal, design, **self.options)
         tensor = dti.correct_tensor(fit.tensor, grad_dev) if self.grad_dev else fit.tensor
         out = {
-            "failed": (fit.tensor == 0).all(-1),
-            "incomplete": ~samples_that_count(signal)[0].all(-1),
+            "failed": ~fit.determined,
+            "incomplete": ~samples_that_count(signal, design)[0].all(-1),
             "beta": jnp.concatenate([fit.tensor, fit.log_s0[..., None]], axis=-1),
         }
         evals, evecs = dti.eigen(tensor)
