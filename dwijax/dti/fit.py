@@ -98,7 +98,7 @@ def fit_tensor(
     present = lax.stop_gradient(jnp.where(weights > 0, count.astype(signal.dtype), 0))
     mean = _mean(log_signal, weights)
     # Logarithms of fractions of the largest: where their mean is 0 all samples are the same.
-    has_tensor = determined(design, basis, present) & (mean < 0)
+    has_tensor = determined(design, basis, triangle, present) & (mean < 0)
 
     # A sample raised to a floor pulls the weights over many orders of magnitude, which costs the
     # normal equations their digits in float32; without a floor the corrections below suffice.

@@ -47,8 +47,8 @@ def cholesky(matrix, n, least=None):
 
     Returns:
       ``(factor, ok)``: a dict ``{(i, j): [...]}`` of the lower triangle, the diagonal inverted, and
-      a bool ``[...]``: False where a pivot is lost in rounding, or the last is below ``least``. There
-      the factor is finite but means nothing.
+      a bool ``[...]``: False where a pivot is lost in rounding, or the last is below ``least``.
+      There the factor is finite but means nothing.
     """
     a = dict(zip(zip(*np.tril_indices(n), strict=True), matrix, strict=True))
     # A small pivot magnifies the rounding of those after it.
@@ -141,7 +141,7 @@ def weighted_least_squares(basis, weights, residual, refine=False, triangle=None
       residual: ``[..., M]``.
       refine: solve once more for what float32 left over (Björck 1987, corrected normal equations).
       triangle: ``[n, n]``, R of the design X = basis R. Its last column, weighted, must then be
-        told from the others: a part of at least `INDEPENDENT` of its norm does not follow from them.
+        told from the others: a part of `INDEPENDENT` of its norm does not follow from them.
 
     Returns:
       ``(γ [n, ...], ok [...])``; where the normal matrix is singular to rounding, or the last

@@ -43,7 +43,8 @@ def fit_statistics(signal, design, fit, method="wls", weights=None):
         of their own, and counting them would make errors look smaller than they are.
 
     Returns:
-      `FitStatistics`; 0 where there are no more than seven samples or no fit.
+      `FitStatistics`; NaN where no more than seven samples count, as nothing is left over to tell
+      the noise by; 0 where there is no tensor.
     """
     predicted = predict_signal(fit.tensor, fit.log_s0, design)
     usable, _ = samples_that_count(signal, design)
@@ -60,7 +61,14 @@ def fit_statistics(signal, design, fit, method="wls", weights=None):
     ratio = jnp.where(usable, signal, predicted) / jnp.where(predicted > 0, predicted, scale)
     residual = relative * jnp.log(jnp.where(ratio > 0, ratio, jnp.ones_like(ratio)))
     variance = (given * residual**2).sum(-1) / jnp.where(free > 0, free, one)
-    variance = jnp.where(free > 0, variance, jnp.zeros_like(variance))
+    zero, nan = jnp.zeros((), signal.dtype), jnp.asarray(jnp.nan, signal.dtype)
+
+    def known(values, where=True):
+        dims = [1] * (values.ndim - free.ndim)
+        told, tensor = ((free > 0) & where).reshape(*free.shape, *dims), fit.determined.reshape(
+            *free.shape, *dims)
+        return jnp.where(tensor, jnp.where(told, values, nan), zero)
+
     difference = present * jnp.where(usable, signal - predicted, jnp.zeros_like(signal))
 
     basis, triangle = jnp.linalg.qr(design)
@@ -77,9 +85,9 @@ def fit_statistics(signal, design, fit, method="wls", weights=None):
     covariance = jnp.einsum("ij,...jk,lk->...il", unmix, inverse, unmix,
                             precision=lax.Precision.HIGHEST) * variance[..., None, None]
     return FitStatistics(
-        sigma=jnp.sqrt(variance) * scale[..., 0],
-        rmse=jnp.sqrt((difference**2).sum(-1) / some),
-        covariance=jnp.where(ok[..., None, None], covariance, jnp.zeros_like(covariance)),
+        sigma=known(jnp.sqrt(variance) * scale[..., 0]),
+        rmse=known(jnp.sqrt((difference**2).sum(-1) / some)),
+        covariance=known(covariance, ok),
     )
 
 
