@@ -14,9 +14,8 @@ _MARGIN = 1.25
 # Usual tables have 7 to 15. With 50 noise weighs as heavily as if there were a twentieth of the
 # volumes, and what a dropout adds is no tensor any more.
 VOXEL_CONDITION = 50.0
-# Places of a symmetric matrix's elements in its lower triangle.
-_FULL = np.zeros((7, 7), int)
-_FULL[np.tril_indices(7)] = _FULL.T[np.tril_indices(7)] = np.arange(28)
+# How often an element of the lower triangle stands in a symmetric matrix.
+_TWICE = np.where(np.equal(*np.tril_indices(7)), 1.0, 2.0)
 # Of the seven that all volumes share: what a voxel may lose without further questions. The worst
 # determined combination of its unknowns keeps at least the rest of its information.
 _HARMLESS = 0.75
@@ -47,12 +46,14 @@ def determined(design, basis, triangle, present):
     lost = jnp.sum(leverage) - kept
     triangle = triangle * unit
     inverse = solve_triangular(triangle, jnp.eye(7, dtype=triangle.dtype))
-    table = jnp.sqrt(_norm(triangle.T @ triangle) * (inverse * inverse).sum())
+    normal = triangle.T @ triangle
+    table = jnp.sqrt(jnp.sqrt((normal * normal).sum()) * (inverse * inverse).sum())
 
     def well_conditioned(present):
         normal = project(column_products(design), present)
         factor, ok = cholesky(normal, 7)
-        condition = jnp.sqrt(_norm(normal[_FULL]) * _trace_of_inverse(factor))
+        size = jnp.tensordot(_TWICE.astype(normal.dtype), normal * normal, 1, precision="highest")
+        condition = jnp.sqrt(jnp.sqrt(size) * _trace_of_inverse(factor))
         worst = jnp.maximum(table, jnp.asarray(VOXEL_CONDITION, table.dtype))
         return ok & (condition <= _MARGIN * worst)
 
@@ -62,11 +63,6 @@ def determined(design, basis, triangle, present):
     open_ = ~harmless & (kept > _HARMLESS)
     answered = lax.cond(open_.any(), well_conditioned, lambda _: jnp.zeros_like(open_), present)
     return (table <= _MARGIN * MAX_CONDITION) & (harmless | (open_ & answered))
-
-
-def _norm(matrices):
-    """Frobenius norms of ``[7, 7, ...]``."""
-    return jnp.sqrt((matrices * matrices).sum((0, 1)))
 
 
 def _trace_of_inverse(factor):

@@ -102,7 +102,8 @@ def standard_error(scalar_map, tensor, covariance):
     gradient = jax.grad(lambda t: scalar_map(t).sum())(tensor)
     variance = jnp.einsum("...i,...ij,...j->...", gradient, covariance, gradient,
                           precision=lax.Precision.HIGHEST)
-    return jnp.sqrt(jnp.maximum(variance, jnp.zeros_like(variance)))
+    # Not `jnp.maximum`, which makes NaN 0 (XLA, CPU).
+    return jnp.sqrt(jnp.where(variance < 0, jnp.zeros_like(variance), variance))
 
 
 def rotate_covariance(covariance, matrix):

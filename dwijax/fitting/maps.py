@@ -102,7 +102,7 @@ class ChunkFit:
             "cl": dti.linearity(tensor),
             "cp": dti.planarity(tensor),
             "cs": dti.sphericity(tensor),
-            "s0": jnp.exp(fit.log_s0),
+            "s0": jnp.where(fit.determined, jnp.exp(fit.log_s0), jnp.zeros_like(fit.log_s0)),
             "fa_v1": fa[..., None] * vectors[..., 0, :],
             "color_fa": dti.color_fa(fa, (evecs[..., :, 0] @ to_world.T)),
             "tensor": congruence(tensor, to_frame) * MM2_PER_S,
