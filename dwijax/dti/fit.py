@@ -93,12 +93,18 @@ def fit_tensor(
     log_signal, log_scale, used = _log_samples(signal, count, scale, floor, relative_floor)
     weights = used if weights is None else used * weights
     basis, triangle = jnp.linalg.qr(design)
+
+    def told_by(weights):
+        present = lax.stop_gradient(jnp.where(weights > 0, count.astype(signal.dtype), 0))
+        return determined(design, basis, triangle, present)
+
     if method == "robust":
-        weights = weights * inliers(basis, weights, log_signal)
-    present = lax.stop_gradient(jnp.where(weights > 0, count.astype(signal.dtype), 0))
+        kept = weights * inliers(basis, weights, log_signal)
+        # Outliers that a tensor cannot do without, such as the only b0, stay.
+        weights = jnp.where(told_by(kept)[..., None], kept, weights)
     mean = _mean(log_signal, weights)
     # Logarithms of fractions of the largest: where their mean is 0 all samples are the same.
-    has_tensor = determined(design, basis, triangle, present) & (mean < 0)
+    has_tensor = told_by(weights) & (mean < 0)
 
     # A sample raised to a floor pulls the weights over many orders of magnitude, which costs the
     # normal equations their digits in float32; without a floor the corrections below suffice.

@@ -106,6 +106,18 @@ def test_few_samples_less_cost_no_voxel_its_tensor():
         np.testing.assert_allclose(fit.tensor, tensors, atol=5e-3)
 
 
+def test_an_outlier_that_the_tensor_needs_stays():
+    """REKINDLE takes both b0s for outliers where they contradict each other."""
+    table = jittered(n_b0=2, n=30)
+    signal = clean(table)
+    signal[:, 0] *= 1.2
+    signal[:, 1] /= 1.2
+    fit = fitted(signal, table, "robust")
+    assert fit.determined.all()
+    md = dti.mean_diffusivity(jnp.asarray(fit.tensor))
+    np.testing.assert_allclose(md, TRUTH[:, [0, 2, 5]].sum(-1) / 3, atol=0.1)
+
+
 def test_padded_rows_of_zeros_are_no_samples():
     design = np.pad(np.asarray(dti.design_matrix(*TABLE)), [(0, 18), (0, 0)])
     signal = np.pad(clean(), [(0, 0), (0, 18)])
