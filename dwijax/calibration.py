@@ -154,6 +154,7 @@ def hold(calibration, b0, acquired, synthetic, mask, b0s, tables):
     share = acquired.shape[1] / (acquired.shape[1] + synthetic.shape[1])
     moments = _moments(group, networks, own, noise, networks)
     a, b = (_between(group, x) for x in coefficients(calibration, moments, share))
+    a, b = np.where(noise == 0, 1 - share, a), np.where(noise == 0, share, b)
     change = ((a - (1 - share))[:, None] * networks + (b - share)[:, None] * own) / (1 - share)
     rows = dti.design_matrix(tables[1].bvals, tables[1].bvecs)
     return synthetic * np.exp((change.astype(np.float32) @ np.asarray(rows)[:, :6].T).clip(-1, 1))
@@ -171,29 +172,38 @@ def moments_of(b0, acquired, synthetic, targets, mask, judged, b0s, tables):
       `Moments`.
     """
     networks, own, noise, (fa, fluid) = _voxels(b0, acquired, synthetic, mask, b0s, tables)
-    measured, _, _ = _tensors(b0, targets, b0s, tables, 1)
+    measured, _, _, there = _tensors(b0, targets, b0s, tables, 1)
     return _moments((fa[judged], fluid[judged]), *(
-        x[judged] for x in (networks, own, noise, measured)))
+        x[judged] for x in (networks, own, np.where(there, noise, 0), measured)))
 
 
 def _voxels(b0, acquired, synthetic, mask, b0s, tables):
-    """``N [V, 6]``, ``A [V, 6]``, noise ``[V]`` of A, and ``(FA, fluid) [V]`` to group by."""
-    own, noise, _ = _tensors(b0, acquired, b0s, tables, 0)
-    networks, _, md = _tensors(b0, synthetic, b0s, tables, 1)
+    """``N [V, 6]``, ``A [V, 6]``, noise ``[V]`` of A, and ``(FA, fluid) [V]`` to group by.
+
+    The noise is 0 in voxels of which either has no tensor.
+    """
+    own, noise, _, known = _tensors(b0, acquired, b0s, tables, 0)
+    networks, _, md, theirs = _tensors(b0, synthetic, b0s, tables, 1)
+    known = known & theirs
+    noise = np.where(known, noise, 0)
     squared = (networks**2) @ _TWICE
     fa = np.sqrt(1.5 * squared / np.maximum(squared + 3 * md**2, np.finfo(np.float32).tiny))
-    inside = gaussian_filter(mask.astype(np.float32), _SMOOTHING)[mask]
+    def blurred(values):
+        volume = np.zeros(mask.shape, np.float32)
+        volume[mask] = np.where(known, values, 0)
+        return gaussian_filter(volume, _SMOOTHING)[mask]
+
+    inside = np.maximum(blurred(np.ones(len(fa))), 1e-6)
 
     def smooth(values):
-        volume = np.zeros(mask.shape, np.float32)
-        volume[mask] = values
-        return gaussian_filter(volume, _SMOOTHING)[mask] / inside
+        return blurred(values) / inside
 
     return networks, own, noise, (smooth(fa), smooth(md) >= _FLUID)
 
 
 def _tensors(b0, dwi, b0s, tables, which):
-    """Deviatoric tensors ``[V, 6]`` of weighted fits, traces of their covariance and MD ``[V]``."""
+    """Deviatoric tensors ``[V, 6]`` of weighted fits, traces of their covariance, MD and
+    whether there is a tensor ``[V]``."""
     gtab = tables[which]
     design = np.concatenate([[[0.] * 6 + [1]], dti.design_matrix(gtab.bvals, gtab.bvecs)])
     weights = np.r_[b0s, np.ones(len(gtab))]
@@ -209,13 +219,14 @@ def _fit(design, weights, signal):
     fit = dti.fit_tensor(signal, design, weights=weights)
     covariance = dti.fit_statistics(signal, design, fit, weights=weights).covariance
     spread = jnp.einsum("i,ij,vjk,ik->v", _TWICE, _DEVIATION, covariance, _DEVIATION)
-    return fit.tensor @ _DEVIATION.T, spread, dti.mean_diffusivity(fit.tensor)
+    return fit.tensor @ _DEVIATION.T, spread, dti.mean_diffusivity(fit.tensor), fit.determined
 
 
 def _moments(group, networks, own, noise, independent):
     fa, fluid = group
     which = np.where(fluid, len(_FA), np.digitize(fa, (_FA[1:] + _FA[:-1]) / 2))
-    usual = (noise > 0) & (noise <= _NOISIEST * np.median(noise))
+    known = noise > 0  # neither without a tensor (0) nor without degrees of freedom (NaN)
+    usual = known & (noise <= _NOISIEST * np.median(noise[known])) if known.any() else known
 
     def total(values):
         return np.bincount(which, np.where(usual, values, 0), minlength=_GROUPS)

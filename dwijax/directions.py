@@ -98,11 +98,13 @@ def angle_of(rotation):
 
 
 def condition_number(bvecs):
-    """Condition number of the tensor's quadratic form on these directions.
+    """Condition number of the tensor's quadratic form on these directions: what sets are chosen by.
 
-    The 2-norm condition number of the rows (x², y², z², 2xy, 2xz, 2yz), the diffusivity columns of
-    dipy's and MRtrix3's design matrices at one b-value. Evenly spread directions have
-    about 1.58; infinite if the directions leave a tensor element undetermined.
+    Not what commands print under this name, which is that of the whole design, with b0s
+    (`dwijax.dti.condition_number`). The 2-norm condition number of the rows (x², y², z², 2xy, 2xz,
+    2yz), the diffusivity columns of dipy's and MRtrix3's design matrices at one b-value. Evenly
+    spread directions have about 1.58; infinite if the directions leave a tensor element
+    undetermined.
 
     Args:
       bvecs: unit, [n, 3].

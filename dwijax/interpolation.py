@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from dwijax.dti.solve import weighted_least_squares
 
@@ -78,15 +79,19 @@ def log_sh_coefficients(rows, start, dwi):
       dwi: ``[..., q]``, in units of the subject's scale; :data:`FLOOR` at least is taken.
 
     Returns:
-      ``[c, ...]``: coefficients of ln S.
+      ``[c, ...]``: coefficients of ln S; those of the mean of ln S where the weighted samples do
+      not determine them.
     """
-    logs = jnp.log(jnp.maximum(dwi, FLOOR))
-    squared = jnp.exp(2 * jnp.einsum("...q,pq->...p", logs, start))
+    logs = jnp.log(jnp.where(dwi > FLOOR, dwi, FLOOR))  # of NaN too
+    smooth = jnp.einsum("...q,pq->...p", logs, start)
+    squared = jnp.exp(2 * (smooth - lax.stop_gradient(smooth.max(-1, keepdims=True))))
     # Relative weights: the balance with the penalty does not depend on the voxel's signal.
     squared = squared / jnp.mean(squared, axis=-1, keepdims=True)
     ends = [(0, 0)] * (dwi.ndim - 1) + [(0, len(rows) - len(start))]
-    return weighted_least_squares(
-        rows, jnp.pad(squared, ends, constant_values=1), jnp.pad(logs, ends))[0]
+    found, ok = weighted_least_squares(
+        rows, jnp.pad(squared, ends, constant_values=1), jnp.pad(logs, ends))
+    isotropic = jnp.mean(logs, axis=-1) / rows[0, 0]
+    return found.at[0].set(jnp.where(ok, found[0], isotropic))
 
 
 def gaussian_process(bvecs_from, bvecs_to, *, covariance, angle, noise):

@@ -21,6 +21,7 @@ class NetworkMaps(NamedTuple):
       colour: ``[V, 3]``, FA |v1| by a network of its own.
       tensor: ``[V, 6]``, µm²/ms.
       fa_std: ``[V]``, SD over the networks that differ by their seed alone.
+      determined: bool ``[V]``, of a fit: elsewhere it says nothing.
     """
 
     fa: np.ndarray | None = None
@@ -30,6 +31,7 @@ class NetworkMaps(NamedTuple):
     colour: np.ndarray | None = None
     tensor: np.ndarray | None = None
     fa_std: np.ndarray | None = None
+    determined: np.ndarray | None = None
 
 
 def network_maps(run, subject, directions=None, *, quiet=True):

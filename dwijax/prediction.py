@@ -19,12 +19,16 @@ from dwijax.data.volumes import (
     uncanonical_bvecs,
 )
 from dwijax.errors import InputError, collecting
-from dwijax.fitting import bids, fit_scan
+from dwijax.fitting import bids, fit_scan, in_words
 from dwijax.fitting.maps import DEFAULT_MAPS
 from dwijax.fitting.naming import file_names, series_files
 from dwijax.gradients import write_gradients
 from dwijax.inference import load_run, synthesise
 from dwijax.output import delivered, refuse_to_overwrite
+
+# Of the fit's facts, those that ``dwi.json`` tells too.
+_FIT = ("condition_number", "voxels", "voxels_without_tensor", "voxels_with_samples_left_out",
+        "voxels_with_negative_eigenvalue")
 
 
 @collecting()
@@ -99,20 +103,23 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
         "versions": trained.about["versions"],
         "note": "bvecs of synthetic volumes are the directions that their networks stand for",
     }
-    if naming == "bids":
-        sidecar = bids.series_fields(dwi, sidecar)
     with delivered(out, force=force, keep=(bids.DESCRIPTION,)) as folder:
         for name in names.values():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
         save_like(folder / names["dwi"], np.concatenate([measured, synthetic], axis=-1), image)
         write_gradients(both, folder / names["bval"], folder / names["bvec"])
-        (folder / names["json"]).write_text(json.dumps(sidecar, indent=1) + "\n")
         del measured, synthetic
         # The tensor is that of the run's shell: b0s, the measured directions, the synthetic ones.
         volumes = np.sort(np.concatenate([subject.volumes, sidecar["synthetic_volumes"]]))
         series, mask_stored = read_dwi(folder / names["dwi"]), subject.stored(subject.mask)
-        fit_scan(series, both, mask_stored, folder, maps=DEFAULT_MAPS, naming=naming,
-                 volumes=volumes)
+        fit = fit_scan(series, both, mask_stored, folder, maps=DEFAULT_MAPS, naming=naming,
+                       volumes=volumes)
+        notes.append(f"maps of {fit['voxels']} voxels from {len(volumes)} volumes: "
+                     f"{in_words(fit)}")
+        sidecar["fit"] = {name: fit[name] for name in _FIT}
+        if naming == "bids":
+            sidecar = bids.series_fields(dwi, sidecar)
+        (folder / names["json"]).write_text(json.dumps(sidecar, indent=1) + "\n")
         maps = prediction_page.fitted(
             series, both, mask_stored, {prediction_page.SYNTHETIC: volumes,
                                  prediction_page.MEASURED: np.sort(subject.volumes)},

@@ -24,7 +24,6 @@ class Resampling(NamedTuple):
 
     Attributes:
       bvecs_from: ``[N, 3]``. bvecs_to: ``[q, 3]``.
-      condition_number: of the harmonics, with their penalty, at the measured directions.
       extrapolation: ``[q]``, degrees from each wanted direction to the nearest measured one.
       gain: ``[q]``, noise SD of each result over that of a measured DWI (to first order, where
         all DWIs of a voxel are alike).
@@ -32,7 +31,6 @@ class Resampling(NamedTuple):
 
     bvecs_from: np.ndarray
     bvecs_to: np.ndarray
-    condition_number: float
     extrapolation: np.ndarray
     gain: np.ndarray
 
@@ -41,7 +39,6 @@ class Resampling(NamedTuple):
         return {
             "method": f"weighted spherical harmonics of ln S, order {ORDER}, Laplace-Beltrami "
                       f"weight {WEIGHT:g}",
-            "condition_number": round(self.condition_number, 3),
             "extrapolation_degrees": [round(float(a), 3) for a in self.extrapolation],
             "noise_gain": [round(float(g), 4) for g in self.gain],
         }
@@ -50,7 +47,7 @@ class Resampling(NamedTuple):
         """One line."""
         q, n = len(self.bvecs_to), len(self.bvecs_from)
         return (f"the run's {q} input directions were interpolated from the scan's {n}: spherical "
-                f"harmonics of ln S, condition number {self.condition_number:.1f}, at most "
+                f"harmonics of ln S, at most "
                 f"{self.extrapolation.max():.1f}° from a measured direction, noise × "
                 f"{self.gain.min():.2f} to {self.gain.max():.2f}")
 
@@ -65,12 +62,9 @@ def plan_resampling(bvecs_from, bvecs_to):
       `Resampling`.
     """
     bvecs_from, bvecs_to = np.asarray(bvecs_from), np.asarray(bvecs_to)
-    basis, degrees = sh_basis(bvecs_from, ORDER)
-    rows = np.concatenate([basis, np.sqrt(WEIGHT) * np.diag(degrees * (degrees + 1.0))])
     angles = compare(*np.broadcast_arrays(bvecs_to[:, None], bvecs_from[None]))
     matrix = sh_interpolation(bvecs_from, bvecs_to, order=ORDER, weight=WEIGHT)
-    return Resampling(bvecs_from, bvecs_to, float(np.linalg.cond(rows)), angles.min(axis=1),
-                      np.linalg.norm(matrix, axis=1))
+    return Resampling(bvecs_from, bvecs_to, angles.min(axis=1), np.linalg.norm(matrix, axis=1))
 
 
 def resample(dwi, scale, plan):

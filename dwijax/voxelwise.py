@@ -23,12 +23,14 @@ _VOLUMES = 32
 
 class Maps(NamedTuple):
     """Of V voxels, NumPy float32: ``fa [V]`` clipped to 0..1, ``md [V]`` and ``tensor [V, 6]`` in
-    µm²/ms, ``log_s0 [V]``."""
+    µm²/ms, ``log_s0 [V]``, bool ``determined [V]``: elsewhere the others are as of
+    `dwijax.dti.TensorFit`, and no mean or error may count them."""
 
     fa: np.ndarray
     md: np.ndarray
     tensor: np.ndarray
     log_s0: np.ndarray
+    determined: np.ndarray
 
 
 def fit_maps(parts, gtab, first_step=False):
@@ -61,15 +63,18 @@ def residual_sigma(signal, gtab):
     """Noise level by the residuals of the tensor fit in the DWIs; its misfit counts as noise.
 
     Args:
-      signal: float32 ``[V, M]``. gtab: `GradientTable` of the M volumes, more than 7.
+      signal: float32 ``[V, M]``. gtab: `GradientTable` of the M volumes.
 
     Returns:
       float, in the unit of ``signal``: 1.4826 times the median absolute residual, times
-      ``sqrt(M / (M - 7))`` for the seven parameters.
+      ``sqrt(M / (M - 7))`` for the seven parameters. NaN of seven volumes, and where no voxel has
+      a tensor.
     """
-    dwi = ~gtab.b0s_mask
-    residual = signal[:, dwi] - tensor_signal(fit_maps([signal], gtab), gtab[dwi])
-    count = len(gtab)
+    dwi, count = ~gtab.b0s_mask, len(gtab)
+    maps = fit_maps([signal], gtab)
+    if count <= 7 or not maps.determined.any():
+        return np.nan
+    residual = (signal[:, dwi] - tensor_signal(maps, gtab[dwi]))[maps.determined]
     return float(1.4826 * np.median(np.abs(residual)) * np.sqrt(count / (count - 7)))
 
 
@@ -110,7 +115,7 @@ def _fit(signal, design, reweightings):
     # A traced number: compiling takes longer than fitting a subject, so one program serves both.
     fit = dti.fit_tensor(signal, design, **FIT, reweightings=reweightings)
     fa = dti.fractional_anisotropy(fit.tensor).clip(0, 1)
-    return fa, dti.mean_diffusivity(fit.tensor), fit.tensor, fit.log_s0
+    return fa, dti.mean_diffusivity(fit.tensor), fit.tensor, fit.log_s0, fit.determined
 
 
 @jax.jit

@@ -10,7 +10,6 @@ from dwijax.data.subject import Subject
 from dwijax.directions import compare, direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
-from dwijax.interpolation import sh_basis
 from dwijax.resampling import plan_resampling, resample
 
 Q, K = 12, 8
@@ -92,21 +91,18 @@ def test_nothing_is_resampled_to_more_than_was_measured():
         adapt(subject(direction_set(Q - 1)), RUN, INPUTS, TARGETS, may_resample=True)
 
 
-def test_noise_gain_and_condition_number():
+def test_noise_gain_and_distance():
     own, wanted = direction_set(20, seed=3), direction_set(6, seed=4)
     plan = plan_resampling(own, wanted)
     noisy = (100 + np.random.default_rng(1).normal(size=(40_000, 20))).astype(np.float32)
     found = resample(noisy, 200.0, plan)
     np.testing.assert_allclose(found.mean(axis=0), 100, atol=0.05)
     np.testing.assert_allclose(found.std(axis=0), plan.gain, rtol=0.03)
-    basis, degrees = sh_basis(own, 2)
-    normal = basis.T @ basis + 0.001 * np.diag((degrees * (degrees + 1.0)) ** 2)
-    assert plan.condition_number == pytest.approx(np.sqrt(np.linalg.cond(normal)), rel=1e-6)
     clustered = own * [1, 1, 0.05]  # nearly in a plane
     clustered /= np.linalg.norm(clustered, axis=1, keepdims=True)
     worse = plan_resampling(clustered, wanted)
     assert worse.extrapolation.max() > 2 * plan.extrapolation.max()
-    assert worse.condition_number > 2 * plan.condition_number
+    assert worse.gain.max() > 2 * plan.gain.max()
 
 
 def test_resampling_follows_tensors_in_any_number_of_blocks():

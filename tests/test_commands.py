@@ -337,7 +337,7 @@ def test_predict_asks_before_it_resamples(place, trained, short_scan):
     assert "interpolated from the scan's 46" in done.stdout
     sidecar = json.loads((out / "dwi.json").read_text())
     assert len(sidecar["resampling"]["noise_gain"]) == 30
-    assert sidecar["resampling"]["condition_number"] > 1
+    assert sidecar["fit"]["condition_number"] > 1
     assert sidecar["synthetic_volumes"] == list(range(52, 112))
     # Targets 44 to 89 of the run are measured in this scan.
     assert np.sum(np.array(sidecar["nearest_measured_degrees"]) < 0.1) == 46

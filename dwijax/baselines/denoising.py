@@ -76,6 +76,8 @@ def non_local_means(acquired, strength):
     from dipy.denoise.nlmeans import nlmeans
 
     sigma = strength * residual_sigma(acquired.signal, acquired.gtab)
+    if not sigma > 0:  # unknown
+        return acquired._replace(outside=None)
     return _replaced(acquired, nlmeans(acquired.volume(), sigma, mask=acquired.mask, rician=False,
                                        method="classic", block_radius=2))
 

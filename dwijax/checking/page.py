@@ -3,10 +3,12 @@
 import numpy as np
 
 from dwijax.data import domain
+from dwijax.directions import condition_number
 from dwijax.gradients import repeats_in_words, shells, span, unshelled
 from dwijax.orientation import CERTAIN
 
-LARGEST_CONDITION = 3.0
+LARGEST_CONDITION = 3.0  # of the directions' quadratic form: twice that of evenly spread ones
+CONDITION = "condition number of the tensor design"
 LEAST_SNR = 10.0  # of b0; below it the Rician floor reaches white matter at b = 1000
 LARGEST_DRIFT = 0.05
 MOST_ZEROS = 0.001
@@ -32,9 +34,10 @@ def warnings(report):
         found.append(f"the orientation of the directions is uncertain: the given table and "
                      f"\"{seen.names[seen.rival]}\" differ by {abs(seen.margin):.1f} standard "
                      f"errors (less than {CERTAIN:.0f}): too few fibres")
-    if report.conditions and report.conditions[-1][1] > LARGEST_CONDITION:
+    if report.conditions and condition_number(report.gtab.bvecs[report.index]) > LARGEST_CONDITION:
+        _, given, _, even = report.conditions[-1]
         found.append(f"the {len(report.index)} directions at b={report.shell} are badly spread: "
-                     f"condition number {report.conditions[-1][1]:.1f}, evenly spread 1.6")
+                     f"{CONDITION} with the b0s {given:.1f}, evenly spread {even:.1f}")
     snr = report.numbers["SNR"]
     if not snr:
         found.append("nothing tells the noise level: one b0 and too few directions")
@@ -123,10 +126,13 @@ def sections(report):
               for line in repeats_in_words(gtab) or ["none"]]
     table += [("table", note) for note in gtab.notes]
     yield "volumes", table
-    yield (f"condition number for a tensor, b = {report.shell} (evenly spread: 1.6)",
-           [(f"{q} directions", _condition(first) if q == len(report.index) else
-             f"{_condition(first)} the first, {_condition(best)} the best chosen")
-            for q, first, best in report.conditions])
+    yield (f"{CONDITION} (2-norm, b divided by its maximum)",
+           [("all volumes", _condition(report.condition))] + [
+            (f"b0s, {q} at b = {report.shell}",
+             (_condition(first) if q == len(report.index) else
+              f"{_condition(first)} the first, {_condition(best)} the best chosen")
+             + f" (evenly spread: {even:.2f})")
+            for q, first, best, even in report.conditions])
     numbers, series = report.numbers, report.series
     snr = "unknown" if not numbers["SNR"] else (
         f"b0 {numbers['SNR'][0]:.1f}, DWI {report.dwi_snr:.1f} (medians over the mask)")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import nibabel as nib
 import numpy as np
 
-from dwijax import voxelwise
+from dwijax import dti, voxelwise
 from dwijax.checking.series import Series, examine
 from dwijax.data import domain
 from dwijax.data.subject import read_scan_gradients
@@ -40,7 +40,9 @@ class Report:
       gtab: its table. where: its bvec file.
       shell: nominal b of the shell looked at closely, s/mm²; the range in words where there is no
         shell. index: its volumes, ``[N]``.
-      conditions: list of ``(q, of the first q, of the best q)`` directions of this shell.
+      condition: `dwijax.dti.condition_number` of all volumes, as ``dwijax fit`` takes them.
+      conditions: list of ``(q, of the first q, of the best q, of evenly spread ones)``: the same of
+        the b0s and q directions of this shell.
       mask_made: whether the mask was made here. mask_volume: cm³.
       numbers: of `dwijax.data.domain.describe`. scale: intensity that they are in units of.
       dwi_snr: median DWI over σ, or None.
@@ -60,6 +62,7 @@ class Report:
     where: str
     shell: int | str
     index: np.ndarray
+    condition: float
     conditions: list
     mask_made: bool
     mask_volume: float
@@ -137,7 +140,8 @@ def check_scan(dwi, bvals, bvecs, mask=None, trained=None, b0_threshold=None):
     report = Report(
         source=str(dwi), shape=tuple(map(int, image.shape)), voxel_size=voxel_size,
         axes="".join(nib.orientations.aff2axcodes(image.affine)), gtab=gtab, where=str(bvecs),
-        shell=nominal, index=index, conditions=conditions(own.bvecs), mask_made=mask is None,
+        shell=nominal, index=index, condition=dti.condition_number(gtab.bvals, gtab.bvecs),
+        conditions=conditions(gtab[b0s], own), mask_made=mask is None,
         mask_volume=float(brain.sum() * voxel_size.prod() / 1000), numbers=numbers, scale=scale,
         dwi_snr=numbers["SNR"][0] * float(np.median(weighted)) if numbers["SNR"] else None,
         zeros=zeros, series=examine(means, counts, gtab), notes=orientation_notes(image))
@@ -150,15 +154,19 @@ def check_scan(dwi, bvals, bvecs, mask=None, trained=None, b0_threshold=None):
     return report
 
 
-def conditions(bvecs):
-    """``(q, of the first q, of the best q)``: condition numbers for a tensor, all N last."""
-    sizes = [q for q in SIZES if q < len(bvecs)] + [len(bvecs)]
+def conditions(b0s, shell):
+    """``(q, of the first q, of the best q, of evenly spread ones)``: condition numbers of the
+    tensor design of b0s and q directions of a shell, `GradientTable`, all N last."""
+    def condition(index):
+        return dti.condition_number(np.r_[b0s.bvals, shell.bvals[index]],
+                                    np.r_[b0s.bvecs, shell.bvecs[index]])
+
+    sizes = [q for q in SIZES if q < len(shell)] + [len(shell)]
     found = []
     for q in sizes:
         if q >= SIZES[0]:
-            first = condition_number(bvecs[:q])
-            best = condition_number(bvecs[best_conditioned(bvecs, q)])
-            found.append((q, first, min(first, best)))
+            first, best = condition(np.arange(q)), condition(best_conditioned(shell.bvecs, q))
+            found.append((q, first, min(first, best), dti.evenly_spread(len(b0s), q)))
     return found
 
 

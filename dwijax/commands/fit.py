@@ -86,10 +86,10 @@ def run(args):
 
     keep_compilations()
     from dwijax.dti.design import check_design
-    from dwijax.fitting import fit_scan
+    from dwijax.fitting import fit_scan, in_words
 
     used = gtab[volumes]
-    condition = check_design(used.bvals, used.bvecs, args.bvals, used.b0_threshold)
+    check_design(used.bvals, used.bvecs, args.bvals, used.b0_threshold)
     told = [f"{args.dwi}: {note}" for note in orientation_notes(image)]
     if bias := bias_of_shells(used):
         told.append(f"{args.bvals}: {bias}")
@@ -114,20 +114,14 @@ def run(args):
         options["min_diffusivity"] = 1e-6
     summary = fit_scan(
         image, gtab, mask, args.out, maps=maps, naming=args.naming, volumes=volumes,
-        grad_dev=grad_dev, options=options,
-        facts={"condition_number": round(condition, 2), "notes": [*gtab.notes, *told]},
+        grad_dev=grad_dev, options=options, notes=[*gtab.notes, *told],
         progress=None if args.quiet else _bar, force=args.force,
     )
     for line in told:
         warn(line)
     if not args.quiet:
-        print(
-            f"{args.out}: {len(maps)} maps of {summary['voxels']} voxels from {len(volumes)} "
-            f"volumes, condition number {condition:.1f}; {summary['voxels_without_tensor']} voxels "
-            f"without a tensor (0 in all maps), {summary['voxels_with_samples_left_out']} with "
-            f"samples near 0 ({'left out' if args.floor is None else 'raised to the floor'}), "
-            f"{summary['voxels_with_negative_eigenvalue']} with a negative eigenvalue"
-        )
+        print(f"{args.out}: {len(maps)} maps of {summary['voxels']} voxels from {len(volumes)} "
+              f"volumes, {in_words(summary)}")
     return {"out": args.out, "maps": maps, **summary}
 
 

@@ -24,15 +24,17 @@ def measured_fa(subject, directions, correction=1.0):
       correction: how much of the bias is taken away; 0: nothing, 1: all of it.
 
     Returns:
-      float32 ``[X, Y, Z]``, 0 outside the mask. Corrected, it is FA in the mean over noise, and
-      like every estimate without bias of a number near 0 it may be below 0.
+      float32 ``[X, Y, Z]``, 0 outside the mask, NaN without a tensor. Corrected, it is FA in
+      the mean over noise, and like every estimate without bias of a number near 0 it may be below
+      0.
     """
     b0s = np.flatnonzero(subject.gtab.b0s_mask)
     volumes = np.flatnonzero(~subject.gtab.b0s_mask)[directions]
 
     def fa(kept):
         used = np.concatenate([b0s, volumes[kept]])
-        return fit_maps([subject.dwi[subject.mask][:, used]], subject.gtab[used]).fa
+        maps = fit_maps([subject.dwi[subject.mask][:, used]], subject.gtab[used])
+        return np.where(maps.determined, maps.fa, np.float32(np.nan))
 
     out = np.zeros(subject.mask.shape, np.float32)
     out[subject.mask] = jackknife(fa, len(volumes), correction)

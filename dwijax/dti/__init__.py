@@ -1,6 +1,6 @@
 """Diffusion tensors: design, fit, prediction, maps. Pure `jax.numpy`, differentiable."""
 
-from dwijax.dti.design import check_design, design_matrix
+from dwijax.dti.design import check_design, condition_number, design_matrix, evenly_spread
 from dwijax.dti.deviation import correct_gradients, correct_tensor, inverse_map
 from dwijax.dti.eigen import eigen
 from dwijax.dti.fit import METHODS, TensorFit, fit_tensor, predict_signal
@@ -33,10 +33,12 @@ __all__ = [
     "check_design",
     "clip_eigenvalues",
     "color_fa",
+    "condition_number",
     "correct_gradients",
     "correct_tensor",
     "design_matrix",
     "eigen",
+    "evenly_spread",
     "fit_statistics",
     "fit_tensor",
     "fractional_anisotropy",

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from dwijax.dti.conditioning import determined
 from dwijax.dti.maps import clip_eigenvalues
 from dwijax.dti.robust import inliers
 from dwijax.dti.solve import expand, project, weighted_least_squares
@@ -19,6 +20,9 @@ _TYPICAL_DIFFUSIVITY = 0.8
 # No image has more than 16 bits, so less than this fraction of a voxel's largest sample is nothing
 # (or what interpolation made of nothing).
 _SMALLEST = 1e-6
+# Diffusion only takes signal away: neither is a sample that is a hundred times less than water ten
+# times faster than free water would leave of the largest. Of a b0 that is a hundredth of its DWIs.
+_DROPOUT, _FASTEST = 0.01, 30.0  # µm²/ms
 
 _LARGEST_LOG = 20.0  # e^40 and e^-40, the weights, and their products fit into float32
 
@@ -29,10 +33,16 @@ class TensorFit(NamedTuple):
     Attributes:
       tensor: ``[..., 6]``, µm²/ms, order Dxx, Dxy, Dyy, Dxz, Dyz, Dzz.
       log_s0: ``[...]``, natural logarithm of the fitted S0 in the signal's units.
+      determined: bool ``[...]``, whether the voxel has a tensor: the samples that count determine
+        it (`dwijax.dti.conditioning`), with their weights too; they are not all the same; no
+        element is ten times the diffusivity of free water. Where there is none ``tensor`` is 0 and
+        ``log_s0`` the mean of the log-samples (ln of the smallest normal number without any); no
+        mean or loss may count such voxels.
     """
 
     tensor: jax.Array
     log_s0: jax.Array
+    determined: jax.Array
 
 
 def predict_signal(tensor, log_s0, design):
@@ -62,15 +72,15 @@ def fit_tensor(
       weights: optional, broadcastable to ``[..., M]``, not negative: factors for volumes (``[M]``)
         or single samples.
       floor: samples below this absolute value are raised to it (dipy: 1e-4). Default None: samples
-        that are not finite, or below a millionth of the voxel's largest, are left out. Raised to a
-        floor, a sample of 0 would be the most extreme of all logarithms and rule the fit.
+        that `samples_that_count` does not count are left out. Raised to a floor, a sample of 0
+        would be the most extreme of all logarithms and rule the fit.
       relative_floor: the same as a fraction of the voxel's largest sample (MRtrix3: 1e-6).
       min_diffusivity: raise smaller eigenvalues to this (µm²/ms) afterwards, for a positive
         definite tensor (dipy: 1e-3 / largest b in s/mm²); None: leave them as fitted.
 
     Returns:
-      `TensorFit`. A voxel whose remaining samples do not determine a tensor has tensor 0 and
-      ``log_s0`` the mean of its log-samples (ln of the smallest normal number if it has none).
+      `TensorFit`; finite everywhere, and so are its derivatives. With a floor too, a voxel has a
+      tensor only where samples that count without one determine it.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r}: expected one of {', '.join(METHODS)}")
@@ -79,65 +89,93 @@ def fit_tensor(
     if reweightings is None:
         reweightings = {"ols": 0, "wls": int(start == "ols")}.get(method, 2)
 
-    log_signal, log_scale, measured = _log_samples(signal, floor, relative_floor)
-    weights = measured if weights is None else measured * weights
+    count, scale = samples_that_count(signal, design)
+    log_signal, log_scale, used = _log_samples(signal, count, scale, floor, relative_floor)
+    weights = used if weights is None else used * weights
     basis, triangle = jnp.linalg.qr(design)
+
+    def told_by(weights):
+        present = lax.stop_gradient(jnp.where(weights > 0, count.astype(signal.dtype), 0))
+        return determined(design, basis, triangle, present)
+
     if method == "robust":
-        weights = weights * inliers(basis, weights, log_signal)
+        kept = weights * inliers(basis, weights, log_signal)
+        # Outliers that a tensor cannot do without, such as the only b0, stay.
+        weights = jnp.where(told_by(kept)[..., None], kept, weights)
+    mean = _mean(log_signal, weights)
+    # Logarithms of fractions of the largest: where their mean is 0 all samples are the same.
+    has_tensor = told_by(weights) & (mean < 0)
 
     # A sample raised to a floor pulls the weights over many orders of magnitude, which costs the
     # normal equations their digits in float32; without a floor the corrections below suffice.
     refine = floor is not None or relative_floor is not None
     if start == "measured":
         first_weights = weights * jnp.exp(2 * log_signal)
-        fit, ok = weighted_least_squares(basis, first_weights, log_signal, refine)
+        fit, ok = weighted_least_squares(basis, first_weights, log_signal, refine, triangle)
     elif reweightings:
         fit = project(basis, _filled(log_signal, weights, design))
     else:
-        fit, ok = weighted_least_squares(basis, weights, log_signal, refine)
+        fit, ok = weighted_least_squares(basis, weights, log_signal, refine, triangle)
     if isinstance(reweightings, int):
         for _ in range(reweightings):
-            fit, ok = _reweighted(basis, weights, log_signal, fit, refine)
+            fit, ok = _reweighted(basis, triangle, weights, log_signal, fit, refine)
     else:
         fit, ok = lax.fori_loop(
             0, reweightings,
-            lambda _, found: _reweighted(basis, weights, log_signal, found[0], refine), (fit, ok))
+            lambda _, found: _reweighted(basis, triangle, weights, log_signal, found[0],
+                                        refine), (fit, ok))
 
     beta = _back_substitute(triangle, fit)
-    tensor = jnp.where(ok[..., None], jnp.stack(beta[:6], axis=-1), jnp.zeros((), signal.dtype))
+    tensor = jnp.stack(beta[:6], axis=-1)
+    has_tensor = has_tensor & ok & (jnp.abs(tensor).max(-1) < _FASTEST)
+    zero = jnp.zeros((), signal.dtype)
+    tensor = jnp.where(has_tensor[..., None], tensor, zero)
     if min_diffusivity is not None:
-        tensor = clip_eigenvalues(tensor, min_diffusivity)
-    mean = _mean(log_signal, weights)
-    return TensorFit(tensor, jnp.where(ok, beta[6], mean) + log_scale)
+        raised = clip_eigenvalues(tensor, min_diffusivity)
+        tensor = jnp.where(has_tensor[..., None], raised, zero)
+    return TensorFit(tensor, jnp.where(has_tensor, beta[6], mean) + log_scale, has_tensor)
 
 
-def samples_that_count(signal):
-    """Samples a fit without a floor uses, bool ``[..., M]``, and the largest one ``[..., 1]``."""
+def samples_that_count(signal, design):
+    """Which samples are measurements, for a fit without a floor.
+
+    Not those that are not finite, below a millionth of the voxel's largest, or below a hundredth of
+    what of the largest would be left by water ten times faster than free water.
+
+    Args:
+      signal: ``[..., M]``. design: ``[M, 7]``.
+
+    Returns:
+      ``(bool [..., M], the largest sample [..., 1])``.
+    """
     tiny = jnp.finfo(signal.dtype).tiny
     finite = jnp.isfinite(signal)
     largest = jnp.where(finite, signal, jnp.zeros_like(signal)).max(-1, keepdims=True)
     largest = lax.stop_gradient(jnp.maximum(largest, tiny))
+    b = -lax.stop_gradient(design[:, 0] + design[:, 2] + design[:, 5])
+    least = jnp.maximum(_DROPOUT * jnp.exp(-_FASTEST * b), jnp.asarray(_SMALLEST, b.dtype))
     # Below tiny**0.75 the derivative of the logarithm overflows.
-    return finite & (signal > jnp.maximum(_SMALLEST * largest, tiny**0.75)), largest
+    return finite & (signal > jnp.maximum(least * largest, tiny**0.75)), largest
 
 
-def _log_samples(signal, floor, relative_floor):
-    """``ln(S / maximum)`` and whether it counts ``[..., M]``, ln of the voxel's maximum ``[...]``.
+def _log_samples(signal, count, scale, floor, relative_floor):
+    """``ln(S / maximum)``, ln of the voxel's maximum ``[...]``, and what is used ``[..., M]``.
 
     Dividing by the voxel's maximum makes all weights of order one and the logarithms small numbers,
     whatever the scanner's units: in float32 that is worth a digit.
     """
-    usable, scale = samples_that_count(signal)
     if floor is not None or relative_floor is not None:
         lowest = relative_floor * scale if floor is None else jnp.asarray(floor, signal.dtype)
-        usable, signal = jnp.isfinite(signal), jnp.maximum(signal, lowest)
-    ratio = jnp.where(usable, signal, scale) / scale
-    return jnp.log(ratio), jnp.log(scale[..., 0]), usable.astype(signal.dtype)
+        count, signal = jnp.isfinite(signal), jnp.maximum(signal, lowest)
+    ratio = jnp.where(count, signal, scale) / scale
+    return jnp.log(ratio), jnp.log(scale[..., 0]), count.astype(signal.dtype)
 
 
 def _mean(values, weights):
-    total = weights.sum(-1)
-    return (weights * values).sum(-1) / jnp.where(total > 0, total, jnp.ones_like(total))
+    # As matrix products: sums along the last axis are slow (XLA, CPU).
+    ones = jnp.ones((values.shape[-1], 1), values.dtype)
+    total = project(ones, weights)[0]
+    return project(ones, weights * values)[0] / jnp.where(total > 0, total, jnp.ones_like(total))
 
 
 def _filled(log_signal, weights, design):
@@ -148,7 +186,7 @@ def _filled(log_signal, weights, design):
     return jnp.where(present, log_signal, log_s0[..., None] - decay)
 
 
-def _reweighted(basis, weights, log_signal, fit, refine):
+def _reweighted(basis, triangle, weights, log_signal, fit, refine):
     """One weighted fit, the weights multiplied by the squared prediction of the fit before.
 
     What is solved for is the correction to the fit before. That is the same minimum, and it spares
@@ -158,7 +196,7 @@ def _reweighted(basis, weights, log_signal, fit, refine):
     # The largest sample is 1; a start that floored samples have thrown off may predict anything.
     weights = weights * jnp.exp(2 * jnp.clip(prediction, -_LARGEST_LOG, _LARGEST_LOG))
     residual = log_signal - lax.stop_gradient(prediction)
-    correction, ok = weighted_least_squares(basis, weights, residual, refine)
+    correction, ok = weighted_least_squares(basis, weights, residual, refine, triangle)
     return lax.stop_gradient(fit) + correction, ok
 
 

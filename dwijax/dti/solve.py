@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 _HIGHEST = lax.Precision.HIGHEST
+INDEPENDENT = 0.005  # 1/200 like the largest condition number; its square: 200 float32 roundings
 # Written out for 15 unknowns a fit takes seconds to compile, and 40 times as long to run where XLA
 # fuses its steps and so repeats them for each unknown. (`jnp.linalg.cholesky` of many matrices
 # waits for ever where two such programs run at once: CPU, jax 0.10.2.)
@@ -36,17 +37,18 @@ def column_products(basis):
     return basis[:, i] * basis[:, j]
 
 
-def cholesky(matrix, n):
+def cholesky(matrix, n, least=None):
     """Cholesky factor of symmetric matrices given by their lower triangles.
 
     Args:
       matrix: ``[n(n+1)/2, ...]``.
       n: number of unknowns.
+      least: of the last pivot, ``[...]``.
 
     Returns:
       ``(factor, ok)``: a dict ``{(i, j): [...]}`` of the lower triangle, the diagonal inverted, and
-      a bool ``[...]``: False where a pivot is lost in rounding. There the factor is finite but
-      means nothing.
+      a bool ``[...]``: False where a pivot is lost in rounding, or the last is below ``least``.
+      There the factor is finite but means nothing.
     """
     a = dict(zip(zip(*np.tril_indices(n), strict=True), matrix, strict=True))
     # A small pivot magnifies the rounding of those after it.
@@ -56,7 +58,10 @@ def cholesky(matrix, n):
         pivot = a[j, j]
         for k in range(j):
             pivot = pivot - factor[j, k] * factor[j, k]
-        positive = pivot > lost * a[j, j]
+        smallest = lost * a[j, j]
+        if j == n - 1 and least is not None:
+            smallest = jnp.maximum(smallest, least)
+        positive = pivot > smallest
         ok = ok & positive
         one = jnp.ones_like(pivot)
         pivot = jnp.where(positive, pivot, one)
@@ -124,7 +129,7 @@ def _by_columns(matrix, n):
     return solve, jnp.all(positive, axis=0)
 
 
-def weighted_least_squares(basis, weights, residual, refine=False):
+def weighted_least_squares(basis, weights, residual, refine=False, triangle=None):
     """``argmin_γ Σ w (residual - basis γ)²`` per voxel, differentiable to any order.
 
     The derivative is that of the solution of the normal equations (implicit differentiation): the
@@ -135,18 +140,27 @@ def weighted_least_squares(basis, weights, residual, refine=False):
       weights: ``[..., M]``, not negative.
       residual: ``[..., M]``.
       refine: solve once more for what float32 left over (Björck 1987, corrected normal equations).
+      triangle: ``[n, n]``, R of the design X = basis R. Its last column, weighted, must then be
+        told from the others: a part of `INDEPENDENT` of its norm does not follow from them.
 
     Returns:
-      ``(γ [n, ...], ok [...])``; where the normal matrix is singular to rounding ``ok`` is False,
-      γ is 0 and so is its derivative.
+      ``(γ [n, ...], ok [...])``; where the normal matrix is singular to rounding, or the last
+      column not independent, ``ok`` is False, γ is 0 and so is its derivative.
     """
     n = basis.shape[-1]
     stopped = lax.stop_gradient(weights)
-    matrix = project(column_products(lax.stop_gradient(basis)), stopped)
+    products, least = column_products(lax.stop_gradient(basis)), None
+    if triangle is not None:
+        # The last pivot times Rnn² is the squared norm of what is left of √W times the last column.
+        last = lax.stop_gradient(basis @ (triangle[:, -1] * (INDEPENDENT / triangle[-1, -1])))
+        products = jnp.concatenate([products, (last * last)[:, None]], axis=1)
+    matrix = project(products, stopped)
+    if triangle is not None:
+        matrix, least = matrix[:-1], matrix[-1]
     if n > _WRITTEN_OUT:
         solution, ok = _by_columns(matrix, n)
     else:
-        factor, ok = cholesky(matrix, n)
+        factor, ok = cholesky(matrix, n, least)
         solution = partial(cholesky_solve, factor)
 
     def normal(x):

@@ -43,10 +43,11 @@ def fit_statistics(signal, design, fit, method="wls", weights=None):
         of their own, and counting them would make errors look smaller than they are.
 
     Returns:
-      `FitStatistics`; 0 where there are no more than seven samples or no fit.
+      `FitStatistics`; NaN where no more than seven samples count, as nothing is left over to tell
+      the noise by; 0 where there is no tensor.
     """
-    predicted = predict_signal(*fit, design)
-    usable, _ = samples_that_count(signal)
+    predicted = predict_signal(fit.tensor, fit.log_s0, design)
+    usable, _ = samples_that_count(signal, design)
     given = jnp.ones((), signal.dtype) if weights is None else weights
     given = jnp.where(usable, given, jnp.zeros_like(signal))
     present = (given > 0).astype(signal.dtype)
@@ -60,7 +61,14 @@ def fit_statistics(signal, design, fit, method="wls", weights=None):
     ratio = jnp.where(usable, signal, predicted) / jnp.where(predicted > 0, predicted, scale)
     residual = relative * jnp.log(jnp.where(ratio > 0, ratio, jnp.ones_like(ratio)))
     variance = (given * residual**2).sum(-1) / jnp.where(free > 0, free, one)
-    variance = jnp.where(free > 0, variance, jnp.zeros_like(variance))
+    zero, nan = jnp.zeros((), signal.dtype), jnp.asarray(jnp.nan, signal.dtype)
+
+    def known(values, where=True):
+        dims = [1] * (values.ndim - free.ndim)
+        told, tensor = ((free > 0) & where).reshape(*free.shape, *dims), fit.determined.reshape(
+            *free.shape, *dims)
+        return jnp.where(tensor, jnp.where(told, values, nan), zero)
+
     difference = present * jnp.where(usable, signal - predicted, jnp.zeros_like(signal))
 
     basis, triangle = jnp.linalg.qr(design)
@@ -77,9 +85,9 @@ def fit_statistics(signal, design, fit, method="wls", weights=None):
     covariance = jnp.einsum("ij,...jk,lk->...il", unmix, inverse, unmix,
                             precision=lax.Precision.HIGHEST) * variance[..., None, None]
     return FitStatistics(
-        sigma=jnp.sqrt(variance) * scale[..., 0],
-        rmse=jnp.sqrt((difference**2).sum(-1) / some),
-        covariance=jnp.where(ok[..., None, None], covariance, jnp.zeros_like(covariance)),
+        sigma=known(jnp.sqrt(variance) * scale[..., 0]),
+        rmse=known(jnp.sqrt((difference**2).sum(-1) / some)),
+        covariance=known(covariance, ok),
     )
 
 
@@ -94,7 +102,8 @@ def standard_error(scalar_map, tensor, covariance):
     gradient = jax.grad(lambda t: scalar_map(t).sum())(tensor)
     variance = jnp.einsum("...i,...ij,...j->...", gradient, covariance, gradient,
                           precision=lax.Precision.HIGHEST)
-    return jnp.sqrt(jnp.maximum(variance, jnp.zeros_like(variance)))
+    # Not `jnp.maximum`, which makes NaN 0 (XLA, CPU).
+    return jnp.sqrt(jnp.where(variance < 0, jnp.zeros_like(variance), variance))
 
 
 def rotate_covariance(covariance, matrix):

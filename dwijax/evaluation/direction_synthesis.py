@@ -108,6 +108,8 @@ def judge(scan, split, networks, interpolators, shown, axis=2):
     """
     n, table = scan.b0s, scan.acquired.gtab
     inputs = scan.acquired.take(np.r_[:n, n + split.inputs])
+    from_inputs = fit_maps([inputs.signal], inputs.gtab)
+    scan = scan.judged_where(from_inputs.determined)
     few = inputs.take(np.r_[:min(n, B0S), n:n + len(split.inputs)])
     targets, own = n + split.targets, table[n + split.targets]
     measured = scan.acquired.signal[:, targets]
@@ -128,7 +130,7 @@ def judge(scan, split, networks, interpolators, shown, axis=2):
                  paper.inputs_rows(), gtfa, {}, {}, {})
     likeness = _Likeness(scan, measured if clean is None else clean, out.references, axis)
 
-    out.maps[INPUTS] = full_maps(fit_maps([inputs.signal], inputs.gtab))
+    out.maps[INPUTS] = full_maps(from_inputs)
     if len(split.others):
         out.maps[MORE] = full_maps(
             fit_maps([inputs.signal, measured[:, last]], _joined(inputs.gtab, own[last])))

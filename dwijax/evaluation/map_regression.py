@@ -114,17 +114,19 @@ def fit_of(acquired, inputs, b0s, fwhm=0.0):
     if fwhm:
         few = smooth(few, fwhm)
     if len(inputs) < LEAST:
+        dwi = few.signal[:, b0s:]
+        there = few.signal[:, :b0s].mean(axis=1) > 0.01 * dwi.max(axis=1)
         signal = np.maximum(few.signal, 1e-3)
         b0 = np.log(signal[:, :b0s].mean(axis=1, keepdims=True))
         adc = (b0 - np.log(signal[:, b0s:])) / (few.gtab.bvals[b0s:] / 1000).astype(np.float32)
-        return NetworkMaps(md=adc.mean(axis=1))
+        return NetworkMaps(md=np.where(there, adc.mean(axis=1), 0), determined=there)
     return from_fit(fit_maps([few.signal], few.gtab))
 
 
 def from_fit(maps):
     """`NetworkMaps` of `dwijax.voxelwise.Maps`."""
     return NetworkMaps(fa=maps.fa, md=maps.md, v1=principal_directions(maps.tensor),
-                       tensor=maps.tensor)
+                       tensor=maps.tensor, determined=maps.determined)
 
 
 def tune(contenders, scans, widths=WIDTHS):
@@ -176,6 +178,11 @@ def judge(scan, maps, rois):
       rois: list of `dwijax.evaluation.rois.Roi`.
     """
     rows = []
+    fits = [found.determined for found in maps.values() if found.determined is not None]
+    scan = scan.judged_where(np.all(fits, axis=0))
+    brain = scan.regions["brain"]
+    rois = [roi._replace(voxels=roi.voxels & brain) for roi in rois
+            if (roi.voxels & brain).any()]
     for against, reference in scan.references.items():
         expected = from_fit(reference)
         for method, found in maps.items():

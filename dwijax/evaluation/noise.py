@@ -26,6 +26,7 @@ def from_scan(signal, gtab):
     """σ of a scan: the smaller of two estimates that err upwards.
 
     b0 repeats take drift, motion and pulsation for noise, residuals of the tensor fit its misfit.
+    NaN where there are neither.
 
     Args:
       signal: ``[V, M]``, measured in the brain. gtab: `GradientTable` of the M volumes.
@@ -34,6 +35,8 @@ def from_scan(signal, gtab):
       As `from_truth`.
     """
     found = [(residual_sigma(signal, gtab), "residuals of the tensor fit")]
+    if np.isnan(found[0][0]):
+        found = [(np.nan, "nothing: no more volumes than unknowns, and one b0")]
     b0s_mask = gtab.b0s_mask
     repeats = int(b0s_mask.sum())
     if repeats > 1:
@@ -42,7 +45,7 @@ def from_scan(signal, gtab):
         variance = np.median(signal[:, b0s_mask].var(axis=1, ddof=1))
         variance *= (repeats - 1) / chi2.median(repeats - 1)
         found.append((float(np.sqrt(variance)), f"{repeats} b0 repeats"))
-    return min(found)
+    return min(found, key=lambda level: (np.isnan(level[0]), level[0]))
 
 
 def _robust_sd(residual):

@@ -36,15 +36,17 @@ def describe(dwi, gtab, mask, voxel_size, sigma):
     Returns:
       dict of name -> float.
     """
-    tensor, fitted = _fit(dwi[mask], gtab)
-    fa, md = tensor
+    (fa, md), fitted, determined = _fit(dwi[mask], gtab)
+    mask = mask.copy()
+    mask[mask] = determined
+    fa, md, fitted = fa[determined], md[determined], fitted[determined]
     volume = np.zeros(mask.shape, np.float32)
     volume[mask] = fa
     b0 = dwi[..., gtab.b0s_mask].mean(-1)
     weighted = ~gtab.b0s_mask
     white = (fa > 0.35) & (md < 1.0)
     residual = (dwi[mask] - fitted)[:, weighted][white]
-    freedom = len(gtab) / (len(gtab) - 7)
+    freedom = len(gtab) / (len(gtab) - 7) if len(gtab) > 7 else np.nan
     row = {
         "FA mean": fa.mean(),
         "FA 10%": np.percentile(fa, 10),
@@ -75,9 +77,9 @@ def describe(dwi, gtab, mask, voxel_size, sigma):
 
 def noise_level(subject):
     """Noise SD and, from it, the SNR of white matter: from repeated b0s, or from
-    what spherical harmonics of order 4 leave over."""
-    fa, md = _fit(subject.dwi[subject.mask], subject.gtab)[0]
-    white = (fa > 0.35) & (md < 1.0)
+    what spherical harmonics of order 4 leave over; NaN where that is nothing."""
+    (fa, md), _, determined = _fit(subject.dwi[subject.mask], subject.gtab)
+    white = (fa > 0.35) & (md < 1.0) & determined
     b0s = subject.dwi[..., subject.gtab.b0s_mask]
     if b0s.shape[-1] > 1:
         freedom = b0s.shape[-1] - 1
@@ -88,9 +90,9 @@ def noise_level(subject):
         basis, _ = _harmonics(subject.gtab.bvecs[weighted])
         freedom = len(basis) - basis.shape[1]
         residual = voxels.T - basis @ np.linalg.lstsq(basis, voxels.T, rcond=None)[0]
-        squares = (residual**2).sum(0)
+        squares = (residual**2).sum(0) if freedom > 0 else np.full(len(voxels), np.nan)
     # The median withstands vessels and motion; for noise it is that of chi squared.
-    sigma = np.sqrt(np.median(squares) / chdtri(freedom, 0.5))
+    sigma = np.sqrt(np.median(squares) / chdtri(max(freedom, 1), 0.5))
     return float(sigma), float(np.median(subject.b0[subject.mask][white]) / sigma)
 
 
@@ -135,14 +137,15 @@ def write_table(rows, out):
 
 
 def _fit(voxels, gtab):
-    """((FA, MD um^2/ms) [V], signal of the fit [V, M])."""
+    """((FA, MD um^2/ms) [V], signal of the fit [V, M], whether there is one [V])."""
     from dwijax import dti
 
     design = dti.design_matrix(gtab.bvals, gtab.bvecs)
     fit = dti.fit_tensor(np.asarray(voxels, np.float32), design)
     fa = np.clip(np.asarray(dti.fractional_anisotropy(fit.tensor)), 0, 1)
     maps = fa, np.asarray(dti.mean_diffusivity(fit.tensor))
-    return maps, np.asarray(dti.predict_signal(*fit, design))
+    signal = dti.predict_signal(fit.tensor, fit.log_s0, design)
+    return maps, np.asarray(signal), np.asarray(fit.determined)
 
 
 def _harmonic_ratio(voxels, gtab):

@@ -9,7 +9,7 @@ from dwijax.data.screening import leave_out
 from dwijax.data.subject import load_subject
 from dwijax.data.tables import in_order_of
 from dwijax.data.volumes import canonical, read_mask
-from dwijax.errors import InputError
+from dwijax.errors import InputError, warn
 from dwijax.evaluation import regions as tissue
 from dwijax.evaluation.noise import from_scan, from_truth
 from dwijax.gradients import compare
@@ -37,6 +37,8 @@ class Scan(NamedTuple):
         truth, ``noise-free``, by the same fit.
       affine: ``[4, 4]`` of the volume, LAS.
       angle: largest angle between its directions and the run's, degrees.
+
+    Voxels of which a reference has no tensor are in no region.
     """
 
     name: str
@@ -50,6 +52,17 @@ class Scan(NamedTuple):
     references: dict[str, Maps]
     affine: np.ndarray
     angle: float
+
+    def judged_where(self, determined):
+        """The scan with its regions kept to voxels that have a tensor (bool ``[V]``), which is said
+        where that takes some away."""
+        lost = int((self.regions["brain"] & ~determined).sum())
+        if not lost:
+            return self
+        warn(f"{self.name}: {lost} voxels of {int(self.regions['brain'].sum())} without a tensor "
+             "are not judged")
+        return self._replace(
+            regions={name: region & determined for name, region in self.regions.items()})
 
     def volume(self, values):
         """Values ``[V, ...]`` put back into the volume, 0 outside the brain."""
@@ -127,9 +140,10 @@ def read_scan(member, gtab, *, shell, axis, surroundings=False):
         judged = np.isin(np.nonzero(mask)[axis], member.slices)
         regions = {name: region & judged for name, region in regions.items()}
 
+    determined = np.all([maps.determined for maps in references.values()], axis=0)
     scan = Scan(subject.name, acquired, clean, int(b0s_mask.sum()), sigma, source, regions,
                 regions_source, references, subject.affine, angle)
-    return scan, subject
+    return scan.judged_where(determined), subject
 
 
 def _lesion(files, subject):

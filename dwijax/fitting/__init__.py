@@ -2,6 +2,6 @@
 
 from dwijax.fitting.maps import MAPS, ChunkFit
 from dwijax.fitting.naming import NAMINGS
-from dwijax.fitting.scan import fit_scan
+from dwijax.fitting.scan import fit_scan, in_words
 
-__all__ = ["MAPS", "NAMINGS", "ChunkFit", "fit_scan"]
+__all__ = ["MAPS", "NAMINGS", "ChunkFit", "fit_scan", "in_words"]

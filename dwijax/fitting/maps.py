@@ -22,6 +22,7 @@ MAPS = {
     "residuals": None,
 }  # fmt: skip
 DEFAULT_MAPS = ("fa", "md", "ad", "rd", "v1", "color_fa", "tensor")
+OF_RESIDUALS = ("sigma", "rmse", "fa_se", "md_se", "covariance", "residuals")
 OF_MEASURED = ("sigma", "fa_se", "md_se", "covariance")  # claim knowledge of the noise
 
 
@@ -57,9 +58,9 @@ class ChunkFit:
     def compiled(self):
         """``(samples [M, chunk], grad_dev [9, chunk] or [0, chunk]) -> {name: [chunk, ...]}``.
 
-        Beside the maps there are ``failed`` (no tensor), ``incomplete`` (samples left
-        out) and ``negative`` (an eigenvalue below 0), bool ``[chunk]``, and ``beta``
-        ``[chunk, 7]``.
+        Beside the maps there are ``failed`` (no tensor), ``incomplete`` (samples left out),
+        ``exact`` (a tensor of seven samples, without degrees of freedom) and ``negative`` (an
+        eigenvalue below 0), bool ``[chunk]``, and ``beta`` ``[chunk, 7]``.
         """
         samples = jax.ShapeDtypeStruct((len(self.design), self.chunk), jnp.float32)
         grad_dev = jax.ShapeDtypeStruct((9 if self.grad_dev else 0, self.chunk), jnp.float32)
@@ -79,9 +80,11 @@ class ChunkFit:
         to_frame, to_world = (jnp.asarray(r, signal.dtype) for r in (self.to_frame, self.to_world))
         fit = dti.fit_tensor(signal, design, **self.options)
         tensor = dti.correct_tensor(fit.tensor, grad_dev) if self.grad_dev else fit.tensor
+        count = samples_that_count(signal, design)[0].sum(-1)
         out = {
-            "failed": (fit.tensor == 0).all(-1),
-            "incomplete": ~samples_that_count(signal)[0].all(-1),
+            "failed": ~fit.determined,
+            "incomplete": count < len(design),
+            "exact": fit.determined & (count <= design.shape[1]),
             "beta": jnp.concatenate([fit.tensor, fit.log_s0[..., None]], axis=-1),
         }
         evals, evecs = dti.eigen(tensor)
@@ -99,7 +102,7 @@ class ChunkFit:
             "cl": dti.linearity(tensor),
             "cp": dti.planarity(tensor),
             "cs": dti.sphericity(tensor),
-            "s0": jnp.exp(fit.log_s0),
+            "s0": jnp.where(fit.determined, jnp.exp(fit.log_s0), jnp.zeros_like(fit.log_s0)),
             "fa_v1": fa[..., None] * vectors[..., 0, :],
             "color_fa": dti.color_fa(fa, (evecs[..., :, 0] @ to_world.T)),
             "tensor": congruence(tensor, to_frame) * MM2_PER_S,
@@ -107,7 +110,7 @@ class ChunkFit:
             **{f"v{k + 1}": vectors[..., k, :] for k in range(3)},
         }
         out |= {name: scalars[name] for name in self.maps if name in scalars}
-        if {"sigma", "rmse", "fa_se", "md_se", "covariance"} & set(self.maps):
+        if set(OF_RESIDUALS) & set(self.maps):
             out |= self._statistics(signal, design, fit, tensor, to_frame, grad_dev)
         return out
 

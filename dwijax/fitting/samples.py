@@ -88,7 +88,7 @@ def _room(folder):
         ) from error
 
 
-def read_samples(image, index, volumes, folder, progress=iter):
+def read_samples(image, index, volumes, folder, progress=iter, saturated=None):
     """Reads the masked voxels of some volumes.
 
     Args:
@@ -97,6 +97,8 @@ def read_samples(image, index, volumes, folder, progress=iter):
       volumes: ascending indices of the volumes wanted.
       folder: for the temporary file, see `Samples`.
       progress: wraps the iteration over volumes, such as `tqdm.tqdm`.
+      saturated: what to put for samples at the largest number that an integer type can store, in
+        files without a slope; None: what is there.
 
     Returns:
       `Samples` ``[len(volumes), V]``, scl_slope and scl_inter applied.
@@ -110,9 +112,16 @@ def read_samples(image, index, volumes, folder, progress=iter):
     try:
         with readable(path), np.errstate(all="ignore"):  # what overflows is infinite, and refused
             slope, inter = np.float32(image.dataobj.slope), np.float32(image.dataobj.inter)
+            top = None  # with a slope the largest number may be the brightest voxel's
+            kind = image.dataobj.dtype.kind
+            if saturated is not None and slope == 1 and inter == 0 and kind in "iu":
+                top = np.iinfo(image.dataobj.dtype).max
             for m, volume in enumerate(progress(_ahead(_stored_volumes(image, max(rows) + 1)))):
                 if m in rows:
-                    row = np.take(volume, index).astype(np.float32) * slope + inter
+                    stored = np.take(volume, index)
+                    row = stored.astype(np.float32) * slope + inter
+                    if top is not None:
+                        row[stored == top] = saturated
                     if not usable(row).all():
                         raise not_usable(path, row, m)
                     samples.put(rows[m], row)

@@ -11,10 +11,10 @@ import numpy as np
 from dwijax import __version__
 from dwijax.data.volumes import header_like
 from dwijax.dti.elements import ELEMENTS, MM2_PER_S, to_order
-from dwijax.errors import InputError
+from dwijax.errors import InputError, warn
 from dwijax.fitting import frames
 from dwijax.fitting import naming as names
-from dwijax.fitting.maps import MAPS, ChunkFit
+from dwijax.fitting.maps import MAPS, OF_RESIDUALS, ChunkFit
 from dwijax.fitting.samples import read_samples
 from dwijax.gradients import fsl_to_world
 from dwijax.output import refuse_to_overwrite, whole_files
@@ -22,7 +22,7 @@ from dwijax.output import refuse_to_overwrite, whole_files
 
 def fit_scan(
     image, gtab, mask, out, *, maps, naming="dwijax", volumes=None, grad_dev=None, options=None,
-    facts=None, progress=None, force=False,
+    notes=(), progress=None, force=False,
 ):
     """Fits tensors to a scan and writes maps.
 
@@ -36,7 +36,7 @@ def fit_scan(
       volumes: ascending indices of the volumes to fit; None: all.
       grad_dev: gradient deviations ``[X, Y, Z, 9]`` on the grid of `image`, or None.
       options: keywords of `dti.fit_tensor`.
-      facts: more entries for the JSON.
+      notes: lines for the JSON.
       progress: ``(iterable, total, what) -> iterable``, or None.
       force: overwrite maps that are there.
 
@@ -76,17 +76,24 @@ def fit_scan(
         compiled = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.compiled)
         samples = read_samples(
             image, index, volumes, spool,
-            lambda rows: progress(rows, int(volumes[-1]) + 1, "read volumes"))
+            lambda rows: progress(rows, int(volumes[-1]) + 1, "read volumes"),
+            saturated=0)  # which is left out
         stack.callback(samples.close)
         deviations = None
         if grad_dev is not None:
             deviations = np.stack([grad_dev[..., k].ravel(order="F")[index] for k in range(9)])
         fitted = _fit_chunks(plan, compiled.result(), samples, deviations, progress)
         if fitted["failed"].all():
-            raise InputError(source, found="no voxel of the mask with a signal to fit a tensor to",
+            raise InputError(source, found="no voxel of the mask with samples that determine a "
+                             "tensor",
                              expected="a diffusion-weighted series with a head in the mask",
                              remedy="check image and mask")
-        summary = _summary(plan, fitted, naming, gtab, volumes, facts or {}) | {"files": files}
+        if set(maps) & set(OF_RESIDUALS) and fitted["exact"].any():
+            unknown = ", ".join(name for name in maps if name in OF_RESIDUALS)
+            notes = [*notes, f"{int(fitted['exact'].sum())} voxels have no more samples than "
+                     f"unknowns (7), NaN there: {unknown}"]
+            warn(f"{source}: {notes[-1]}")
+        summary = _summary(plan, fitted, naming, gtab, volumes, notes) | {"files": files}
         texts = {file: content for file, content in
                  names.text_files(naming, maps, source, summary).items()
                  # That of the dataset, whose other scans are there already, stays.
@@ -139,11 +146,12 @@ def _padded(chunk, length):
 
 
 def _residuals(plan, samples, fitted):
-    """Yields measured minus predicted signal, volume by volume."""
+    """Yields measured minus predicted signal, volume by volume; NaN where a fit is exact."""
     beta = fitted["beta"]
+    known = np.where(fitted["exact"], np.float32(np.nan), np.float32(~fitted["failed"]))
     for m, row in enumerate(plan.design):
         measured = samples.row(m)
-        yield measured - np.exp(row @ beta)
+        yield known * (measured - np.exp(row @ beta))
 
 
 def _write(path, like, index, rows, count):
@@ -161,19 +169,38 @@ def _write(path, like, index, rows, count):
             file.write(volume)
 
 
-def _summary(plan, fitted, naming, gtab, volumes, facts):
+def in_words(summary):
+    """What is to be known of a fit, in one line.
+
+    Args:
+      summary: of `fit_scan`.
+    """
+    left_out = "raised to the floor" if "floor" in summary["options"] else "left out"
+    return (f"condition number of the tensor design {summary['condition_number']:.1f}; "
+            f"{summary['voxels_without_tensor']} voxels without a tensor (0 in all maps), "
+            f"{summary['voxels_with_samples_left_out']} with samples near 0 or saturated "
+            f"({left_out}), {summary['voxels_with_negative_eigenvalue']} with a negative "
+            "eigenvalue")
+
+
+def _summary(plan, fitted, naming, gtab, volumes, notes):
+    from dwijax import dti
+
+    used = gtab[volumes]
     return {
         "dwijax": __version__,
         "voxels": int(plan.voxels),
         "volumes": [int(m) for m in volumes],
-        "bvals": [float(b) for b in gtab.bvals[volumes]],
+        "bvals": [float(b) for b in used.bvals],
+        "condition_number": round(dti.condition_number(used.bvals, used.bvecs), 2),
         "options": plan.options,
         "frame": frames.IN_WORDS[frames.SCANNER if names.in_world(naming) else frames.FSL],
         "tensor_elements": [f"D{ELEMENTS[k]}" for k in names.ORDERS[naming]],
         "diffusivity_unit": f"mm2/s ({MM2_PER_S:g} of the um2/ms fitted)",
         "voxels_without_tensor": int(fitted["failed"].sum()),
+        "voxels_without_degrees_of_freedom": int(fitted["exact"].sum()),
         "voxels_with_samples_left_out": int(fitted["incomplete"].sum()),
         "voxels_with_negative_eigenvalue": int(fitted["negative"].sum()),
-        **facts,
+        "notes": list(notes),
     }
 

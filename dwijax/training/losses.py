@@ -15,13 +15,15 @@ def squared_error(prediction, target, weight):
     Both papers' objective (Li et al., eq. 3), kept to where there is something to learn.
 
     Args:
-      prediction, target: ``[N, H, W, C]``.
+      prediction: ``[N, H, W, C]``.
+      target: the same; NaN where there is none (voxels without a tensor), which counts nothing.
       weight: ``[N, H, W, 1]``; of sum 1 for a mean squared error.
 
     Returns:
       scalar.
     """
-    return jnp.sum(weight * (prediction - target) ** 2) / prediction.shape[-1]
+    error = jnp.where(jnp.isnan(target), jnp.zeros_like(prediction), prediction - target)
+    return jnp.sum(weight * error**2) / prediction.shape[-1]
 
 
 def fa_loss(signal, fa_reference, design, volume_weights, weight):
@@ -29,7 +31,8 @@ def fa_loss(signal, fa_reference, design, volume_weights, weight):
 
     Args:
       signal: b0 and DWIs with the predicted ones in them, ``[N, H, W, M]``.
-      fa_reference: ``[N, H, W]``.
+      fa_reference: ``[N, H, W]``; NaN where it is not known, which counts nothing, as voxels do
+        whose signal determines no tensor.
       design: ``[M, 7]``.
       volume_weights: in the fit, ``[M]`` (a mean of n b0s counts n times).
       weight: of the voxels, ``[N, H, W, 1]``.
@@ -37,11 +40,13 @@ def fa_loss(signal, fa_reference, design, volume_weights, weight):
     Returns:
       scalar.
     """
-    fa = fitted_fa(signal, design, volume_weights)
-    return squared_error(fa[..., None], fa_reference[..., None], weight)
+    fit = dti.fit_tensor(signal, design, method="wls", weights=volume_weights)
+    reference = jnp.where(fit.determined, fa_reference, jnp.nan)
+    fa = dti.fractional_anisotropy(fit.tensor)
+    return squared_error(fa[..., None], reference[..., None], weight)
 
 
 def fitted_fa(signal, design, volume_weights):
-    """FA of the tensor fit, ``[N, H, W]``; arguments as :func:`fa_loss`."""
+    """FA of the tensor fit, ``[N, H, W]``, NaN without a tensor; arguments as :func:`fa_loss`."""
     fit = dti.fit_tensor(signal, design, method="wls", weights=volume_weights)
-    return dti.fractional_anisotropy(fit.tensor)
+    return jnp.where(fit.determined, dti.fractional_anisotropy(fit.tensor), jnp.nan)

@@ -84,8 +84,11 @@ def map_regression(gtab, b0s, inputs, *, targets, seeds=1, networks=None, residu
         return x if b0_input else x[..., 1:]
 
     def measured(b0, dwi):
-        tensor = everything(jnp.concatenate([b0, dwi], axis=-1))
-        maps = jnp.concatenate([tensor_maps(tensor, kind) for kind in dict.fromkeys(kinds)], -1)
+        fit = everything(jnp.concatenate([b0, dwi], axis=-1))
+        maps = jnp.concatenate(
+            [tensor_maps(fit.tensor, kind) for kind in dict.fromkeys(kinds)], -1)
+        # What has no tensor has no target.
+        maps = jnp.where(fit.determined[..., None], maps, jnp.nan)
         return jnp.einsum("nhwc,kcd->knhwd", maps, select, precision="highest")
 
     def reference(weights, x):
@@ -203,11 +206,11 @@ def _selection(kind, kinds, channels):
 
 
 def _fitter(gtab, directions, b0s):
-    """``(b0 and DWIs [..., 1 + n]) -> tensor [..., 6]``; the mean b0 counts for all b0s."""
+    """``(b0 and DWIs [..., 1 + n]) -> TensorFit``; the mean b0 counts for all b0s."""
     design = dti.design_matrix(np.r_[0.0, gtab.bvals[directions]],
                                np.r_[np.zeros((1, 3)), gtab.bvecs[directions]])
     weights = jnp.asarray([b0s] + [1] * len(directions), jnp.float32)
-    return lambda signal: dti.fit_tensor(signal, design, weights=weights, **_FIT).tensor
+    return lambda signal: dti.fit_tensor(signal, design, weights=weights, **_FIT)
 
 
 def _starts(gtab, inputs, b0s, kinds, x):
@@ -215,7 +218,7 @@ def _starts(gtab, inputs, b0s, kinds, x):
     if len(inputs) < LEAST:
         adc = mean_adc(x, gtab.bvals[inputs])
         return adc[..., None]
-    tensor = _fitter(gtab, inputs, b0s)(x)
+    tensor = _fitter(gtab, inputs, b0s)(x).tensor
     # A "tensor" network's output is added to the logarithm of the fit's Cholesky factor; the
     # last two of its channels are not used.
     blocks = [tensor_maps(tensor, kind) if kind != "tensor" else
@@ -225,10 +228,11 @@ def _starts(gtab, inputs, b0s, kinds, x):
 
 def mean_adc(x, bvals):
     """Mean of the ADCs ``[...]``, µm²/ms, of b0 and DWIs ``[..., 1 + q]``: MD where the directions
-    are orthogonal, which three are at best.
+    are orthogonal, which three are at best. 0 where the b0 is not a hundredth of the largest DWI.
 
     Args:
       x: b0, then DWIs. bvals: of the DWIs, s/mm² ``[q]``.
     """
     logs = jnp.log(jnp.maximum(x, 1e-3 * jnp.maximum(x[..., :1], 1e-3)))
-    return jnp.mean((logs[..., :1] - logs[..., 1:]) / jnp.asarray(bvals / 1000, x.dtype), axis=-1)
+    adc = jnp.mean((logs[..., :1] - logs[..., 1:]) / jnp.asarray(bvals / 1000, x.dtype), axis=-1)
+    return jnp.where(x[..., 0] > 0.01 * x[..., 1:].max(-1), adc, jnp.zeros_like(adc))

@@ -40,11 +40,26 @@ def test_synthetic_volumes_of_weight_zero_do_not_count(x64):
     np.testing.assert_allclose(found.sigma, expected.sigma, rtol=1e-8)
 
 
-def test_nothing_is_known_about_an_exact_fit():
+def test_nothing_is_known_about_the_noise_of_an_exact_fit():
     bvals, bvecs = scheme(n_b0=1, n=6)
     design = dti.design_matrix(bvals, bvecs)
     signal = jnp.asarray(np.random.default_rng(0).uniform(100, 900, (5, 7)), jnp.float32)
     signal = signal.at[4].set(0)
+    fit = dti.fit_tensor(signal, design)
+    found = dti.fit_statistics(signal, design, fit)
+    errors = [dti.standard_error(scalar, fit.tensor, found.covariance)
+              for scalar in (dti.fractional_anisotropy, dti.mean_diffusivity)]
+    for values in (*found, *errors):
+        assert np.isnan(values[:4]).all()  # 0 would say that there is no noise
+        np.testing.assert_array_equal(values[4], 0)  # without a tensor, like all its maps
+
+
+def test_samples_left_out_are_no_degrees_of_freedom(x64):
+    bvals, bvecs = scheme(n_b0=2, n=7)
+    design = dti.design_matrix(bvals, bvecs, jnp.float64)
+    signal = dti.predict_signal(jnp.asarray(random_tensors(3)), jnp.full(3, 6.0), design)
+    signal = signal + jnp.asarray(np.random.default_rng(0).normal(size=signal.shape))
+    signal = signal.at[0, 1].set(0).at[0, 8].set(0).at[1, 1].set(0)
     found = dti.fit_statistics(signal, design, dti.fit_tensor(signal, design))
-    np.testing.assert_array_equal(found.sigma, 0)
-    np.testing.assert_array_equal(found.covariance, 0)
+    assert np.isnan([found.sigma[0], found.rmse[0]]).all()
+    assert (found.sigma[1:] > 0).all() and np.isfinite(found.covariance[1:]).all()
