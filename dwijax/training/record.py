@@ -70,6 +70,9 @@ def cohort(about, config, found, *, stated=None, bad=None, judging=False, say):
     Raises:
       InputError: naming subjects that are missing, have other bits or stand in another part.
     """
+    if "scans" not in about:
+        raise InputError("the run's config.json, field scans", found="nothing",
+                         expected="the record of its subjects' files", remedy="train again")
     record, stated, bad = about["subjects"], stated or {}, bad or {}
     chosen, known = (about["scans"][name] for name in ("chosen", "files"))
     by_name = {files.name: files for files in found}
