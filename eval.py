@@ -9,7 +9,7 @@ Runs that synthesise directions have been evaluated before they are compared; ru
 """
 
 if __name__ == "__main__":  # before anything slow is imported
-    from dwijax.program import begin
+    from dwijax.process.program import begin
 
     begin("", "the same command starts again")
 
@@ -39,7 +39,7 @@ def main(*runs):
     if ATLAS.value and len(ATLAS.value) != 3:
         raise InputError("--atlas", found=",".join(ATLAS.value), expected="FA,LABELS,TABLE",
                          remedy="give three files")
-    from dwijax.training import processes
+    from dwijax.process import processes
 
     processes.split_cpu()
     if COMPARE.value:
@@ -48,8 +48,8 @@ def main(*runs):
         raise InputError(
             "eval.py", found=f"stray argument {runs[0]!r}" if runs else "no --workdir",
             expected="--workdir=RUN, or --compare RUN RUN...", remedy="see --help")
-    from dwijax.compilation import keep_compilations
-    from dwijax.evaluation.report import evaluate
+    from dwijax.evaluation.directions.report import evaluate
+    from dwijax.process.compilation import keep_compilations
 
     _keep_what_is_there(WORKDIR.value)
     keep_compilations()
@@ -67,9 +67,10 @@ def _keep_what_is_there(folder):
 
 
 def compare(runs):
-    from dwijax.evaluation import comparison, map_report
+    from dwijax.evaluation.directions import comparison
+    from dwijax.evaluation.maps import map_report
     from dwijax.inference import load_run
-    from dwijax.training.run import read
+    from dwijax.runs.folders import read
 
     _keep_what_is_there(OUT.value)
     if runs and all(read(folder)[0].task == "map_regression" for folder in runs):

@@ -10,7 +10,7 @@ and ends with status 0.
 """
 
 if __name__ == "__main__":  # before anything slow is imported
-    from dwijax.program import begin
+    from dwijax.process.program import begin
 
     begin("", "the same command goes on from the last checkpoint")
 
@@ -24,8 +24,8 @@ from ml_collections import config_flags
 from dwijax.errors import InputError
 from dwijax.flags import QUIET, define_config, launch
 from dwijax.output import refuse_unwritable
-from dwijax.training import processes
-from dwijax.training.preemption import exit_on_sigterm
+from dwijax.process import processes
+from dwijax.process.preemption import exit_on_sigterm
 
 DEFAULT = Path(__file__).parent / "configs" / "phantom.py"
 CONFIG = define_config(DEFAULT)
@@ -58,7 +58,7 @@ def main():
     if PLAN.value:
         print_plan()
         return
-    from dwijax.run_calibration import calibrate
+    from dwijax.training.calibrating import calibrate
     from dwijax.training.loop import train_and_evaluate
 
     workdir = WORKDIR.value or f"runs/{'-'.join(filter(None, (Path(path).stem, variant)))}"
@@ -66,13 +66,13 @@ def main():
     train_and_evaluate(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
     calibrate(workdir, quiet=QUIET.value)
     if EVALUATE.value and not (DISTRIBUTED.value or COORDINATOR.value):
-        from dwijax.evaluation.report import evaluate  # one process is enough: eval.py
+        from dwijax.evaluation.directions.report import evaluate
 
         evaluate(workdir, quiet=QUIET.value, baseline_set="quick")
 
 
 def print_plan():
-    from dwijax.training.ahead import compile_ahead, describe
+    from dwijax.training.compile_plan import compile_ahead, describe
 
     try:
         slices, height, width = (int(n) for n in PLAN.value.split("x"))

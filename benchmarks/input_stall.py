@@ -24,13 +24,14 @@ import jax
 import numpy as np
 import smallest
 
+from dwijax import config as settings
 from dwijax.data.cohort import split_cohort
 from dwijax.data.phantom import simulate
 from dwijax.data.store import open_store, write_store
 from dwijax.data.stream import TrainingBatches, stream
-from dwijax.training import plan, settings
-from dwijax.training.feed import Resident, Streamed
-from dwijax.training.placement import place
+from dwijax.devices import memory
+from dwijax.devices.placement import place
+from dwijax.training.batches import Resident, Streamed
 from dwijax.training.step import init_state
 
 CONFIG = smallest.ROOT / "configs" / "phantom.py"
@@ -69,7 +70,7 @@ def row(store, width, patch, batch, *, inputs, steps, rounds):
     on = place("single", len(task.numbers), batch)
     size = (patch, patch) if patch else train.size
     where = on, settings.build_plan(
-        config, task, network, optimizer, on, size, plan.device_budget(), 0).pieces
+        config, task, network, optimizer, on, size, memory.device_budget(), 0).pieces
     options = sampling | {"freeze_after": 0}
     parts = predict, task, optimizer
     sources = {

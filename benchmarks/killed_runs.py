@@ -23,7 +23,7 @@ import numpy as np
 import smallest
 from orbax.checkpoint import v1 as ocp
 
-from dwijax.training import checkpoint
+from dwijax.runs import checkpoint
 
 MEASURED = {"slices_per_second", "network_slices_per_second", "gflops", "share_of_peak", "peak_gib"}
 

@@ -20,7 +20,7 @@ from smallest import trained_run
 def measure(run, subjects, shared):
     """Seconds of each of the first test subjects but the first, which compiles."""
     if shared:
-        from dwijax.training import processes
+        from dwijax.process import processes
 
         processes.split_cpu()
     from dwijax.data.subject import load_subject

@@ -27,20 +27,20 @@ from pathlib import Path
 import numpy as np
 import smallest
 
-from dwijax.adaptation import adapt
 from dwijax.data.layouts import find_subjects
 from dwijax.data.subject import load_subject
-from dwijax.evaluation.regions import from_fit
+from dwijax.evaluation.common.regions import from_fit
+from dwijax.fitting.voxels import fit_maps, tensor_signal
 from dwijax.gradients import GradientTable, read_gradients, shells
-from dwijax.inference import load_run, synthesise
-from dwijax.interpolation import (
+from dwijax.gradients.harmonics import (
     gaussian_process,
     log_sh_coefficients,
     log_sh_system,
     sh_basis,
     sh_interpolation,
 )
-from dwijax.voxelwise import fit_maps, tensor_signal
+from dwijax.inference import load_run, synthesise
+from dwijax.inference.adaptation import adapt
 
 LOG_ORDERS = ((2, 0.001), (4, 0.001), (4, 0.01))
 

@@ -5,7 +5,7 @@
     python benchmarks/stack_step.py --scaling scaling.png
     python benchmarks/stack_step.py --quick              # one small row, once
 
-"Ours" is the very step that ``train.py`` runs (`dwijax.training.feed.Resident`): sampling,
+"Ours" is the very step that ``train.py`` runs (`dwijax.training.batches.Resident`): sampling,
 forward, backward, AdamW, the networks shared out over the cores and STEPS steps a dispatch; "on one
 device" the networks are not shared out. A row counts only if loss and gradients of every other way
 agree with it to 1e-4. Repeats are interleaved; medians. The peak is the best float32 matrix product
@@ -32,13 +32,16 @@ from jax import lax
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # configs/ is in no package
 from configs import phantom
+from dwijax import config as settings
 from dwijax.data.slices import Slices
-from dwijax.directions import direction_set
+from dwijax.devices import memory, placement
 from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
 from dwijax.models import unet
-from dwijax.training import feed, placement, plan, processes, settings
-from dwijax.training.insight import product_rate
+from dwijax.process import processes
+from dwijax.training import batches
 from dwijax.training.step import WHOLE, init_state, make_gradients
+from dwijax.training.throughput import product_rate
 
 INPUTS = 30  # and one b0: 31 channels
 BATCH = 4
@@ -132,8 +135,8 @@ def _stacked(problem, kind, steps=STEPS, pieces=None):
     if pieces is None:
         pieces = settings.build_plan(
             problem.config, problem.task, problem.network, problem.optimizer, place,
-            (problem.side, problem.side), plan.device_budget(), 0).pieces
-    source = feed.Resident(*parts, problem.optimizer, problem.slices, problem.slices, place,
+            (problem.side, problem.side), memory.device_budget(), 0).pieces
+    source = batches.Resident(*parts, problem.optimizer, problem.slices, problem.slices, place,
                            pieces, seed=0, batch=problem.batch, patch=0, freeze_after=0)
     gradients = placement.lift(place, make_gradients(*parts, axes=place.axes, pieces=pieces),
                                ("stack", "parts", ("stack", "stack")))

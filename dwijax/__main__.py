@@ -2,7 +2,7 @@
 
 import sys
 
-from dwijax.program import begin, run
+from dwijax.process.program import begin, run
 
 INTERRUPTED = "no unfinished file is left, the same command starts again or goes on"
 

@@ -25,10 +25,10 @@ from pathlib import Path
 
 from dwijax import __version__, commands
 from dwijax.__main__ import INTERRUPTED, start
-from dwijax.compilation import check_flags
 from dwijax.errors import collecting, told
 from dwijax.options import path
-from dwijax.threads import limit_threads
+from dwijax.process.compilation import check_flags
+from dwijax.process.threads import limit_threads
 
 
 class _Parser(argparse.ArgumentParser):

@@ -10,11 +10,11 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from dwijax.compilation import check_flags
 from dwijax.errors import InputError, collecting, told
-from dwijax.program import run
-from dwijax.threads import limit_threads
-from dwijax.training.preemption import Stopped
+from dwijax.process.compilation import check_flags
+from dwijax.process.preemption import Stopped
+from dwijax.process.program import run
+from dwijax.process.threads import limit_threads
 
 QUIET = flags.DEFINE_bool("quiet", False, "No progress bars, no tables; faults only.")
 THREADS = flags.DEFINE_integer("threads", None, "CPU threads of the computation; default: all.")
@@ -53,7 +53,7 @@ def nearest(name, names, count=3):
 def launch(main, positional=False):
     """Runs ``main()`` after parsing flags; with ``positional`` the other arguments are main's.
 
-    Ends the process, which `dwijax.program.begin` has set up. A fault in flags, config or data ends
+    Ends the process, which `dwijax.process.program.begin` has set up. A fault in flags, config or data ends
     in one line on stderr and status 2.
     """
     def parse(argv):

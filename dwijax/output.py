@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from dwijax.errors import InputError
-from dwijax.interruption import together, unfinished
+from dwijax.process.interruption import together, unfinished
 
 
 def refuse_to_overwrite(paths):

@@ -5,12 +5,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from dwijax import dti
-from dwijax.adaptation import adapt, choose_shell, scale_b
 from dwijax.data.subject import Subject
-from dwijax.directions import compare, direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
-from dwijax.resampling import plan_resampling, resample
+from dwijax.gradients.directions import compare, direction_set
+from dwijax.gradients.resampling import plan_resampling, resample
+from dwijax.inference.adaptation import adapt, choose_shell, scale_b
 
 Q, K = 12, 8
 RUN = GradientTable(np.full(Q + K, 1000.0), direction_set(Q + K))

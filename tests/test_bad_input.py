@@ -16,7 +16,7 @@ import pytest
 from configs.phantom import get_config
 from dwijax import cli
 from dwijax.errors import InputError
-from dwijax.training import export
+from dwijax.runs import export
 from dwijax.training.loop import train_and_evaluate
 from tests.malformed import (
     AFFINE,
@@ -205,7 +205,7 @@ import resource, sys
 from pathlib import Path
 from dwijax.errors import InputError
 from dwijax.gradients import read_gradients
-from dwijax.data.volumes import read_image, read_volumes
+from dwijax.volumes import read_image, read_volumes
 from dwijax.training import export
 import safetensors.numpy
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

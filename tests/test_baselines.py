@@ -5,11 +5,12 @@ import pytest
 from dipy.core.geometry import cart2sphere
 from dipy.reconst.shm import real_sh_descoteaux
 
-from dwijax import baselines, dti, voxelwise
+from dwijax import baselines, dti
 from dwijax.baselines import denoising, linear, moments, regression
-from dwijax.directions import direction_set
+from dwijax.fitting import voxels
 from dwijax.gradients import GradientTable
-from dwijax.interpolation import gaussian_process
+from dwijax.gradients.directions import direction_set
+from dwijax.gradients.harmonics import gaussian_process
 
 DIRECTIONS = direction_set(24)
 Q = 16
@@ -250,7 +251,7 @@ def test_the_volume_is_put_together_again(noisy):
 
 def test_the_noise_level_of_residuals(noisy):
     given, _ = noisy
-    assert voxelwise.residual_sigma(given.signal, given.gtab) == pytest.approx(0.1, rel=0.1)
+    assert voxels.residual_sigma(given.signal, given.gtab) == pytest.approx(0.1, rel=0.1)
     assert denoising.non_local_means(given, 1.0).signal.std() < given.signal.std()
     # Told of a tenth of the noise, it changes little; dipy 1.12's blockwise method blurs as ever.
     assert np.std(denoising.non_local_means(given, 0.1).signal - given.signal) < 0.02
@@ -259,8 +260,8 @@ def test_the_noise_level_of_residuals(noisy):
 def test_chunks_do_not_show():
     signal = np.tile(tensor_signals(), (60, 1)).astype(np.float32)
     assert len(signal) > 4096 and len(signal) % 4096
-    maps = voxelwise.fit_maps([signal[:, :5], signal[:, 5:]], TABLE)
-    np.testing.assert_allclose(voxelwise.tensor_signal(maps, TABLE), signal, rtol=1e-3)
+    maps = voxels.fit_maps([signal[:, :5], signal[:, 5:]], TABLE)
+    np.testing.assert_allclose(voxels.tensor_signal(maps, TABLE), signal, rtol=1e-3)
     for values in maps:
         copies = values.reshape(60, VOXELS, -1)
         np.testing.assert_allclose(copies, copies[:1].repeat(60, axis=0), rtol=1e-5, atol=1e-6)

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from dwijax import dti
-from dwijax.calibration import (
+from dwijax.fitting.voxels import fit_maps
+from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
+from dwijax.tasks.calibration import (
     Calibration,
     Moments,
     coefficients,
@@ -16,9 +19,6 @@ from dwijax.calibration import (
     learn,
     moments_of,
 )
-from dwijax.directions import direction_set
-from dwijax.gradients import GradientTable
-from dwijax.voxelwise import fit_maps
 
 Q, K, B0S, SHAPE = 30, 60, 6, (24, 24, 14)
 MASK = np.ones(SHAPE, bool)

@@ -150,7 +150,7 @@ def test_threads_are_those_that_compute():
     """CPU time of every thread of a process that multiplies matrices in XLA."""
     code = """
 import os, sys
-from dwijax.threads import limit_threads
+from dwijax.process.threads import limit_threads
 limit_threads(int(sys.argv[1]) or None)
 import jax, jax.numpy as jnp
 def times():

@@ -15,14 +15,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from dwijax.calibration import hold
 from dwijax.data.layouts import find_subjects
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
 from dwijax.gradients import read_gradients, write_gradients
 from dwijax.inference import load_run, only_inputs, synthesise
-from dwijax.run_calibration import calibrate
-from dwijax.training import checkpoint
+from dwijax.runs import checkpoint
+from dwijax.tasks.calibration import hold
+from dwijax.training.calibrating import calibrate
 from dwijax.training.reading import read_cohort
 
 # What a line of the log says about the machine.

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from dwijax.errors import InputError
-from dwijax.evaluation import comparison, figures, sections
-from dwijax.evaluation.tables import Record, Results, write_results
+from dwijax.evaluation.common import figures
+from dwijax.evaluation.common.tables import Record, Results, write_results
+from dwijax.evaluation.directions import comparison, sections
 from tests.tiny_run import described
 
 ROOT = Path(__file__).resolve().parents[1]

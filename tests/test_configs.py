@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dwijax.directions import direction_set
+from dwijax import config as settings
 from dwijax.gradients import GradientTable
-from dwijax.training import settings
+from dwijax.gradients.directions import direction_set
 from dwijax.training.step import init_state, make_update
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

@@ -17,7 +17,7 @@ from dwijax.baselines import Acquired
 from dwijax.data.layouts import find_subjects
 from dwijax.gradients import GradientTable, write_gradients
 from dwijax.models.stack import functional, network_keys, stack
-from dwijax.training.losses import squared_error
+from dwijax.tasks.losses import squared_error
 from tests.documents import ALL, LINES, PROSE, ROOT, TEXTS, inline, kind, refused, words_of
 from tests.tiny_run import GTAB, write_tiny_run
 

@@ -14,8 +14,8 @@ import pytest
 
 from dwijax import cli
 from dwijax.data.layouts import find_subjects
-from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable, read_gradients, write_gradients
+from dwijax.gradients.directions import direction_set
 from tests.documents import ALL, ROOT, inline, kind, words_of
 from tests.tiny_run import write_tiny_run
 
@@ -69,7 +69,7 @@ def here(word, place):
 FORKED = """
 import importlib, json, os, sys
 from dwijax import flags
-import dwijax.evaluation.report, dwijax.training.loop
+import dwijax.evaluation.directions.report, dwijax.training.loop
 jobs = json.loads(sys.argv[1])
 def child(job, index):
     sys.argv = [word.replace("--process=0", f"--process={index}") for word in job["words"]]

@@ -7,11 +7,10 @@ from configs import he2020
 from dwijax import baselines
 from dwijax.data.cohort import Cohort, Member, brain_slices, central_slices, limited
 from dwijax.data.split import subject_split
-from dwijax.directions import direction_set
 from dwijax.errors import InputError
-from dwijax.evaluation import figures, noise, regions
-from dwijax.evaluation.direction_synthesis import Split, judge
-from dwijax.evaluation.rows import (
+from dwijax.evaluation.common import figures, noise, regions
+from dwijax.evaluation.common.cases import Scan
+from dwijax.evaluation.common.rows import (
     ALL,
     INDEPENDENT,
     INPUTS,
@@ -22,9 +21,10 @@ from dwijax.evaluation.rows import (
     TRUE_MAP,
     WITH_TARGETS,
 )
-from dwijax.evaluation.scan import Scan
+from dwijax.evaluation.directions.protocol import Split, judge
+from dwijax.fitting.voxels import fit_maps
 from dwijax.gradients import GradientTable
-from dwijax.voxelwise import fit_maps
+from dwijax.gradients.directions import direction_set
 
 SIGMA = 0.04
 

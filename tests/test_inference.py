@@ -7,10 +7,10 @@ from ml_collections import ConfigDict
 
 from dwijax.data.layouts import find_subjects
 from dwijax.data.subject import Subject, load_subject
-from dwijax.directions import direction_set
 from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
 from dwijax.inference import Run, synthesise
-from dwijax.training import tasks
+from dwijax.tasks import direction_synthesis
 from tests.test_layouts import write_scan
 from tests.test_volumes import ORIENTATIONS
 
@@ -27,7 +27,7 @@ def test_slices_return_to_their_voxels(axis):
     subject = Subject("s", dwi, table, mask, np.eye(4), "LAS", None, np.arange(10),
                       dwi[..., :2].mean(-1), 80.0)
     config = ConfigDict({"data": {"axis": axis}, "model": {"levels": 3}})
-    task = tasks.direction_synthesis(gtab, 2, np.arange(5), np.arange(5, 8), residual="mean")
+    task = direction_synthesis.direction_synthesis(gtab, 2, np.arange(5), np.arange(5, 8), residual="mean")
 
     def predict(params, x):
         assert x.shape[1] % 4 == 0 and x.shape[2] % 4 == 0
@@ -51,7 +51,7 @@ def test_no_synthetic_voxel_is_negative_or_above_what_was_seen_of_it():
     dwi[..., 7:] = 1e4
     subject = Subject("s", dwi, table, np.ones((4, 6, 3), bool), np.eye(4), "LAS", None,
                       np.arange(10), dwi[..., :2].mean(-1), 80.0)
-    task = tasks.direction_synthesis(gtab, 2, np.arange(5), np.arange(5, 8), residual="mean")
+    task = direction_synthesis.direction_synthesis(gtab, 2, np.arange(5), np.arange(5, 8), residual="mean")
     said = rng.normal(0, 1e3, (3, 4, 6, 3)).astype(np.float32)  # networks, slices' axes, slices
     said[:, 0] = 0.5
 
@@ -75,7 +75,7 @@ def test_storage_order_changes_no_synthetic_voxel(tmp_path):
         folder = write_scan(tmp_path / str(number), codes)
         subject = load_subject(find_subjects(folder, "plain")[0], shell=1000)
         gtab = subject.gtab[~subject.gtab.b0s_mask]
-        task = tasks.direction_synthesis(gtab, 2, np.arange(4), np.arange(4, 6), residual="mean")
+        task = direction_synthesis.direction_synthesis(gtab, 2, np.arange(4), np.arange(4, 6), residual="mean")
 
         def predict(params, x):  # uneven in every axis, so that a flip would show
             slope = np.linspace(0.5, 1, x.shape[1])[:, None] + np.linspace(0, 1, x.shape[2]) ** 2

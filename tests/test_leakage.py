@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from configs.phantom import get_config
-from dwijax import leakage
+from dwijax import config as settings
+from dwijax.data import leakage
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.sidecars import check_sidecar
-from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable, read_gradients
-from dwijax.training import reading, settings
+from dwijax.gradients.directions import direction_set
+from dwijax.training import reading
 from tests.test_store import write_subject
 
 Q = 6

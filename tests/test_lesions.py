@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from dwijax import dti
-from dwijax.directions import direction_set
 from dwijax.errors import InputError
-from dwijax.evaluation import added_noise, lesions
+from dwijax.evaluation.studies import added_noise, lesions
 from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
 
 GTAB = GradientTable(np.r_[0.0, np.full(20, 1000.0)],
                      np.concatenate([np.zeros((1, 3)), direction_set(20)]))

@@ -16,7 +16,7 @@ from dwijax.data.mppca import mppca
 from dwijax.data.phantom import acquisition, like, simulate
 from dwijax.data.simulated import made_like
 from dwijax.data.subject import load_subject
-from dwijax.interpolation import sh_basis
+from dwijax.gradients.harmonics import sh_basis
 
 SETTINGS = like.LikeSettings(seed=0, identity="", shell=1000)
 STILL = dict.fromkeys(("deformation", "pose_degrees", "pose_shift", "s0", "diffusivity",

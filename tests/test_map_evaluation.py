@@ -16,37 +16,35 @@ import pytest
 from scipy import stats
 
 from dwijax import baselines, cli
+from dwijax import config as settings
 from dwijax.data.cohort import Cohort, Member
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import simulate
 from dwijax.data.subject import load_subject
-from dwijax.directions import direction_set
 from dwijax.errors import InputError
-from dwijax.evaluation import figures, map_regression, map_studies, regions, report
-from dwijax.evaluation.atlas import Atlas, read_atlas, register
-from dwijax.evaluation.equivalence import (
+from dwijax.evaluation.common import figures, regions
+from dwijax.evaluation.common.cases import Scan, read_scan
+from dwijax.evaluation.common.tables import Record, Results
+from dwijax.evaluation.directions import report
+from dwijax.evaluation.maps import protocol
+from dwijax.evaluation.maps.atlas import Atlas, read_atlas, register
+from dwijax.evaluation.maps.equivalence import (
     agreement,
     anova,
     false_discovery,
     intraclass_correlation,
 )
-from dwijax.evaluation.map_regression import FIT, SMOOTHED, named
-from dwijax.evaluation.map_targets import target_table
-from dwijax.evaluation.rois import Roi, read_rois, read_table
-from dwijax.evaluation.scan import Scan, read_scan
-from dwijax.evaluation.tables import Record, Results
+from dwijax.evaluation.maps.protocol import FIT, SMOOTHED, named
+from dwijax.evaluation.maps.rois import Roi, read_rois, read_table
+from dwijax.evaluation.maps.targets import target_table
+from dwijax.evaluation.studies import map_studies
 from dwijax.fitting.frames import told_frame
+from dwijax.fitting.voxels import fit_maps, principal_directions
 from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
 from dwijax.inference import Run
-from dwijax.network_maps import (
-    DIRECT,
-    TENSOR,
-    NetworkMaps,
-    from_outputs,
-)
-from dwijax.training import settings
+from dwijax.inference.network_maps import DIRECT, TENSOR, NetworkMaps, from_outputs
 from dwijax.training.step import init_state
-from dwijax.voxelwise import fit_maps, principal_directions
 
 # Statistics
 
@@ -111,10 +109,10 @@ def test_nothing_is_claimed_where_nothing_can_be(x, y):
 
 def test_errors_of_a_map():
     x, y = np.array([0.5, 0.1]), np.array([0.4, 0.2])
-    assert map_regression.nmse(x, y) == pytest.approx(100 * 0.02 / 0.20)
-    assert map_regression.psnr(x, y, 1.0) == pytest.approx(20)
-    assert map_regression.psnr(3 * x, 3 * y, 3.0) == pytest.approx(20)
-    np.testing.assert_allclose(map_regression.angle(np.array([[1.0, 0, 0], [0, 1, 0]]),
+    assert protocol.nmse(x, y) == pytest.approx(100 * 0.02 / 0.20)
+    assert protocol.psnr(x, y, 1.0) == pytest.approx(20)
+    assert protocol.psnr(3 * x, 3 * y, 3.0) == pytest.approx(20)
+    np.testing.assert_allclose(protocol.angle(np.array([[1.0, 0, 0], [0, 1, 0]]),
                                                     np.array([[-1.0, 0, 0], [0, 0.6, 0.8]])),
                                [0, np.degrees(np.arccos(0.6))], atol=1e-6)
 
@@ -153,11 +151,11 @@ def test_perfect_networks_have_no_error(scan):
     perfect = NetworkMaps(fa=truth.fa, md=truth.md, v1=-v1, signed=v1)
     everywhere = np.ones(len(v1), bool)
     rois = [Roi("all of it", "WM", everywhere)]
-    maps = {named(FIT, 6): map_regression.fit_of(scan.acquired, np.arange(6), 2),
-            named(SMOOTHED, 6): map_regression.fit_of(scan.acquired, np.arange(6), 2, 3.0),
+    maps = {named(FIT, 6): protocol.fit_of(scan.acquired, np.arange(6), 2),
+            named(SMOOTHED, 6): protocol.fit_of(scan.acquired, np.arange(6), 2, 3.0),
             named(DIRECT, 6): perfect,
-            "all": map_regression.from_fit(scan.references["all acquired"])}
-    rows = rows_of(map_regression.judge(scan, maps, rois))
+            "all": protocol.from_fit(scan.references["all acquired"])}
+    rows = rows_of(protocol.judge(scan, maps, rois))
     brain = "noise-free", "brain", named(DIRECT, 6)
     assert rows["FA NMSE", *brain] == rows["MD RMSE", *brain] == 0
     assert rows["FA r", *brain] == pytest.approx(1)
@@ -171,8 +169,8 @@ def test_perfect_networks_have_no_error(scan):
 
 
 def test_three_directions_have_no_fit_of_fa(scan):
-    rows = map_regression.judge(scan, {
-        named(FIT, 3): map_regression.fit_of(scan.acquired, np.arange(3), 2),
+    rows = protocol.judge(scan, {
+        named(FIT, 3): protocol.fit_of(scan.acquired, np.arange(3), 2),
         named(DIRECT, 3): NetworkMaps(md=scan.references["noise-free"].md)}, [])
     quantities = {row.quantity for row in rows}
     assert quantities and all(q.startswith("MD") for q in quantities)
@@ -180,7 +178,7 @@ def test_three_directions_have_no_fit_of_fa(scan):
 
 def test_smoothing_is_tuned_where_it_helps(scan):
     """Of 12 × 14 slowly changing voxels a wide Gaussian is best; a fit of six needs it more."""
-    errors = map_regression.smoothing_errors(scan, np.arange(6), widths=(0.5, 2.0, 4.0))
+    errors = protocol.smoothing_errors(scan, np.arange(6), widths=(0.5, 2.0, 4.0))
     assert errors.argmin() > 0
 
 
@@ -189,10 +187,10 @@ def test_runs_of_one_number_of_directions_are_told_apart():
         return [SimpleNamespace(inputs=np.arange(q), config=SimpleNamespace(
             seeds=seeds, data=SimpleNamespace(added_noise=noise))) for q, seeds, noise in kinds]
 
-    found = map_regression.contend(runs((6, 1, 0.0), (6, 1, 0.3), (6, 5, 0.0), (18, 5, 0.0)))
+    found = protocol.contend(runs((6, 1, 0.0), (6, 1, 0.3), (6, 5, 0.0), (18, 5, 0.0)))
     assert [c.named(DIRECT) for c in found] == [
         "networks 6", "noise-trained networks 6", "ensemble networks 6", "networks 18"]
-    assert map_regression.split_name(found[1].named(TENSOR)) == ("noise-trained tensor network", 6)
+    assert protocol.split_name(found[1].named(TENSOR)) == ("noise-trained tensor network", 6)
     assert map_studies.of_counts(found, (6, 8)) == found[:1]
     assert map_studies.of_counts(found, (8,)) == [found[0], found[3]]
 
@@ -213,7 +211,7 @@ def test_coverage_of_a_known_spread(scan):
     truth = scan.references["noise-free"]
     maps = {"some 6": NetworkMaps(fa=truth.fa + np.float32(0.01),
                                   fa_std=np.full(len(truth.fa), 0.02, np.float32))}
-    rows = rows_of(map_regression.judge(scan, maps, []))
+    rows = rows_of(protocol.judge(scan, maps, []))
     key = "fa_std coverage", "noise-free"
     assert rows[*key, "1", "some 6"] == 1 and rows[*key, "0.25", "some 6"] == 0
     assert rows["fa_std factor", "noise-free", "brain", "some 6"] == pytest.approx(0.5, rel=1e-4)
@@ -344,7 +342,7 @@ def test_a_lesion_mask_beside_a_scan(phantom, tmp_path):
         scan, _ = read_scan(member, **how)
         assert scan.regions["lesion"].sum() == white.sum()
         rows = list(map_studies.judge_measured_lesion([], scan, {
-            "all": map_regression.from_fit(scan.references["all acquired"])}))
+            "all": protocol.from_fit(scan.references["all acquired"])}))
         assert {r.quantity for r in rows} >= {"lesion FA contrast", "lesion MD contrast"}
 
 
@@ -378,10 +376,10 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(figures, "DPI", 40)
     monkeypatch.setattr(report, "load_run", lambda *_, **__: run)
     monkeypatch.setattr(report, "shifted_members", lambda root, **_: [])
-    for module in (report, importlib.import_module("dwijax.evaluation.map_report")):
+    for module in (report, importlib.import_module("dwijax.evaluation.maps.map_report")):
         monkeypatch.setattr(module, "read_cohort",
                             lambda *_, **__: Cohort([], members[:1], members[1:], False))
-    from dwijax.evaluation import map_report
+    from dwijax.evaluation.maps import map_report
 
     monkeypatch.setattr(map_report, "read_rois", partial(read_rois, least=10))
     monkeypatch.setattr(map_report, "STUDIED", 1)
@@ -423,9 +421,9 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
     np.savetxt(tmp_path / "dwi.bval", bvals[positions][None])
     np.savetxt(tmp_path / "dwi.bvec", -bvecs[:, positions])
     # Modules that are first imported now would keep what is pretended here.
-    importlib.import_module("dwijax.prediction")
+    importlib.import_module("dwijax.inference.prediction")
     monkeypatch.setattr("dwijax.inference.load_run", lambda _: run)
-    monkeypatch.setattr("dwijax.training.run.read", lambda _: (run.config, None, None, None))
+    monkeypatch.setattr("dwijax.runs.folders.read", lambda _: (run.config, None, None, None))
     command = ["predict", str(short), "--bvals", str(tmp_path / "dwi.bval"), "--bvecs",
                str(tmp_path / "dwi.bvec"), "--mask", str(files.mask), "--run", str(tmp_path), "-o"]
     assert cli.main([*command, str(tmp_path / "out"), "--quiet"]) == 0
@@ -435,7 +433,7 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
     found = {n: np.asarray(nib.load(tmp_path / "out" / f"{n}.nii.gz").dataobj)
              for n in ("fa", "md", "v1", "tensor")}
     subject = load_subject(files)
-    expected = map_regression.fit_of(
+    expected = protocol.fit_of(
         baselines.Acquired(subject.dwi[subject.mask], subject.gtab, subject.mask, np.full(3, 5.0)),
         run.inputs, 2)
     mask = np.asarray(nib.load(files.mask).dataobj) > 0
@@ -445,7 +443,7 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
         assert np.quantile(error, 0.8) < 0.01 * scale
     world = expected.v1 * [-1, 1, 1]  # RAS+
     clear = expected.fa > 0.3
-    assert np.quantile(map_regression.angle(found["v1"][mask][clear], world[clear]), 0.8) < 2
+    assert np.quantile(protocol.angle(found["v1"][mask][clear], world[clear]), 0.8) < 2
     trace = found["tensor"][mask][:, [0, 2, 5]].sum(-1) / 3
     np.testing.assert_allclose(trace, found["md"][mask], rtol=1e-4)
     sources = json.loads((tmp_path / "out" / "maps.json").read_text())["maps"]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dwijax.evaluation import metrics, regions, spectra
+from dwijax.evaluation.common import metrics, regions
+from dwijax.evaluation.directions import spectra
 
 
 def test_errors_of_a_region():

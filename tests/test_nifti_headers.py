@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dwijax.data.volumes import (
+from dwijax.errors import InputError
+from dwijax.volumes import (
     orientation_notes,
     read_dwi,
     read_image,
     read_volumes,
     save_like,
 )
-from dwijax.errors import InputError
 from tests.test_volumes import SHAPE, ras_affine, series
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dwijax import page
+from dwijax.report_html import page
 from tests import browser
 
 MASK = np.zeros((9, 11, 5), bool)

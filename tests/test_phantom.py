@@ -18,7 +18,7 @@ from dwijax.data.phantom.signal import Tissue, evaluate
 from dwijax.data.phantom.store import truth_maps
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
-from dwijax.evaluation.realism import describe
+from dwijax.evaluation.studies.realism import describe
 from dwijax.gradients import GradientTable, read_gradients, write_gradients
 
 COARSE = {"shape": (32, 40, 12), "voxel_size": 4.4}  # the default field of view

@@ -11,9 +11,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from dwijax import cli, prediction_page
+from dwijax import cli
 from dwijax.fitting import scan as fitting
 from dwijax.output import delivered, whole_folder
+from dwijax.report_html import prediction_page
 from tests.malformed import good_scan
 from tests.test_page import data_of
 from tests.tiny_run import write_tiny_run

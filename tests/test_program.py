@@ -109,7 +109,7 @@ def test_what_belongs_together_is_there_or_not_when_interrupted(tmp_path):
     code = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from dwijax.interruption import obey
+from dwijax.process.interruption import obey
 from dwijax.output import delivered, scratch, whole, whole_files, whole_folder
 obey("interrupted")
 place = Path(sys.argv[1])

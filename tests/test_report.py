@@ -13,12 +13,10 @@ from dwijax.data.phantom import simulate
 from dwijax.data.phantom.like import identity
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
-from dwijax.evaluation import figures, regions, report, tables
-from dwijax.evaluation.rows import (
-    NETWORKS,
-    WITH_TARGETS,
-)
-from dwijax.evaluation.scan import MissingDirections, read_scan
+from dwijax.evaluation.common import figures, regions, tables
+from dwijax.evaluation.common.cases import MissingDirections, read_scan
+from dwijax.evaluation.common.rows import NETWORKS, WITH_TARGETS
+from dwijax.evaluation.directions import report
 from dwijax.gradients import GradientTable
 from dwijax.inference import Run
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from dwijax.directions import direction_set
-from dwijax.evaluation.rescan import expected_magnitude, predicted
-from dwijax.evaluation.slabs import slab_interval
+from dwijax.evaluation.common.slabs import slab_interval
+from dwijax.evaluation.studies.rescan import expected_magnitude, predicted
 from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
 
 
 def test_expected_magnitude_is_the_mean_of_many():

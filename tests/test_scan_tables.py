@@ -6,13 +6,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from dwijax import cli, gradients
+from dwijax import cli
 from dwijax.data.layouts import SubjectFiles
 from dwijax.data.subject import read_scan_gradients
-from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.fitting.choice import bias_of_shells
-from dwijax.gradients import GradientTable
+from dwijax.gradients import GradientTable, table
+from dwijax.gradients.directions import direction_set
 from tests.tiny_run import GTAB, write_tiny_run
 
 SHAPE = (8, 7, 5)
@@ -112,7 +112,7 @@ def test_b0s_of_hcp_7t(tmp_path, capsys):
     assert cli.main(["check", *files(folder)]) == 1
     assert "b = 0                    3 volumes" in capsys.readouterr().out
     given = SubjectFiles("x", *(folder / f"dwi.{end}" for end in ("nii", "bval", "bvec")))
-    assert given.b0_threshold == gradients.B0_THRESHOLD  # of cohorts; not imported, for --help
+    assert given.b0_threshold == table.B0_THRESHOLD  # of cohorts; not imported, for --help
 
 
 def test_several_shells_in_one_tensor_are_told_and_chosen(tmp_path, capsys):
@@ -240,10 +240,10 @@ def test_a_mended_table_keeps_what_lengths_say(tmp_path):
     """Directions are exchanged as they stand in the file: unit vectors would change b."""
     lengths = np.linspace(0.6, 1, 12)
     folder = write(tmp_path / "x", np.full(12, 1000), AXES, lengths=lengths)
-    raw = gradients.read_bvecs(folder / "dwi.bvec", 12)
+    raw = table.read_bvecs(folder / "dwi.bvec", 12)
     np.testing.assert_allclose(np.linalg.norm(raw, axis=1), lengths)
-    gradients.write_bvecs(raw[:, [1, 0, 2]], folder / "mended")
-    np.testing.assert_array_equal(gradients.read_bvecs(folder / "mended", 12), raw[:, [1, 0, 2]])
+    table.write_bvecs(raw[:, [1, 0, 2]], folder / "mended")
+    np.testing.assert_array_equal(table.read_bvecs(folder / "mended", 12), raw[:, [1, 0, 2]])
     image = nib.load(folder / "dwi.nii")
     tables = [read_scan_gradients(folder / "dwi.bval", folder / name, image)
               for name in ("dwi.bvec", "mended")]
@@ -255,7 +255,7 @@ def test_a_mended_table_keeps_what_lengths_say(tmp_path):
 def test_b0s_and_averages_of_real_scans_are_told_apart(shared_data, tmp_path, name):
     """Each scan as GE would write it, with a trace and an ADC map behind it."""
     folder = shared_data / name
-    gtab = gradients.read_gradients(folder / "dwi.bval", folder / "dwi.bvec")
+    gtab = table.read_gradients(folder / "dwi.bval", folder / "dwi.bvec")
     image, b0s = nib.load(folder / "dwi.nii.gz"), gtab.b0s_mask
     data = np.maximum(np.asarray(image.dataobj, np.float32), 1e-3)
     trace = np.exp(np.log(data[..., ~b0s]).mean(-1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dwijax.evaluation import statistics
+from dwijax.evaluation.common import statistics
 
 
 def test_the_interval_is_scipys():

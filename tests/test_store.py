@@ -20,9 +20,9 @@ from dwijax.data import store as stores
 from dwijax.data.sampling import take_batch
 from dwijax.data.store import open_store, write_store
 from dwijax.data.stream import TrainingBatches, ValidationBatches, stream
-from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable, write_gradients
+from dwijax.gradients.directions import direction_set
 from dwijax.training.loop import train_and_evaluate
 from dwijax.training.reading import read_cohort
 

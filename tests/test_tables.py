@@ -10,16 +10,16 @@ from scipy.spatial.transform import Rotation
 from dwijax.data.cohort import Member, load_slices
 from dwijax.data.layouts import find_subjects
 from dwijax.data.subject import Subject
-from dwijax.data.tables import (
+from dwijax.errors import InputError
+from dwijax.gradients import GradientTable, write_gradients
+from dwijax.gradients.directions import angle_of, compare, direction_set, turn
+from dwijax.gradients.matching import (
     TOLERANCE,
     find_directions,
     in_order_of,
     spread,
     spread_in_words,
 )
-from dwijax.directions import angle_of, compare, direction_set, turn
-from dwijax.errors import InputError
-from dwijax.gradients import GradientTable, write_gradients
 
 WANTED = direction_set(30)
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dwijax.threads import ahead
+from dwijax.process.threads import ahead
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dwijax.tiling import tile_origins, tiled
+from dwijax.inference.tiling import tile_origins, tiled
 
 
 @given(patch=st.integers(1, 30), stride=st.integers(1, 30), more=st.integers(0, 60))

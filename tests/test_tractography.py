@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dwijax import cli
-from dwijax.evaluation import tractography as tracts
+from dwijax.evaluation.studies import tractography as tracts
 
 SHAPE, AFFINE = (40, 40, 6), np.diag([-2.0, 2, 2, 1])
 AFFINE[:3, 3] = 40, -40, 0

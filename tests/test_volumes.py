@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from dwijax.data.volumes import (
+from dwijax.errors import InputError
+from dwijax.fitting.samples import read_samples
+from dwijax.gradients import direction_set, fsl_to_world
+from dwijax.volumes import (
     canonical,
     canonical_bvecs,
     make_mask,
@@ -23,9 +26,6 @@ from dwijax.data.volumes import (
     uncanonical_affine,
     uncanonical_bvecs,
 )
-from dwijax.errors import InputError
-from dwijax.fitting.samples import read_samples
-from dwijax.gradients import direction_set, fsl_to_world
 
 ORIENTATIONS = [
     "".join(codes)

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.phantom import get_config
-from dwijax.directions import direction_set
+from dwijax import config as settings
 from dwijax.gradients import GradientTable
-from dwijax.training import checkpoint, run, settings
+from dwijax.gradients.directions import direction_set
+from dwijax.runs import checkpoint, folders
 from dwijax.training.best import init_best
 
 SPREAD = {"subjects": 1, "median_angle": 0.0, "largest_angle": 0.0, "worst_subject": "Ann",
@@ -21,7 +22,7 @@ def described(config=None):
         config = get_config("smoke")
         config.data.layout, config.data.root, config.data.inputs = "plain", "/secret/place", 6
         config.calibrate = False
-    return run.describe(
+    return folders.describe(
         settings.to_dict(config), GTAB, np.arange(config.data.inputs), 2, SPREAD, {"Ann": 900.0},
         None, {}, {"train": ["Ann"], "validation": ["Bob"], "test": ["Eve"],
                    "within_subject": False, "origin": "/secret/place"})
@@ -40,7 +41,7 @@ def write_tiny_run(workdir, denoise=False):
     about = described(config)
     about["normalisation"]["whitening"] = {
         "mean": np.zeros(task.in_channels).tolist(), "matrix": np.eye(task.in_channels).tolist()}
-    run.write(workdir, about)
+    folders.write(workdir, about)
     with checkpoint.saving(workdir, about, keep=1) as save:
         save(20, {"params": params, "best": init_best(params)})
     (workdir / "metrics.jsonl").write_text(

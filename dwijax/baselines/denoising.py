@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.voxelwise import residual_sigma
+from dwijax.fitting.voxels import residual_sigma
 
 _FWHM = float(np.sqrt(8 * np.log(2)))
 

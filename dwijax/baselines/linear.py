@@ -4,7 +4,7 @@ import numpy as np
 
 from dwijax.baselines.interface import Interpolator
 from dwijax.baselines.moments import best
-from dwijax.interpolation import gaussian_process, sh_interpolation
+from dwijax.gradients.harmonics import gaussian_process, sh_interpolation
 
 ORDERS = (2, 4, 6)
 WEIGHTS = tuple(float(w) for w in np.geomspace(3e-4, 1.0, 16))
@@ -25,7 +25,7 @@ def spherical_harmonics(order, weight):
 
 
 def process(covariance, angle, noise):
-    """Gaussian process on the sphere; arguments as `dwijax.interpolation.gaussian_process`."""
+    """Gaussian process on the sphere; arguments as `dwijax.gradients.harmonics.gaussian_process`."""
     label = (f"Gaussian process, {covariance}, a = {np.degrees(angle):.0f}°, "
              f"noise/signal {noise:.2g}")
     point = {"covariance": covariance, "angle": angle, "noise": noise}

@@ -8,15 +8,15 @@ import numpy as np
 
 from dwijax.baselines.interface import Interpolator
 from dwijax.baselines.moments import sample
-from dwijax.interpolation import log_sh_coefficients, log_sh_system, sh_basis
-from dwijax.voxelwise import fit_maps, in_chunks, tensor_signal
+from dwijax.fitting.voxels import fit_maps, in_chunks, tensor_signal
+from dwijax.gradients.harmonics import log_sh_coefficients, log_sh_system, sh_basis
 
 ORDERS = (2, 4)
 WEIGHTS = (0.001, *(float(w) for w in np.geomspace(0.003, 0.1, 4)))
 
 
 def tensor():
-    """The tensor fitted to b0s and DWIs predicts the signal (`dwijax.voxelwise.fit_maps`)."""
+    """The tensor fitted to b0s and DWIs predicts the signal (`dwijax.fitting.voxels.fit_maps`)."""
     def predict(acquired, gtab, first_step=False):
         maps = fit_maps([acquired.signal], acquired.gtab, first_step)
         return tensor_signal(maps, gtab)

@@ -12,8 +12,8 @@ import numpy as np
 
 from dwijax.checking.looks import LEAST_OF_SHELL, STRANGERS, look
 from dwijax.checking.order import judge_order
-from dwijax.directions import compare
 from dwijax.gradients import shells as shells_of
+from dwijax.gradients.directions import compare
 
 UNRELATED = 0.5  # `Order.explained` below which a table says nothing about the volumes
 _SAME_ROW = 3.0  # degrees; rows of nearer directions are interchangeable

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from dwijax.checking.page import mending
-from dwijax.directions import repeated
+from dwijax.checking.text import mending
 from dwijax.gradients import shells, unshelled
+from dwijax.gradients.directions import repeated
 
 
 def facts(report):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.orientation import standard_errors
+from dwijax.gradients.orientation import standard_errors
 
 LEAST = 12  # directions; of fewer the forms explain too much, whatever their order
 CERTAIN = 4.0  # standard errors; the best of thousands of orders is above 3 by chance

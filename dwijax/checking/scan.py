@@ -5,13 +5,20 @@ from dataclasses import dataclass, field
 import nibabel as nib
 import numpy as np
 
-from dwijax import dti, voxelwise
+from dwijax import dti
 from dwijax.checking.companions import Companions, judge
 from dwijax.checking.series import Series, examine
 from dwijax.data import domain
 from dwijax.data.subject import read_scan_gradients
-from dwijax.data.tables import find_directions
-from dwijax.data.volumes import (
+from dwijax.errors import InputError
+from dwijax.fitting import voxels
+from dwijax.fitting.samples import read_samples
+from dwijax.gradients import GradientTable, find_b0s, shells, span
+from dwijax.gradients.directions import best_conditioned, condition_number
+from dwijax.gradients.matching import find_directions
+from dwijax.gradients.orientation import Orientation, blocks_of, check_orientation
+from dwijax.output import scratch
+from dwijax.volumes import (
     SMALLEST,
     make_mask,
     orientation_notes,
@@ -19,12 +26,6 @@ from dwijax.data.volumes import (
     read_mask,
     read_volumes,
 )
-from dwijax.directions import best_conditioned, condition_number
-from dwijax.errors import InputError
-from dwijax.fitting.samples import read_samples
-from dwijax.gradients import GradientTable, find_b0s, shells, span
-from dwijax.orientation import Orientation, blocks_of, check_orientation
-from dwijax.output import scratch
 
 USUAL_B = 1000.0  # s/mm²; the shell looked at closely is the nearest to it, or to the run's
 SIZES = (6, 12, 18, 30, 45, 60, 90)  # numbers of directions whose conditioning is told
@@ -57,7 +58,7 @@ class Report:
       orientation: `Orientation`, or None where the shell determines no tensor, or where volumes
         and table do not belong together.
       run: `AgainstRun`, or None.
-      notes: of `dwijax.data.volumes.orientation_notes`.
+      notes: of `dwijax.volumes.orientation_notes`.
       images: volumes ``b0``, ``dwi`` and ``color_fa [X, Y, Z, 3]``, for the figure.
     """
 
@@ -264,10 +265,10 @@ def _diffusivity(b0s, weighted, bvals):
 
 def _look_at_fibres(report, signal, gtab, brain, affine):
     """Orientation and colour FA, from the tensor fit of one shell."""
-    maps = voxelwise.fit_maps([signal], gtab, first_step=True)
+    maps = voxels.fit_maps([signal], gtab, first_step=True)
     # FSL's directions are along the stored axes, the first one reversed where det > 0.
     to_array = np.diag([-1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0, 1.0, 1.0])
-    v1 = voxelwise.principal_directions(maps.tensor) @ to_array.astype(np.float32)
+    v1 = voxels.principal_directions(maps.tensor) @ to_array.astype(np.float32)
     fa = np.where(maps.md < CSF, maps.fa, 0)
     if report.companions.verdict != "apart":
         report.orientation = check_orientation(v1, fa, brain, report.voxel_size, to_array)

@@ -32,7 +32,7 @@ def add_arguments(parser):
 
 def run(args):
     """Returns what was found; ``status`` 0 where nothing is suspect, otherwise 1."""
-    from dwijax.checking import page
+    from dwijax.checking import text
     from dwijax.checking.facts import facts
     from dwijax.checking.scan import check_scan
     from dwijax.output import refuse_to_overwrite, whole
@@ -42,23 +42,23 @@ def run(args):
         refuse_to_overwrite([*pages, *filter(None, [args.write_bvecs])])
     trained = None
     if args.trained is not None:
-        from dwijax.training.run import read
-        from dwijax.training.settings import input_positions
+        from dwijax.config import input_positions
+        from dwijax.runs.folders import read
 
         config, gtab, _, about = read(args.trained)
         trained = args.trained, gtab, input_positions(config, gtab), about
     report = check_scan(args.dwi, args.bvals, args.bvecs, args.mask, trained,
                         args.b0_threshold)
-    found = page.warnings(report)
+    found = text.warnings(report)
     if pages:
         from dwijax.checking.figure import draw
 
         text, picture = pages
         with whole(text) as text_path, whole(picture) as picture_path:
             draw(report, picture_path)
-            text_path.write_text(page.markdown(report, found, os.fsencode(picture.name)),
+            text_path.write_text(text.markdown(report, found, os.fsencode(picture.name)),
                                  encoding="utf-8")
-    said = [*page.lines(report, found)]
+    said = [*text.lines(report, found)]
     if args.write_bvecs is not None:
         said.append(_write_mended(report, args.bvecs, args.write_bvecs))
     if not args.quiet:
@@ -77,7 +77,7 @@ def _pages(out):
 
 def _write_mended(report, bvecs, path):
     """Writes the right directions where those of ``bvecs`` were found wrong; says what was done."""
-    from dwijax.checking.page import mending, shown
+    from dwijax.checking.text import mending, shown
     from dwijax.gradients import read_bvecs, write_bvecs
 
     seen = report.orientation

@@ -20,7 +20,7 @@ def run(args):
 
     from dwijax.errors import InputError
     from dwijax.output import refuse_to_overwrite
-    from dwijax.training import export, restore
+    from dwijax.runs import export, restore
 
     if not args.trained.is_dir():
         raise InputError(args.trained, found="no folder", expected="the folder of a trained run",

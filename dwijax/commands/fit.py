@@ -47,9 +47,12 @@ def add_arguments(parser):
 def run(args):
     import numpy as np
 
-    from dwijax.compilation import keep_compilations
     from dwijax.data.subject import read_scan_gradients
-    from dwijax.data.volumes import (
+    from dwijax.errors import InputError, warn
+    from dwijax.fitting.choice import bias_of_shells, with_shells
+    from dwijax.gradients import find_b0s
+    from dwijax.process.compilation import keep_compilations
+    from dwijax.volumes import (
         make_mask,
         only_usable,
         orientation_notes,
@@ -57,9 +60,6 @@ def run(args):
         read_mask,
         read_volumes,
     )
-    from dwijax.errors import InputError, warn
-    from dwijax.fitting.choice import bias_of_shells, with_shells
-    from dwijax.gradients import find_b0s
 
     image = read_dwi(args.dwi)
     gtab = read_scan_gradients(args.bvals, args.bvecs, image, args.b0_threshold)
@@ -148,8 +148,8 @@ def _deviations(path, image):
     """
     import numpy as np
 
-    from dwijax.data.volumes import read_image, read_on_grid
     from dwijax.gradients import fsl_to_world
+    from dwijax.volumes import read_image, read_on_grid
 
     found = read_on_grid(path, image.shape, image.affine, (9,), what="grad_dev")
     frames = [fsl_to_world(i.affine) for i in (read_image(path), image)]

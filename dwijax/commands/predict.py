@@ -36,10 +36,10 @@ def add_arguments(parser):
 
 
 def run(args):
-    from dwijax.compilation import keep_compilations
-    from dwijax.prediction import predict_scan
-    from dwijax.training import processes
-    from dwijax.training.run import read
+    from dwijax.inference.prediction import predict_scan
+    from dwijax.process import processes
+    from dwijax.process.compilation import keep_compilations
+    from dwijax.runs.folders import read
 
     processes.split_cpu()
     keep_compilations()
@@ -50,7 +50,7 @@ def run(args):
     maps = read(args.trained)[0].task == "map_regression"
     if maps:
         from dwijax.inference import load_run
-        from dwijax.map_prediction import predict_maps
+        from dwijax.inference.map_prediction import predict_maps
 
         summary = predict_maps(load_run(args.trained), *files, args.out, **options)
     else:

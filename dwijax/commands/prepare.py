@@ -40,7 +40,7 @@ def run(args):
 
     from tqdm import tqdm
 
-    from dwijax import leakage
+    from dwijax.data import leakage
     from dwijax.data.cohort import limited, split_cohort
     from dwijax.data.store import write_store
     from dwijax.output import refuse_to_overwrite

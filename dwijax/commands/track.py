@@ -35,10 +35,10 @@ def add_arguments(parser):
 def run(args):
     import numpy as np
 
-    from dwijax.data.volumes import read_image, read_mask, read_on_grid
     from dwijax.errors import InputError
     from dwijax.output import refuse_to_overwrite
     from dwijax.output import whole as whole_file
+    from dwijax.volumes import read_image, read_mask, read_on_grid
 
     if args.out.suffix not in (".tck", ".trk"):
         raise InputError(args.out, found="another ending", expected=".tck or .trk",
@@ -57,7 +57,7 @@ def run(args):
     through = [read_mask(path, shape, affine) for path in args.through]
     v1 = v1 @ _to_scanner(args, affine).T
 
-    from dwijax.evaluation.tractography import passing, track
+    from dwijax.evaluation.studies.tractography import passing, track
 
     # From the scanner's axes to the array's.
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
@@ -85,9 +85,9 @@ def _to_scanner(args, affine):
     """Matrix ``[3, 3]`` that takes V1 to RAS+; ``affine`` is that of FA."""
     import numpy as np
 
-    from dwijax.data.volumes import read_image
     from dwijax.errors import InputError
     from dwijax.fitting.frames import SCANNER, frames_agree, to_scanner, told_frame
+    from dwijax.volumes import read_image
 
     own = read_image(args.v1).affine
     frame = args.frame or told_frame(args.v1)[0]

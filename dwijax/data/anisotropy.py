@@ -8,7 +8,7 @@ jackknife takes that away.
 
 import numpy as np
 
-from dwijax.voxelwise import fit_maps
+from dwijax.fitting.voxels import fit_maps
 
 GROUPS = 4
 # Of the directions three quarters must tell a tensor well.

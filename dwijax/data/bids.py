@@ -202,7 +202,7 @@ def _is_unweighted(bval):
 
 
 def _is_one_volume(path):
-    from dwijax.data.volumes import read_image
+    from dwijax.volumes import read_image
 
     try:
         return len([n for n in read_image(path).shape if n > 1]) <= 3

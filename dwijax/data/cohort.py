@@ -12,10 +12,10 @@ from dwijax.data.screening import leave_out, refusal, usable
 from dwijax.data.slices import cut, cut_map, further, gather, harmonics
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
-from dwijax.data.tables import in_order_of
 from dwijax.errors import InputError
 from dwijax.gradients import B0_THRESHOLD
-from dwijax.threads import ahead
+from dwijax.gradients.matching import in_order_of
+from dwijax.process.threads import ahead
 
 # Of a subject's slices with brain the central ones that are chosen from: He et al.'s histogram is
 # over 61 slices, and 854 = 14 · 61 and 793 = 13 · 61 are their validation and test slices.
@@ -136,7 +136,7 @@ def load_slices(members, *, shell, axis, multiple, patch, like=None, inputs=None
                 denoised=None, anisotropy=None, look=None, skip_bad=False, progress=iter):
     """Reads members one by one and joins their slices, padded to the size of the largest.
 
-    Every member's directions are put in the order of one table (`dwijax.data.tables`).
+    Every member's directions are put in the order of one table (`dwijax.gradients.matching`).
 
     Args:
       members: list of :class:`Member`. shell: b-value, s/mm². axis: of the slices.

@@ -55,7 +55,7 @@ def noise_level(b0s, dwi, bvecs):
     """
     from scipy.special import chdtri
 
-    from dwijax.interpolation import sh_basis
+    from dwijax.gradients.harmonics import sh_basis
 
     squares = []
     if b0s.shape[1] > 1:

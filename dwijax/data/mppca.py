@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
-from dwijax.threads import cores
+from dwijax.process.threads import cores
 
 RADIUS = 2  # patches of 5 × 5 × 5 voxels
 STRIDE = 2

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax.data.mppca import mppca
-from dwijax.data.volumes import pad_to
-from dwijax.interpolation import sh_basis
+from dwijax.gradients.harmonics import sh_basis
+from dwijax.volumes import pad_to
 
 
 class Slices(NamedTuple):

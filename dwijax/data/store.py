@@ -35,9 +35,9 @@ from dwijax.data.layouts import SubjectFiles
 from dwijax.data.screening import leave_out, refusal
 from dwijax.data.slices import Slices, common_size, crop_bounds, cut_unscaled, extents
 from dwijax.data.subject import load_subject
-from dwijax.data.tables import in_order_of
 from dwijax.errors import InputError, warn
 from dwijax.gradients import GradientTable, repeats_in_words
+from dwijax.gradients.matching import in_order_of
 from dwijax.output import whole_folder
 
 SHARD = 32  # slices in a file
@@ -273,7 +273,7 @@ def _table(entry):
 
 
 def _margin(plane, size):
-    """Rows and columns of zeros before a slice, as `dwijax.data.volumes.pad_to` adds them."""
+    """Rows and columns of zeros before a slice, as `dwijax.volumes.pad_to` adds them."""
     return (np.asarray(size, np.int32) - np.asarray(plane, np.int32)) // 2
 
 

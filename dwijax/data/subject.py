@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dwijax.data.volumes import (
+from dwijax.errors import InputError
+from dwijax.gradients import B0_THRESHOLD, GradientTable, find_b0s, read_gradients, select_shell
+from dwijax.volumes import (
     SMALLEST,
     canonical,
     canonical_bvecs,
@@ -18,8 +20,6 @@ from dwijax.data.volumes import (
     uncanonical,
     usable,
 )
-from dwijax.errors import InputError
-from dwijax.gradients import B0_THRESHOLD, GradientTable, find_b0s, read_gradients, select_shell
 
 # A volume without a direction is a b0 if it is brighter than DWIs are where diffusivity is least in
 # a head (mm²/s), but for noise, which lifts DWIs ...
@@ -42,7 +42,7 @@ class Subject:
       gtab: `GradientTable` of these M volumes, directions along the axes of `dwi`.
       mask: bool [X, Y, Z].
       affine: float64 [4, 4] of `dwi`, voxel to RAS+ mm.
-      orientation: of the stored image, for `dwijax.data.volumes.uncanonical`.
+      orientation: of the stored image, for `dwijax.volumes.uncanonical`.
       image: nibabel image of the file, whose header outputs are written with.
       volumes: int64 [M], where each volume stands in the file.
       b0: float32 [X, Y, Z], mean of the b0 volumes.
@@ -70,7 +70,7 @@ class Subject:
         """An image that belongs to this scan, in LAS.
 
         Args:
-          path, components, volumes, dtype, what: as `dwijax.data.volumes.read_on_grid`.
+          path, components, volumes, dtype, what: as `dwijax.volumes.read_on_grid`.
           finite: refuse values inside the mask that are not, and set those outside to 0.
         """
         found = read_on_grid(path, self.image.shape, self.image.affine, components,

@@ -6,7 +6,7 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 
 from dwijax.dti.design import MAX_CONDITION
-from dwijax.dti.solve import cholesky, column_products, project
+from dwijax.least_squares import cholesky, column_products, project
 
 # Condition numbers are estimated, ``sqrt(|XᵀX| tr (XᵀX)⁻¹)``, a little too large: a table at the
 # limit must pass.

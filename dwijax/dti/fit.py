@@ -9,7 +9,7 @@ from jax import lax
 from dwijax.dti.conditioning import determined
 from dwijax.dti.maps import clip_eigenvalues
 from dwijax.dti.robust import inliers
-from dwijax.dti.solve import expand, project, weighted_least_squares
+from dwijax.least_squares import expand, project, weighted_least_squares
 
 METHODS = ("ols", "wls", "iwls", "robust")
 

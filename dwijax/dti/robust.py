@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jax import lax
 
-from dwijax.dti.solve import expand, weighted_least_squares
+from dwijax.least_squares import expand, weighted_least_squares
 
 _ITERATIONS = 10  # the paper iterates to convergence, which takes fewer in nearly every voxel
 _KAPPA = 6.0  # outliers are further off than this many robust standard deviations

@@ -9,7 +9,7 @@ from jax import lax
 
 from dwijax.dti.elements import congruence
 from dwijax.dti.fit import predict_signal, samples_that_count
-from dwijax.dti.solve import cholesky, cholesky_solve, column_products, project
+from dwijax.least_squares import cholesky, cholesky_solve, column_products, project
 
 
 class FitStatistics(NamedTuple):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from dwijax.directions import condition_number
 from dwijax.errors import InputError
 from dwijax.gradients import select_shell, shells, span
+from dwijax.gradients.directions import condition_number
 
 USUAL_B = 1000.0  # s/mm²; of shells, the one nearest to it is advised
 # White matter: MD in mm²/s and kurtosis, ln S = -bD + (bD)² K / 6 (Jensen et al. 2005).

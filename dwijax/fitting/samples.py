@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 
-from dwijax.data.volumes import not_usable, readable, usable
 from dwijax.errors import InputError
+from dwijax.volumes import not_usable, readable, usable
 
 _IN_MEMORY = 512 * 2**20  # bytes
 _BLOCK = 2**18  # compressed bytes at a time

@@ -9,7 +9,6 @@ from gzip import GzipFile
 import numpy as np
 
 from dwijax import __version__
-from dwijax.data.volumes import header_like
 from dwijax.dti.elements import ELEMENTS, MM2_PER_S, to_order
 from dwijax.errors import InputError, warn
 from dwijax.fitting import frames
@@ -18,6 +17,7 @@ from dwijax.fitting.maps import MAPS, OF_RESIDUALS, ChunkFit
 from dwijax.fitting.samples import read_samples
 from dwijax.gradients import fsl_to_world
 from dwijax.output import refuse_to_overwrite, refuse_unwritable, whole_files
+from dwijax.volumes import header_like
 
 
 def fit_scan(

@@ -10,28 +10,19 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from dwijax import config as settings
 from dwijax.data import domain
 from dwijax.data.store import StoredSlices
-from dwijax.data.tables import spread, spread_in_words
 from dwijax.data.whitening import whitening, whitening_slices
+from dwijax.devices import memory, placement
 from dwijax.errors import warn
-from dwijax.training import (
-    averaging,
-    checkpoint,
-    description,
-    feed,
-    insight,
-    placement,
-    plan,
-    record,
-    run,
-    settings,
-    trunk,
-)
+from dwijax.gradients.matching import spread, spread_in_words
+from dwijax.process.preemption import deferred_sigterm
+from dwijax.runs import checkpoint, description, folders, record
+from dwijax.training import averaging, batches, joint_start, throughput
 from dwijax.training.best import init_best, update_best
-from dwijax.training.preemption import deferred_sigterm
+from dwijax.training.log import RunLog
 from dwijax.training.reading import read_cohort, read_slices, used
-from dwijax.training.runlog import RunLog
 from dwijax.training.step import init_state
 
 
@@ -56,11 +47,11 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     """
     settings.check(config)
     main = jax.process_index() == 0
-    about = run.begun(workdir, settings.to_dict(config))
+    about = folders.begun(workdir, settings.to_dict(config))
     members = read_cohort(config, about, say=warn if main else lambda line: None)
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
     bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
-    budget = int(config.memory_gb * 2**30) or plan.device_budget()
+    budget = int(config.memory_gb * 2**30) or memory.device_budget()
     data = [read_slices(config, members, budget, bar)]
     members = used(members, *data[0][:2])
     scans = None
@@ -71,8 +62,8 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     about = _describe(config, workdir, members, *data, scans)
     options = {"budget": budget, "bar": bar, "quiet": quiet}
     joint = None
-    if trunk.wanted(config):
-        first, folder = trunk.config_of(config), Path(workdir) / trunk.FOLDER
+    if joint_start.wanted(config):
+        first, folder = joint_start.config_of(config), Path(workdir) / joint_start.FOLDER
         joint = averaging.predicting(_train(
             first, folder, _describe(first, folder, members, *data), members, *data, **options))
     # Popped: once they are on the device, nobody else holds the slices.
@@ -83,20 +74,20 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
 def _describe(config, workdir, members, data, scans=None):
     """The description of a run that begins, which is written, or of one that goes on.
 
-    ``scans``: of `dwijax.training.record.scans`, None where they are not told.
+    ``scans``: of `dwijax.runs.record.scans`, None where they are not told.
     """
     (train, tables, scales, b0s), (_, more, _, _), subjects = data
     gtab, plain = tables[0], settings.to_dict(config)
-    about = run.begun(workdir, plain)
+    about = folders.begun(workdir, plain)
     if about is not None:
-        run.check_data(workdir, about, gtab, b0s, scales)
+        folders.check_data(workdir, about, gtab, b0s, scales)
         return about
     statistics = None
     if config.model.whiten:
         task = settings.build_task(config, gtab, b0s)
         b0, dwi, mask = train.read(whitening_slices(len(train.origins)))
         statistics = whitening(np.asarray(task.see(b0, dwi)), mask, task.measured)
-    about = run.describe(
+    about = folders.describe(
         plain, gtab, settings.input_positions(config, gtab), b0s,
         spread([m.files.name for m in members.train + members.validation], tables + more), scales,
         statistics, domain.join(subjects) if subjects else {}, record.subjects(members),
@@ -104,7 +95,7 @@ def _describe(config, workdir, members, data, scans=None):
     if scans is not None:
         about["scans"] = scans
     if jax.process_index() == 0:
-        run.write(workdir, about)
+        folders.write(workdir, about)
     return about
 
 
@@ -122,7 +113,7 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
     task = settings.build_task(config, gtab, b0s)
     network = settings.build_network(config, task)
     optimizer = settings.build_optimizer(config)
-    predict = settings.build_predictor(config, task, run.whitening_of(about))
+    predict = settings.build_predictor(config, task, folders.whitening_of(about))
 
     place = settings.build_placement(config, task)
     size = (config.patch, config.patch) if config.patch else train.size
@@ -132,7 +123,7 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
     source = _feed(config, predict, task, optimizer, train, validation, place, pieces.pieces,
                    settings.build_augmentation(config, gtab, b0s, subjects))
     slices = (f"{len(train.origins)} training slices of {train.size[0]}×{train.size[1]}"
-              f"{', read ahead,' if isinstance(source, feed.Streamed) else ''}")
+              f"{', read ahead,' if isinstance(source, batches.Streamed) else ''}")
     del train, validation  # they are on the device, where they are to be
 
     state, best, first = _start(workdir, network, optimizer, place,
@@ -158,15 +149,15 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
     source.compile(state)
     tell(f"compiled in {time.perf_counter() - began:.0f} s", flush=True)
 
-    flops = insight.step_flops(
+    flops = throughput.step_flops(
         network, (*size, task.in_channels), networks=len(task.numbers), batch=config.batch)
-    possible = insight.product_rate(settings.compute_dtype(config)) * (
+    possible = throughput.product_rate(settings.compute_dtype(config)) * (
         1 if jax.default_backend() == "cpu" else jax.device_count())
     log = RunLog(workdir, first) if main else None
     with (
         deferred_sigterm() as stopping,
         checkpoint.saving(workdir, {"config": settings.to_dict(config),
-                                    "versions": run.versions()},
+                                    "versions": folders.versions()},
                           keep=config.checkpoint_keep) as save,
         bar(total=config.steps, initial=first, unit="step", desc="training") as progress,
     ):
@@ -192,7 +183,7 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
                     "loss": _mean(losses), "slices_per_second": rate * config.batch,
                     "network_slices_per_second": rate * config.batch * len(losses),
                     "gflops": rate * flops / 1e9, "share_of_peak": rate * flops / possible,
-                    "peak_gib": plan.peak() / 2**30}, {"loss_per_network": losses} | faults)
+                    "peak_gib": memory.peak() / 2**30}, {"loss_per_network": losses} | faults)
             progress.update(n)
             progress.set_postfix(loss=f"{_mean(losses):.3e}", refresh=False)
             if step % config.validate_every == 0 or step == config.steps:
@@ -208,7 +199,7 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
                         f"step {step} of {config.steps}: validation loss {_mean(losses):.4e}, "
                         f"{rate * config.batch:.0f} slices/s, {rate * flops / 1e9:.0f} GFLOP/s "
                         f"({rate * flops / possible:.0%} of a matrix product), "
-                        f"{plan.gib(plan.peak())} GiB, {(config.steps - step) / rate / 60:.1f} "
+                        f"{memory.gib(memory.peak())} GiB, {(config.steps - step) / rate / 60:.1f} "
                         "min to go")
             stopped = stopping()
             if step % config.checkpoint_every == 0 or step == config.steps or stopped:
@@ -224,7 +215,7 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
 
 def _start(workdir, network, optimizer, place, keys, joint):
     """``(state, best, step)``, new or from the newest checkpoint, on the devices of the run."""
-    params = None if joint is None else trunk.shared_out(
+    params = None if joint is None else joint_start.shared_out(
         joint, jax.eval_shape(jax.vmap(network.init), keys))
 
     def new(keys, params):
@@ -274,8 +265,8 @@ def _feed(config, predict, task, optimizer, train, validation, place, pieces, au
     options = {"seed": config.seed, "batch": config.batch, "patch": config.patch,
                "stride": config.stride, "freeze_after": config.freeze_after, "augment": augment}
     if isinstance(train, StoredSlices):
-        return feed.Streamed(*parts, steps=config.steps, **options)
-    return feed.Resident(*parts, **options)
+        return batches.Streamed(*parts, steps=config.steps, **options)
+    return batches.Resident(*parts, **options)
 
 
 def _next_stop(step, config):

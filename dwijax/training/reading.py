@@ -5,16 +5,18 @@ from functools import partial
 
 import numpy as np
 
-from dwijax import leakage
+from dwijax import config as settings
 from dwijax.data import cohort as cohorts
-from dwijax.data import domain
+from dwijax.data import domain, leakage
 from dwijax.data.layouts import find_subjects
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import open_store
 from dwijax.errors import InputError, warn
 from dwijax.gradients import B0_THRESHOLD
-from dwijax.training import feed, processes, record, settings
-from dwijax.training.description import PARTS
+from dwijax.process import processes
+from dwijax.runs import record
+from dwijax.runs.description import PARTS
+from dwijax.training import batches
 
 
 def read_cohort(config, about=None, *, judging=False, say=warn):
@@ -23,7 +25,7 @@ def read_cohort(config, about=None, *, judging=False, say=warn):
     Args:
       config: ConfigDict.
       about: description of the run where it has begun: its subjects are those that it records,
-        whatever else there is now (`dwijax.training.record.cohort`).
+        whatever else there is now (`dwijax.runs.record.cohort`).
       judging: whether test subjects must be as they are recorded, too.
       say: takes one line about what has changed and does no harm.
 
@@ -122,7 +124,7 @@ def _read(config, members, budget, bar):
         train, validation = (
             store.slices(part, patch=patch, names=[m.files.name for m in getattr(members, part)],
                          **options) for part, patch in (("train", config.patch), ("validation", 0)))
-        slices = feed.from_store((train[0], validation[0]), config.data.stream,
+        slices = batches.from_store((train[0], validation[0]), config.data.stream,
                                  budget, partial(bar, desc="reading"))
         return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects
     options |= {"shell": config.data.shell, "axis": config.data.axis,

@@ -16,7 +16,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from dwijax.data.sampling import take_batch
-from dwijax.training.losses import squared_error
+from dwijax.tasks.losses import squared_error
 
 _SMALL = 2**18  # numbers, 1 MiB: with more the exchange takes longer than the copies
 
@@ -102,8 +102,8 @@ def make_gradients(predict, task, *, axes=ALONE, pieces=WHOLE):
     The gradient of network k is that of its own loss, plus what couples it to the others.
 
     Args:
-      predict: from :func:`dwijax.training.tasks.predictor`.
-      task: :class:`dwijax.training.tasks.Task`.
+      predict: from :func:`dwijax.tasks.direction_synthesis.predictor`.
+      task: :class:`dwijax.tasks.direction_synthesis.Task`.
       axes: of this device. pieces: what is in memory at once.
     """
     stack = len(task.numbers)

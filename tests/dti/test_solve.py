@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dwijax.dti.solve import weighted_least_squares
+from dwijax.least_squares import weighted_least_squares
 
 UNKNOWNS = (3, 7, 8, 9, 15, 28)
 

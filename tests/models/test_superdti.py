@@ -6,10 +6,10 @@ import numpy as np
 from flax import nnx
 from scipy.signal import correlate2d
 
+from dwijax.inference.tiling import tiled
 from dwijax.models.stack import functional
 from dwijax.models.superdti import LAYERS, RECEPTIVE_FIELD, SuperDTI
-from dwijax.tiling import tiled
-from dwijax.training.losses import squared_error
+from dwijax.tasks.losses import squared_error
 
 
 def network(inputs=3, outputs=2, **options):

@@ -16,11 +16,14 @@ import numpy as np
 
 from dwijax.data.sampling import fresh_noise
 from dwijax.data.slices import Slices
-from dwijax.directions import direction_set
+from dwijax.devices import placement
 from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.unet import UNet
-from dwijax.training import averaging, checkpoint, feed, optimizers, placement, tasks
+from dwijax.runs import checkpoint
+from dwijax.tasks import direction_synthesis
+from dwijax.training import averaging, batches, optimizers
 from dwijax.training.step import ALONE, WHOLE, init_state, make_gradients
 
 Q, K, BATCH = 7, 6, 4
@@ -37,13 +40,13 @@ def setup(fa_weight):
     mask = (rng.uniform(size=(*shape, 1)) < 0.8).astype(np.float32)  # parts weigh differently
     slices = Slices(np.ones((*shape, 1), np.float32), dwi.astype(np.float32), mask,
                     np.zeros((8, 2, 2), np.int32))
-    task = tasks.direction_synthesis(GTAB, 2, np.arange(Q), np.arange(Q, Q + K),
+    task = direction_synthesis.direction_synthesis(GTAB, 2, np.arange(Q), np.arange(Q, Q + K),
                                      fa_weight=fa_weight)
     # Smooth: at the kink of a ReLU or of a maximum, rounding may become a difference of 1e-4.
     network = functional(lambda rngs: UNet(task.in_channels, 1, width=4, levels=1, convolutions=2,
                                            activation="silu", rngs=rngs))
     optimizer = averaging.averaged(optimizers.build("sgd", learning_rate=0.05, steps=20), 0.9)
-    return slices, task, tasks.predictor(task, network, 0.1), network, optimizer
+    return slices, task, direction_synthesis.predictor(task, network, 0.1), network, optimizer
 
 
 def run(place, slices, task, predict, network, optimizer):
@@ -59,7 +62,7 @@ def run(place, slices, task, predict, network, optimizer):
         batch = tuple(a[rows] for a in batch)
     _, found = gradients(state.params, placement.spread(place, batch, "parts", BATCH))
     found = placement.collect(place, found)
-    source = feed.Resident(predict, task, optimizer, slices, slices, place, WHOLE, seed=3,
+    source = batches.Resident(predict, task, optimizer, slices, slices, place, WHOLE, seed=3,
                            batch=BATCH, patch=0, freeze_after=0, augment=augment)
     source.compile(state)
     state, _ = source.advance(state, 20)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dwijax.errors import InputError
-from dwijax.training import checkpoint
+from dwijax.runs import checkpoint
 from dwijax.training.best import init_best, update_best
 
 

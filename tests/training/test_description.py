@@ -10,11 +10,12 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import he2020, phantom, superdti
-from dwijax import leakage, page
+from dwijax import config as settings
 from dwijax.checking.scan import against_run
-from dwijax.data import domain
+from dwijax.data import domain, leakage
 from dwijax.errors import InputError
-from dwijax.training import card, checkpoint, export, restore, run, settings
+from dwijax.report_html import page
+from dwijax.runs import checkpoint, export, folders, model_card, restore
 from tests.tiny_run import GTAB, write_tiny_run
 
 MISSING = object()
@@ -75,20 +76,20 @@ REST = {"domain": {}, "versions": {}, "subjects": {
 def built(parts):
     """What networks are made of, as JSON, by which most descriptions are alike."""
     about = json.loads(parts)
-    config, gtab, statistics, _ = run.parse(about, "config.json")
+    config, gtab, statistics, _ = folders.parse(about, "config.json")
     return restore.rebuild("config.json", config, gtab, statistics, about)
 
 
 def use(about):
     """All that predict, check, eval and export do with a description beside arrays."""
-    config, gtab, _, about = run.parse(about, "config.json")
+    config, gtab, _, about = folders.parse(about, "config.json")
     parts = ("config", "seed", "normalisation", "table")
     built(json.dumps({name: about[name] for name in parts} | REST))
     with contextlib.suppress(InputError):  # whitening of others than the subjects that train
         leakage.check_statistics(about, "config.json", settings.input_positions(config, gtab))
     against_run(NUMBERS, GTAB, "run", gtab, settings.input_positions(config, gtab), about)
     page.provenance(about, [])
-    card.markdown(export.anonymous(about) | {"training": about.get("training", {})}, [])
+    model_card.markdown(export.anonymous(about) | {"training": about.get("training", {})}, [])
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -98,7 +99,7 @@ def test_any_field_is_usable_or_named(about, value):
     for path in nodes(about):
         changed = replaced(about, path, VALUES[value])
         try:
-            run.parse(changed, "config.json")
+            folders.parse(changed, "config.json")
         except InputError as error:
             told = str(error)
             assert "\n" not in told and told.startswith("config.json, field "), told
@@ -114,7 +115,7 @@ def test_the_whole_is_usable(about, place):
     use(about)
     for root in (None, [], "x", 3, math.nan, {}):
         with pytest.raises(InputError, match=r"config\.json"):
-            run.parse(root, "config.json")
+            folders.parse(root, "config.json")
 
 
 @pytest.mark.parametrize(("path", "value", "told"), [
@@ -161,7 +162,7 @@ def test_flags_are_named_as_they_are_given():
 
 def test_networks_of_another_width_are_refused(about, place):
     other = replaced(about, ("config", "model", "width"), 6)
-    config, gtab, statistics, _ = run.parse(other, "config.json")
+    config, gtab, statistics, _ = folders.parse(other, "config.json")
     _, _, like = restore.rebuild("config.json", config, gtab, statistics, other)
     with pytest.raises(InputError, match="of shape"):
         checkpoint.restore(place, {"params": like})

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from dwijax import cli
 from dwijax.errors import InputError
 from dwijax.inference import load_run
-from dwijax.training import export
+from dwijax.runs import export
 from tests.malformed import good_scan
 from tests.tiny_run import write_tiny_run
 

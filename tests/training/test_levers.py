@@ -14,6 +14,7 @@ from dipy.reconst.shm import sf_to_sh
 from ml_collections import ConfigDict
 
 from configs.phantom import get_config
+from dwijax import config as settings
 from dwijax.data import cohort as cohorts
 from dwijax.data.cohort import Member, load_slices
 from dwijax.data.layouts import find_subjects
@@ -23,16 +24,17 @@ from dwijax.data.sampling import fresh_noise
 from dwijax.data.slices import surroundings
 from dwijax.data.subject import load_subject
 from dwijax.data.whitening import whitening
-from dwijax.directions import direction_set
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
 from dwijax.inference import Run, outputs, synthesise
-from dwijax.training import averaging, losses, settings, tasks
+from dwijax.tasks import direction_synthesis, losses
+from dwijax.training import averaging
 from dwijax.training.step import Health, TrainState
 
 Q, N = 7, 12
 GTAB = GradientTable(np.full(N, 1000.0), direction_set(N))
-build = partial(tasks.direction_synthesis, GTAB, 2, np.arange(Q), np.arange(Q, N))
+build = partial(direction_synthesis.direction_synthesis, GTAB, 2, np.arange(Q), np.arange(Q, N))
 
 
 def images(channels=N, seed=0, anisotropy=0.7):
@@ -49,7 +51,7 @@ def images(channels=N, seed=0, anisotropy=0.7):
 def test_joint_is_the_stack_in_one():
     """Targets, references and both losses of one network with K outputs, against K networks."""
     stack = build(fa_weight=2.0)
-    joint = tasks.joined(stack)
+    joint = direction_synthesis.joined(stack)
     b0, dwi = images()
     x, weight = stack.see(b0, dwi), jnp.full((2, 4, 6, 1), 1 / 48)
     np.testing.assert_array_equal(joint.targets(b0, dwi)[0], dwi[..., Q:])
@@ -178,7 +180,7 @@ def test_neighbouring_slices_in_training_and_prediction(cohort, count):
     options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0}
     slices, tables, _, _ = load_slices(cohort, neighbours=count, seen=np.arange(Q), **options)
     alone = load_slices(cohort, **options)[0]
-    task = tasks.direction_synthesis(tables[0], 2, np.arange(Q), np.arange(Q, N), neighbours=count)
+    task = direction_synthesis.direction_synthesis(tables[0], 2, np.arange(Q), np.arange(Q, N), neighbours=count)
     assert slices.dwi.shape[-1] == N + 2 * count * (1 + Q)
     np.testing.assert_array_equal(slices.dwi[..., :N], alone.dwi)
 
@@ -208,7 +210,7 @@ def test_neighbouring_slices_as_spherical_harmonics(cohort):
     options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0, "seen": np.arange(Q)}
     which = {"neighbours": 1, "neighbours_order": 2}
     slices, tables, _, _ = load_slices(cohort, **which, denoise=True, **options)
-    task = tasks.direction_synthesis(
+    task = direction_synthesis.direction_synthesis(
         tables[0], 2, np.arange(Q), np.arange(Q, N), **which, denoised=True)
     assert slices.dwi.shape[-1] == N + 2 * (1 + 6) + 1 + Q
 
@@ -262,7 +264,7 @@ def test_inputs_without_noise_are_seen_too(cohort):
 
     config = ConfigDict({"data": {"axis": 2, "neighbours": 1, "denoise": True},
                          "model": {"levels": 2}})
-    task = tasks.direction_synthesis(
+    task = direction_synthesis.direction_synthesis(
         tables[0], 2, np.arange(Q), np.arange(Q, N), neighbours=1, denoised=True)
     seen = []
     run = Run(config, tables[0], np.arange(Q), np.arange(Q, N), task, None,
@@ -272,7 +274,7 @@ def test_inputs_without_noise_are_seen_too(cohort):
     x = np.concatenate(seen)[: len(filled)]
     assert x.shape[-1] == task.in_channels == task.measured + 1 + Q
     np.testing.assert_allclose(x, task.see(slices.b0, slices.dwi)[: len(filled)], rtol=1e-6)
-    alone = tasks.direction_synthesis(tables[0], 2, np.arange(Q), np.arange(Q, N))
+    alone = direction_synthesis.direction_synthesis(tables[0], 2, np.arange(Q), np.arange(Q, N))
     np.testing.assert_allclose(*(
         jax.vmap(of.reference, (0, None))(of.reference_weights, jnp.asarray(part))
         for of, part in ((task, x), (alone, x[..., -1 - Q:]))))
@@ -347,10 +349,10 @@ def test_what_does_not_go_with_denoising(field, value):
 def test_a_joint_network_synthesises_every_direction(cohort):
     subject = load_subject(cohort[0].files)
     gtab = subject.gtab[~subject.gtab.b0s_mask]
-    stack = tasks.direction_synthesis(gtab, 2, np.arange(Q), np.arange(Q, N))
+    stack = direction_synthesis.direction_synthesis(gtab, 2, np.arange(Q), np.arange(Q, N))
     config = ConfigDict({"data": {"axis": 2}, "model": {"levels": 2}})
     found = []
-    for task in (stack, tasks.joined(stack)):
+    for task in (stack, direction_synthesis.joined(stack)):
         predict = jax.jit(lambda _, x, task=task: jax.vmap(task.reference, (0, None))(
             task.reference_weights, x))
         found.append(synthesise(

@@ -14,15 +14,15 @@ from hypothesis.extra.numpy import arrays
 from dwijax import dti
 from dwijax.data.sampling import crop_origins
 from dwijax.data.slices import Slices
-from dwijax.directions import best_conditioned, condition_number, direction_set
 from dwijax.dti.elements import from_matrix, to_matrix
 from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import best_conditioned, condition_number, direction_set
 from dwijax.models.stack import Network, functional, network_keys
 from dwijax.models.superdti import SuperDTI
-from dwijax.training import map_regression as maps
+from dwijax.tasks import map_regression as maps
+from dwijax.tasks.direction_synthesis import predictor
 from dwijax.training import optimizers
 from dwijax.training.step import init_state, make_dispatch, make_step, make_validation
-from dwijax.training.tasks import predictor
 
 N, ALL = 20, ("fa", "md", "signed", "colour", "dyadic", "tensor")
 GTAB = GradientTable(np.full(N, 1000.0), direction_set(N))

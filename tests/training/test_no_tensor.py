@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from dwijax import dti
-from dwijax.directions import direction_set
-from dwijax.evaluation.noise import from_scan
+from dwijax.evaluation.common.noise import from_scan
+from dwijax.fitting.voxels import fit_maps, residual_sigma
 from dwijax.gradients import GradientTable
-from dwijax.interpolation import log_sh_coefficients, log_sh_system
-from dwijax.training.losses import fa_loss, squared_error
-from dwijax.training.map_regression import map_regression, mean_adc
-from dwijax.voxelwise import fit_maps, residual_sigma
+from dwijax.gradients.directions import direction_set
+from dwijax.gradients.harmonics import log_sh_coefficients, log_sh_system
+from dwijax.tasks.losses import fa_loss, squared_error
+from dwijax.tasks.map_regression import map_regression, mean_adc
 
 SHELL = GradientTable(np.full(12, 1000.0), direction_set(12))
 WITH_B0 = GradientTable(np.r_[0.0, SHELL.bvals], np.r_[np.zeros((1, 3)), SHELL.bvecs])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dwijax.devices.placement import place
 from dwijax.errors import InputError
-from dwijax.training.placement import place
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +73,7 @@ def test_auto_is_a_mesh_of_all_devices(monkeypatch):
 @pytest.mark.parametrize("cores, flags, devices", [
     (2, "", 2), (64, "", 8), (2, "--xla_force_host_platform_device_count=3", 3)])
 def test_cores_become_devices(cores, flags, devices):
-    code = ("from dwijax.training.processes import split_cpu; split_cpu(); "
+    code = ("from dwijax.process.processes import split_cpu; split_cpu(); "
             "import jax; print(jax.device_count())")
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True,
                            env=os.environ | {"NPROC": str(cores), "XLA_FLAGS": flags})

@@ -4,9 +4,9 @@ import jax
 import pytest
 
 from configs import phantom
+from dwijax.devices.memory import Costs, make_plan, resident
 from dwijax.errors import InputError
-from dwijax.training.ahead import compile_ahead
-from dwijax.training.plan import Costs, make_plan, resident
+from dwijax.training.compile_plan import compile_ahead
 
 COST = Costs(state=3000, gradient=1000, kept=500, passing=100)
 
@@ -72,11 +72,11 @@ def test_fewer_than_one_network_on_one_slice_is_refused():
 def test_the_paper_fits_an_80_gb_device():
     """Traced, not compiled; ``train.py --plan`` compiles it."""
     from configs import he2020
-    from dwijax.training import settings
+    from dwijax import config as settings
 
     config = he2020.get_config()
-    from dwijax.directions import direction_set
     from dwijax.gradients import GradientTable
+    from dwijax.gradients.directions import direction_set
 
     task = settings.build_task(config, GradientTable([1000.0] * 90, direction_set(90)), 6)
     found = settings.build_plan(

@@ -12,8 +12,8 @@ import pytest
 from dwijax.data import cohort as cohorts
 from dwijax.data.store import write_store
 from dwijax.errors import InputError
-from dwijax.training import checkpoint, record, run
-from dwijax.training.description import PARTS
+from dwijax.runs import checkpoint, folders, record
+from dwijax.runs.description import PARTS
 from dwijax.training.loop import train_and_evaluate
 from dwijax.training.reading import read_cohort
 from tests.test_store import SPEC, SPLIT, config_of, write_subject
@@ -60,7 +60,7 @@ def described(place, name):
 def resumed(place, name, *, judging=False):
     """``(cohort, lines)`` of the same command again, or of the evaluation."""
     said = []
-    about = run.read(place / f"{name}-run")[-1]
+    about = folders.read(place / f"{name}-run")[-1]
     return read_cohort(config(place, name), about, judging=judging, say=said.append), said
 
 
@@ -300,15 +300,15 @@ def test_more_steps_go_on_from_where_it_ended(place, capsys):
 
 
 def test_data_that_are_read_otherwise_now_are_refused(place):
-    about = run.read(place / "study-run")[-1]
-    gtab, scales = run.parse(about, "")[1], about["normalisation"]["training_scales"]
-    run.check_data(place, about, gtab, 2, scales)
+    about = folders.read(place / "study-run")[-1]
+    gtab, scales = folders.parse(about, "")[1], about["normalisation"]["training_scales"]
+    folders.check_data(place, about, gtab, 2, scales)
     name = next(iter(scales))
     with pytest.raises(InputError, match=f"another scale of {name}"):
-        run.check_data(place, about, gtab, 2, scales | {name: 1.01 * scales[name]})
+        folders.check_data(place, about, gtab, 2, scales | {name: 1.01 * scales[name]})
     for table, b0s in ((gtab[::-1], 2), (gtab[1:], 2), (gtab, 3)):
         with pytest.raises(InputError, match="another table"):
-            run.check_data(place, about, table, b0s, scales)
+            folders.check_data(place, about, table, b0s, scales)
 
 
 @pytest.mark.parametrize("spoil", [
@@ -318,12 +318,12 @@ def test_data_that_are_read_otherwise_now_are_refused(place):
 def test_a_damaged_calibration_is_told(tmp_path, spoil):
     learnt = {"step": 20, **{name: [1.5, None, *[0.5] * 12] for name in (
         "moment", "excess", "overlap", "weight")}}
-    run.write_calibration(tmp_path, learnt)
-    assert run.calibration_of(tmp_path, 20) == learnt
-    assert run.calibration_of(tmp_path, 21) is None
-    assert run.calibration_of(tmp_path / "none", 20) is None
+    folders.write_calibration(tmp_path, learnt)
+    assert folders.calibration_of(tmp_path, 20) == learnt
+    assert folders.calibration_of(tmp_path, 21) is None
+    assert folders.calibration_of(tmp_path / "none", 20) is None
     path = tmp_path / "calibration.json"
     path.write_text(spoil(path.read_text()))
     with pytest.raises(InputError, match=r"calibration\.json") as caught:
-        run.calibration_of(tmp_path, 20)
+        folders.calibration_of(tmp_path, 20)
     assert "train.py again" in str(caught.value) and "\n" not in str(caught.value)

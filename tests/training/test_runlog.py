@@ -6,8 +6,8 @@ import struct
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from dwijax.training import runlog
-from dwijax.training.runlog import RunLog
+from dwijax.training import log
+from dwijax.training.log import RunLog
 
 
 def lines(folder):
@@ -51,7 +51,7 @@ def test_full_disk(tmp_path, monkeypatch):
     said = []
     log = RunLog(tmp_path, 0, said.append)
     log.write(1, {"loss": 1.0})
-    real, opened = runlog.Path.open, []
+    real, opened = log.Path.open, []
 
     class Full:
         def __init__(self, file):
@@ -74,7 +74,7 @@ def test_full_disk(tmp_path, monkeypatch):
         opened.append(path)
         return Full(real(path, *mode, **options))
 
-    monkeypatch.setattr(runlog.Path, "open", full)
+    monkeypatch.setattr(log.Path, "open", full)
     log.write(2, {"loss": 2.0})
     log.write(3, {"loss": 3.0})
     monkeypatch.undo()
@@ -106,5 +106,5 @@ def test_lines_that_are_no_lines_of_a_log_are_passed_over(tmp_path):
     text = '3\n[]\n"step"\n{"step": null}\n{"step": "x"}\n{"step": NaN}\n{"loss": 1}\n\n'
     (tmp_path / "metrics.jsonl").write_bytes(
         text.encode() + b"\xff\xfe\n" + b"[" * 10**5 + b'\n{"step": 7, "loss": 0.5}\n{"step": 8')
-    assert runlog.read(tmp_path) == [{"step": 7, "loss": 0.5}]
-    assert runlog.skipped(tmp_path) is None and runlog.read(tmp_path / "none") == []
+    assert log.read(tmp_path) == [{"step": 7, "loss": 0.5}]
+    assert log.skipped(tmp_path) is None and log.read(tmp_path / "none") == []

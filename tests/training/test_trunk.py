@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from configs.phantom import get_config
+from dwijax import config as settings
 from dwijax.inference import load_run
-from dwijax.training import settings, trunk
+from dwijax.training import joint_start
 from dwijax.training.loop import train_and_evaluate
 from tests.tiny_run import GTAB
 
@@ -22,7 +23,7 @@ def stacks(**fields):
     config = get_config("smoke")
     config.update_from_flattened_dict(
         {"data.inputs": 5, "model.zero_output": False, "trunk.steps": 1} | fields)
-    for c in (config, trunk.config_of(config)):
+    for c in (config, joint_start.config_of(config)):
         task = settings.build_task(c, GTAB, 2)
         network = settings.build_network(c, task)
         yield task, network, settings.build_keys(c, task), settings.build_predictor(c, task, None)
@@ -37,7 +38,7 @@ def test_networks_predict_at_first_what_the_joint_one_does(fields):
     joint = jax.tree.map(
         lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(1), leaf.shape), joint)
     like = jax.eval_shape(jax.vmap(network.init), keys)
-    params = trunk.shared_out(joint, like)
+    params = joint_start.shared_out(joint, like)
     assert jax.tree.map(np.shape, params) == jax.tree.map(lambda leaf: leaf.shape, like)
     x = np.random.default_rng(0).uniform(0.2, 1, (3, 8, 8, task.in_channels)).astype(np.float32)
     expected = np.moveaxis(np.asarray(together(joint, x))[0], -1, 0)[..., None]
@@ -51,14 +52,14 @@ def test_the_config_of_the_trunk_differs_in_what_is_its_own():
     config.trunk.weight_decay, config.optimizer.weight_decay = 0.3, 0.7
     config.trunk.optimizer, config.optimizer.name = "muon", "adamw"
     config.placement, config.mesh_directions = "pmap", 2
-    found = trunk.config_of(config)
+    found = joint_start.config_of(config)
     assert (found.steps, found.batch) == (70, 2)
     assert (found.optimizer.learning_rate, found.optimizer.weight_decay) == (0.5, 0.3)
     assert found.optimizer.name == "muon"
-    assert found.model.joint and not trunk.wanted(found) and trunk.wanted(config)
+    assert found.model.joint and not joint_start.wanted(found) and joint_start.wanted(config)
     settings.check(found)
     del config.trunk.optimizer  # runs from before the field: as the stack
-    assert trunk.config_of(config).optimizer.name == "adamw"
+    assert joint_start.config_of(config).optimizer.name == "adamw"
     assert not config.model.joint and config.steps == get_config("fa_loss").steps
     for room in ("data", "phantom", "loss", "augment"):
         assert found[room] == config[room]
@@ -72,7 +73,7 @@ def test_a_run_starts_from_its_trunk_and_again_to_the_same_bits(tmp_path):
     place = tmp_path / "run"
     with jax.numpy_dtype_promotion("standard"):
         state = train_and_evaluate(config, place, quiet=True)
-        run, joint = load_run(place, calibrated=False), load_run(place / trunk.FOLDER)
+        run, joint = load_run(place, calibrated=False), load_run(place / joint_start.FOLDER)
         x = np.random.default_rng(0).uniform(
             0.2, 1, (2, 8, 8, run.task.in_channels)).astype(np.float32)
         expected = np.moveaxis(np.asarray(joint.predict(joint.params, x))[0], -1, 0)[..., None]
@@ -81,10 +82,10 @@ def test_a_run_starts_from_its_trunk_and_again_to_the_same_bits(tmp_path):
             jax.tree.map(lambda leaf: leaf[0], joint.task.reference_weights), x)), -1, 0)
         assert np.abs(expected[..., 0] - reference).max() > 1e-4  # three steps have been made
 
-        kept = sorted((place / trunk.FOLDER / "checkpoints").iterdir())[-1].stat().st_mtime_ns
+        kept = sorted((place / joint_start.FOLDER / "checkpoints").iterdir())[-1].stat().st_mtime_ns
         shutil.rmtree(place / "checkpoints")  # as if killed between the two
         again = train_and_evaluate(config, place, quiet=True)
-    assert kept == sorted((place / trunk.FOLDER / "checkpoints").iterdir())[-1].stat().st_mtime_ns
+    assert kept == sorted((place / joint_start.FOLDER / "checkpoints").iterdir())[-1].stat().st_mtime_ns
     for one, other in zip(jax.tree.leaves(state.params), jax.tree.leaves(again.params),
                           strict=True):
         np.testing.assert_array_equal(one, other)

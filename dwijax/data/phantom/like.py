@@ -23,9 +23,9 @@ from dwijax.data.phantom.fields import band_noise, texture
 from dwijax.data.phantom.store import truth_maps
 from dwijax.data.phantom.subject import SimulatedSubject
 from dwijax.errors import InputError
+from dwijax.fitting.voxels import in_chunks
 from dwijax.gradients import GradientTable
-from dwijax.interpolation import FLOOR, log_sh_coefficients, log_sh_system, sh_basis
-from dwijax.voxelwise import in_chunks
+from dwijax.gradients.harmonics import FLOOR, log_sh_coefficients, log_sh_system, sh_basis
 
 VERSION = 3  # raised when the same scan and settings give other bits
 WEIGHT = 0.001  # Laplace-Beltrami

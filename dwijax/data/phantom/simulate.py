@@ -14,15 +14,15 @@ import scipy
 from tqdm import tqdm
 
 import dwijax
-from dwijax import interruption
 from dwijax.data.phantom.recipe import RECIPES
 from dwijax.data.phantom.store import write_subject
 from dwijax.data.phantom.subject import Settings, simulate_subject
 from dwijax.errors import InputError, warn
 from dwijax.gradients import GradientTable, direction_set, repeats_in_words, shells
+from dwijax.gradients.shells import listed
 from dwijax.output import whole
+from dwijax.process import interruption
 from dwijax.schema import read_json, validate
-from dwijax.shells import listed
 
 B0 = 5.0  # s/mm^2, as HCP's b0 volumes have it
 RECORD = "phantom.json"
@@ -137,7 +137,7 @@ def simulate_scans_like(out, files, *, subjects, shell=None, seed=0, snr=None, f
     """
     from dwijax.data.phantom import like
     from dwijax.data.subject import load_subject, read_scan_gradients
-    from dwijax.data.volumes import read_dwi
+    from dwijax.volumes import read_dwi
 
     _check("subjects", int(subjects) >= 1, subjects, "at least 1")
     _check("seed", int(seed) >= 0, seed, "a whole number from 0 up")

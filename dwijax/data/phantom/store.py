@@ -14,7 +14,7 @@ import numpy as np
 from dwijax.data.phantom.regions import NAMES
 from dwijax.data.phantom.subject import SimulatedSubject
 from dwijax.gradients import write_gradients
-from dwijax.interruption import together, unfinished
+from dwijax.process.interruption import together, unfinished
 
 STEPS_PER_SIGMA = 20  # integer steps per noise SD: rounding adds 0.02 % to its variance
 LARGEST = 32000

@@ -1,0 +1,1 @@
+"""What all evaluations share: metrics, statistics, tables, figures."""

@@ -1,0 +1,105 @@
+"""Numbers of one subject: errors of DWIs and of maps, region by region."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dwijax.evaluation.common import metrics
+
+# Methods that are no synthesis.
+INPUTS, MORE, ALL, PERFECT = "inputs", "more", "all", "noise-free"
+NETWORKS = "networks"
+# Limits of R: noise-free maps, and noise-free DWIs simulated on a scan without a truth.
+TRUE_MAP, SIMULATED = "true map", "simulated"
+
+# What FA maps of acquired volumes are compared with.
+WITH_TARGETS, INPUTS_ALONE = "He et al.: with targets", "He et al.: inputs alone"
+INDEPENDENT = "independent"
+
+
+class Row(NamedTuple):
+    """One number of one subject."""
+
+    quantity: str
+    against: str
+    region: str
+    method: str
+    value: float
+
+
+def signal_rows(scan, method, prediction, measured, clean):
+    """Errors of the DWIs, RMSE over voxels and directions, in units of the scale.
+
+    Args:
+      scan: `Scan`. method: its name. prediction, measured: float32 ``[V, K]``.
+      clean: the same without noise, or None.
+    """
+    references = {"measured": measured} | ({} if clean is None else {"noise-free": clean})
+    sigma = scan.sigma if scan.sigma > 0 else np.nan
+    for against, reference in references.items():
+        difference = prediction - reference
+        mean, squared = difference.mean(axis=1), np.mean(difference**2, axis=1)
+        for name, region in scan.regions.items():
+            error = metrics.rms(squared[region])
+            yield Row("DWI RMSE", against, name, method, error)
+            yield Row("DWI bias", against, name, method, metrics.mean(mean[region]))
+            if against == "measured":
+                excess = metrics.excess(error, sigma)
+                yield Row("DWI RMSE/sigma", against, name, method, error / sigma)
+                yield Row("DWI excess", against, name, method, excess)
+                yield Row("DWI excess/sigma", against, name, method, excess / sigma)
+
+
+def map_rows(scan, method, found, against, reference):
+    """Errors of FA, MD, AD and RD, the spread of FA's differences, and the angle of V1.
+
+    Args:
+      scan: `Scan`. method: its name. found, reference: `FullMaps`.
+      against: the reference's name.
+    """
+    anisotropic = reference.maps.fa > 0.2
+    for name, region in scan.regions.items():
+        for quantity, values in found.scalars.items():
+            expected = reference.scalars[quantity]
+            yield Row(f"{quantity} RMSE", against, name, method,
+                      metrics.rmse(values, expected, region))
+            yield Row(f"{quantity} bias", against, name, method,
+                      metrics.bias(values, expected, region))
+        difference = (found.maps.fa - reference.maps.fa)[region]
+        yield Row("FA SD", against, name, method,
+                  float(difference.std(dtype=np.float64)) if difference.size else np.nan)
+        oriented = region & anisotropic
+        yield Row("V1 angle", against, name, method,
+                  metrics.mean(metrics.axis_angles(found.v1[oriented], reference.v1[oriented])))
+
+
+def fa_rows(scan, method, fa, against, reference):
+    """RMSE and bias of FA maps alone."""
+    for name, region in scan.regions.items():
+        yield Row("FA RMSE", against, name, method, metrics.rmse(fa, reference, region))
+        yield Row("FA bias", against, name, method, metrics.bias(fa, reference, region))
+
+
+def shared_noise_rows(scan, method, fa, fa32, fa64):
+    """He et al.'s comparison and R; FA maps ``[V]``."""
+    for name, region in scan.regions.items():
+        error = metrics.rmse(fa, fa64, region)
+        alone = metrics.rmse(fa32, fa64, region)
+        yield Row("FA RMSE", WITH_TARGETS, name, method, error)
+        if method != INPUTS:
+            yield Row("FA RMSE", INPUTS_ALONE, name, method, metrics.rmse(fa, fa32, region))
+        yield Row("R", WITH_TARGETS, name, method, error / alone if alone > 0 else np.nan)
+
+
+class FullMaps(NamedTuple):
+    """`Maps` with ``ad``, ``rd [V]`` in µm²/ms and ``v1 [V, 3]``."""
+
+    maps: object
+    ad: np.ndarray
+    rd: np.ndarray
+    v1: np.ndarray
+
+    @property
+    def scalars(self):
+        """Quantity to map."""
+        return {"FA": self.maps.fa, "MD": self.maps.md, "AD": self.ad, "RD": self.rd}

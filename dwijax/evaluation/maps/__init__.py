@@ -1,0 +1,1 @@
+"""Maps from few directions judged: the protocol of Li et al. (SuperDTI)."""

@@ -1,0 +1,73 @@
+"""Brain means of every method and subject against those of the fit of all directions."""
+
+import numpy as np
+
+from dwijax.evaluation.common.tables import DASH, Table
+from dwijax.evaluation.directions.protocol import ALL
+from dwijax.evaluation.maps.equivalence import MARGIN, agreement, anova
+from dwijax.evaluation.maps.protocol import FIT, PEAKS, SMOOTHED, named, split_name
+
+
+def compared(results, group):
+    """Yields ``(quantity, method, Agreement, anova)``; the analysis of variance is that over a
+    network, the fit of the same directions and the reference.
+
+    Args:
+      results: `dwijax.evaluation.common.tables.Results`. group: name of the cohort.
+    """
+    for quantity in PEAKS:
+        def means(method, quantity=quantity):
+            return results.values(group, f"{quantity} mean", "", "brain", method)
+
+        reference = means(ALL)
+        for method in dict.fromkeys(k[4] for k in results.keys
+                                    if k[:2] == (group, f"{quantity} mean")):
+            kind, q = split_name(method)
+            if kind in (SMOOTHED, ALL):
+                continue
+            found, fit, three = means(method), means(named(FIT, q)), (np.nan, np.nan, 0, 0)
+            both = [list(found.values()), [reference[s] for s in found]]
+            if kind != FIT and fit:
+                three = anova(both[0], list(fit.values()), both[1])
+            yield quantity, method, agreement(*both), three
+
+
+def agreement_table(results, group, label):
+    """The `Table` (Li et al., Table I). ``label``: method to its name in tables."""
+    rows, n = [], 0
+    for quantity, method, a, (f, p, _, _) in compared(results, group):
+        n = a.n
+        rows.append([
+            f"{quantity}, {label(method)}", _several("{} [{}, {}]", a.r, a.r_low, a.r_high),
+            _number(a.t), _number(a.t_p), _number(f, 2), _number(p),
+            _several("{} [{}, {}]", a.difference, a.low, a.high), _number(a.paired_p),
+            _number(a.tost_p), _several("{} to {}", a.limits_low, a.limits_high), _number(a.icc)])
+    columns = ["brain mean by", "Pearson r [95 %]", "t", "p", "ANOVA F", "p",
+               "difference [95 %]", "paired p", "TOST p", "limits of agreement", "ICC"]
+    notes = [f"subject means against the fit of all, n = {n}; t pooled, {2 * n - 2} degrees of "
+             f"freedom; F(2, {3 * n - 3}) over networks, fit of the same and reference; TOST: "
+             f"p of a difference beyond {100 * MARGIN:g} % of the reference's mean"]
+    return Table("Agreement of brain means (Li et al., Table I, and what it leaves out)",
+                 columns, rows, notes)
+
+
+def agreement_rows(results, group):
+    """Rows ``(quantity, method, *Agreement, F, p, degrees of freedom)`` for a CSV file."""
+    for quantity, method, a, f in compared(results, group):
+        yield (quantity, method, *map(_plain, a), *map(_plain, f))
+
+
+def _number(value, digits=3):
+    return DASH if value != value else f"{value:.{digits}f}" if abs(value) >= 1e-3 or \
+        value == 0 else f"{value:.0e}"
+
+
+def _several(text, *values):
+    """The first alone where there is no interval."""
+    if np.isfinite(values).all():
+        return text.format(*(_number(v, 4) for v in values))
+    return _number(values[0], 4)
+
+
+def _plain(value):
+    return int(value) if isinstance(value, (int, np.integer)) else float(value)

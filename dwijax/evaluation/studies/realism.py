@@ -1,0 +1,199 @@
+"""Is the phantom like life?  The same numbers from real scans and from phantoms made to match.
+
+    python -m dwijax.evaluation.studies.realism SCANS OUT
+
+SCANS holds plain-files folders.  For every scan, one subject of each generator is simulated with
+the scan's own gradient table, voxel size and SNR, so that noise weighs equally on both sides, and
+a row of numbers is printed and written to OUT/realism.csv and OUT/realism.md.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+from scipy.special import chdtri
+
+from dwijax.data.layouts import find_subjects
+from dwijax.data.phantom import make_settings, simulate_subject
+from dwijax.data.subject import load_subject
+from dwijax.gradients import read_gradients, shells
+
+FIELD_OF_VIEW = (140.0, 170.0, 60.0)  # mm, of the matching phantoms
+BANDS = ((20.0, np.inf), (10.0, 20.0), (0.0, 10.0))  # mm, wavelengths in the image plane
+
+
+def describe(dwi, gtab, mask, voxel_size, sigma):
+    """Numbers that tell real scans from smooth phantoms.
+
+    Args:
+      dwi: float32 [X, Y, Z, M], b0 volumes and one shell, slices along the last axis.
+      gtab: GradientTable of the M volumes.
+      mask: bool [X, Y, Z].
+      voxel_size: mm, three values.
+      sigma: noise SD, in the intensities of ``dwi``.
+
+    Returns:
+      dict of name -> float.
+    """
+    (fa, md), fitted, determined = _fit(dwi[mask], gtab)
+    mask = mask.copy()
+    mask[mask] = determined
+    fa, md, fitted = fa[determined], md[determined], fitted[determined]
+    volume = np.zeros(mask.shape, np.float32)
+    volume[mask] = fa
+    b0 = dwi[..., gtab.b0s_mask].mean(-1)
+    weighted = ~gtab.b0s_mask
+    white = (fa > 0.35) & (md < 1.0)
+    residual = (dwi[mask] - fitted)[:, weighted][white]
+    freedom = len(gtab) / (len(gtab) - 7) if len(gtab) > 7 else np.nan
+    row = {
+        "FA mean": fa.mean(),
+        "FA 10%": np.percentile(fa, 10),
+        "FA 50%": np.percentile(fa, 50),
+        "FA 90%": np.percentile(fa, 90),
+        "FA > 0.6": (fa > 0.6).mean(),
+        "MD 25%": np.percentile(md, 25),
+        "MD 50%": np.percentile(md, 50),
+        "MD 75%": np.percentile(md, 75),
+        "MD > 1.5": (md > 1.5).mean(),
+        "b0 CSF/WM": np.percentile(b0[mask], 99) / np.median(b0[mask][white]),
+        "b0 GM/WM": np.median(b0[mask][(fa < 0.2) & (md < 1.0)]) / np.median(b0[mask][white]),
+        "residual/sigma": np.sqrt((residual**2).mean() * freedom) / sigma,
+        "SH4/SH2": _harmonic_ratio(dwi[mask][white], gtab),
+    }
+    images = {
+        "b0": b0,
+        "FA": volume,
+        "DWI": dwi[..., np.flatnonzero(weighted)[0]],
+        "mean DWI": dwi[..., weighted].mean(-1),
+    }
+    for name, image in images.items():
+        for (low, high), share in zip(BANDS, _spectrum(image, mask, voxel_size), strict=True):
+            label = f"> {low:g}" if np.isinf(high) else f"{low:g}-{high:g}"
+            row[f"{name} {label} mm"] = share
+    return {name: float(value) for name, value in row.items()}
+
+
+def noise_level(subject):
+    """Noise SD and, from it, the SNR of white matter: from repeated b0s, or from
+    what spherical harmonics of order 4 leave over; NaN where that is nothing."""
+    (fa, md), _, determined = _fit(subject.dwi[subject.mask], subject.gtab)
+    white = (fa > 0.35) & (md < 1.0) & determined
+    b0s = subject.dwi[..., subject.gtab.b0s_mask]
+    if b0s.shape[-1] > 1:
+        freedom = b0s.shape[-1] - 1
+        squares = ((b0s - b0s.mean(-1, keepdims=True)) ** 2).sum(-1)[subject.mask][white]
+    else:
+        weighted = ~subject.gtab.b0s_mask
+        voxels = subject.dwi[subject.mask][white][:, weighted]
+        basis, _ = _harmonics(subject.gtab.bvecs[weighted])
+        freedom = len(basis) - basis.shape[1]
+        residual = voxels.T - basis @ np.linalg.lstsq(basis, voxels.T, rcond=None)[0]
+        squares = (residual**2).sum(0) if freedom > 0 else np.full(len(voxels), np.nan)
+    # The median withstands vessels and motion; for noise it is that of chi squared.
+    sigma = np.sqrt(np.median(squares) / chdtri(max(freedom, 1), 0.5))
+    return float(sigma), float(np.median(subject.b0[subject.mask][white]) / sigma)
+
+
+def realism_table(root, generators=("default", "shifted"), seed=0):
+    """Rows ``(scan, source, numbers)`` for every scan under ``root`` and its phantoms."""
+    rows = []
+    for files in find_subjects(root, "plain"):
+        gtab = read_gradients(files.bval, files.bvec)
+        shell = shells(gtab.bvals, gtab.b0_threshold)[-1][0]
+        subject = load_subject(files, shell=shell)
+        size = np.abs(np.linalg.norm(subject.affine[:3, :3], axis=0))
+        sigma, snr = noise_level(subject)
+        rows.append((subject.name, "scan", {"SNR": snr, **describe(
+            subject.dwi, subject.gtab, subject.mask, size, sigma)}))
+        shape = tuple(round(f / s) for f, s in zip(FIELD_OF_VIEW, size, strict=True))
+        for generator in generators:
+            settings = make_settings(seed=seed, generator=generator, snr=snr, shape=shape,
+                                     voxel_size=size, gtab=subject.gtab)
+            phantom = simulate_subject(settings, 0)
+            rows.append((subject.name, generator, {"SNR": snr, **describe(
+                phantom.dwi, phantom.gtab, phantom.mask, size, phantom.sigma.mean())}))
+    return rows
+
+
+def write_table(rows, out):
+    """Writes rows of :func:`realism_table` as CSV and, turned on its side, as Markdown."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    names = list(rows[0][2])
+    with open(out / "realism.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["scan", "source", *names])
+        writer.writerows([scan, source, *(f"{numbers[n]:.4g}" for n in names)]
+                         for scan, source, numbers in rows)
+    lines = ["| | " + " | ".join(f"{scan} {source}" for scan, source, _ in rows) + " |",
+             "|---|" + "---|" * len(rows)]
+    lines += [f"| {n} | " + " | ".join(f"{numbers[n]:.3g}" for *_, numbers in rows) + " |"
+              for n in names]
+    text = "\n".join(lines) + "\n"
+    (out / "realism.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def _fit(voxels, gtab):
+    """((FA, MD um^2/ms) [V], signal of the fit [V, M], whether there is one [V])."""
+    from dwijax import dti
+
+    design = dti.design_matrix(gtab.bvals, gtab.bvecs)
+    fit = dti.fit_tensor(np.asarray(voxels, np.float32), design)
+    fa = np.clip(np.asarray(dti.fractional_anisotropy(fit.tensor)), 0, 1)
+    maps = fa, np.asarray(dti.mean_diffusivity(fit.tensor))
+    signal = dti.predict_signal(fit.tensor, fit.log_s0, design)
+    return maps, np.asarray(signal), np.asarray(fit.determined)
+
+
+def _harmonic_ratio(voxels, gtab):
+    """Power of spherical-harmonic order 4 over order 2, mean over voxels [V, M]."""
+    weighted = ~gtab.b0s_mask
+    basis, orders = _harmonics(gtab.bvecs[weighted])
+    if len(basis) < basis.shape[1]:
+        return np.nan
+    signal = voxels[:, weighted] / voxels[:, ~weighted].mean(1, keepdims=True)
+    power = np.linalg.lstsq(basis, signal.T, rcond=None)[0] ** 2
+    return power[orders == 4].sum() / power[orders == 2].sum()
+
+
+def _harmonics(bvecs, order=4):
+    """Real even spherical harmonics at [n, 3] unit vectors: [n, coefficients] and their orders."""
+    from dipy.core.geometry import cart2sphere
+    from dipy.reconst.shm import real_sh_descoteaux
+
+    _, theta, phi = cart2sphere(*bvecs.T)
+    basis, _, orders = real_sh_descoteaux(order, theta, phi, full_basis=False, legacy=False)
+    return basis, orders
+
+
+def _spectrum(image, mask, voxel_size):
+    """Share of an image's variance inside the mask in each of BANDS, over axial slices."""
+    filled = mask.sum((0, 1))
+    total = np.zeros(len(BANDS))
+    for k in np.flatnonzero(filled > 0.6 * filled.max()):
+        inside = mask[..., k]
+        values = np.where(inside, image[..., k], 0)
+        # Contrast, not brightness; cut where a few bright voxels would rule.
+        mean = values[inside].mean()
+        values = np.where(inside, np.clip(values / mean, 0, 3) - 1, 0)
+        power = np.abs(np.fft.fft2(values)) ** 2
+        kx, ky = (np.fft.fftfreq(n, d) for n, d in zip(values.shape, voxel_size, strict=False))
+        wavelength = 1 / np.maximum(np.hypot(kx[:, None], ky[None]), 1e-6)
+        power[0, 0] = 0
+        total += [power[(wavelength >= low) & (wavelength < high)].sum() for low, high in BANDS]
+    return total / total.sum()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scans", type=Path, help="folder of plain-files scans")
+    parser.add_argument("out", type=Path, help="folder for realism.csv and realism.md")
+    args = parser.parse_args()
+    print(write_table(realism_table(args.scans), args.out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""A series acquired twice: maps from a few directions of the first run, judged by the second.
+
+    dwijax simulate sim --bvals FIRST.bval --bvecs FIRST.bvec --voxel-size 2 --shape 72 92 24 \\
+        --snr 13 --subjects 14
+    python train.py --config=configs/superdti.py:q6 --config.data.layout=hcp \\
+        --config.data.root=sim --workdir=runs/rescan --noevaluate
+    python -m dwijax.evaluation.studies.rescan runs/rescan DWI BVALS BVECS MASK --volumes 21 -o rescan.md
+
+The networks are trained on subjects simulated with the first run's table, voxels and noise.
+The second run shares no noise with the first. Its own fit of all directions is noisy, and its FA
+too high for it, so that a smoother map can look worse than it is: what the tensors predict of the
+second run's DWIs is compared too, as E[M | ν, σ], with σ from the difference of the two runs.
+There is one head: intervals are of the mean over slabs of it, and say nothing of other heads.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dwijax.errors import InputError
+from dwijax.evaluation.common.slabs import THICKNESS, slab_interval, slabs_of
+from dwijax.evaluation.common.tables import DASH, Table
+
+LARGEST_MD = 4.0  # µm²/ms; free water at 37 °C has 3.0
+
+
+def expected_magnitude(signal, sigma):
+    """E[M | ν, σ] of a Rician magnitude (Gudbjartsson and Patz 1995)."""
+    from scipy.special import ive
+
+    x = np.square(signal / sigma) / 4
+    return sigma * np.sqrt(np.pi / 2) * ((1 + 2 * x) * ive(0, x) + 2 * x * ive(1, x))
+
+
+def predicted(tensor, signal, gtab, wanted):
+    """What tensors say of other volumes, float ``[V, n]``.
+
+    S0 is what fits the tensor and the measured volumes best (weighted, of ln S): networks do not
+    tell one.
+
+    Args:
+      tensor: ``[V, 6]``, µm²/ms. signal: ``[V, M]``, measured, of ``gtab``. wanted: table of n.
+    """
+    from dwijax import dti
+
+    def exponent(table):
+        return tensor @ np.asarray(dti.design_matrix(table.bvals, table.bvecs))[:, :6].T
+
+    weight = np.square(np.maximum(signal, 1e-3))
+    logs = np.log(np.maximum(signal, 1e-3)) - exponent(gtab)
+    log_s0 = np.sum(weight * logs, axis=1) / np.sum(weight, axis=1)
+    return np.exp(exponent(wanted) + log_s0[:, None])
+
+
+def judge(run, subject, volumes, widths=(1.5, 2.0, 2.5, 3.0, 4.0)):
+    """The `Table`\\ s of one subject.
+
+    Args:
+      run: `dwijax.inference.Run` of map regression.
+      subject: `dwijax.data.subject.Subject` of both runs of the series.
+      volumes: of the first run, in the file.
+    """
+    from dwijax.baselines import Acquired
+    from dwijax.evaluation.common import regions as tissue
+    from dwijax.evaluation.maps.protocol import fit_of
+    from dwijax.inference.adaptation import adapt
+    from dwijax.inference.network_maps import network_maps
+
+    mask = subject.mask
+    first = _part(subject, subject.volumes < volumes)
+    second = _part(subject, subject.volumes >= volumes)
+    adapted = adapt(first, run.gtab, run.inputs, np.array([], int), where="the first run")
+    q = np.arange(len(run.inputs))
+
+    def acquired(part):
+        return Acquired(part.dwi[mask] / np.float32(first.scale), part.gtab, mask,
+                        np.linalg.norm(part.affine[:3, :3], axis=0))
+
+    few, one, two = map(acquired, (adapted.subject, first, second))
+    b0s = int(few.gtab.b0s_mask.sum())
+    few = few.take(np.r_[:b0s, b0s + q])
+    dwi = ~two.gtab.b0s_mask
+    every, last = (np.arange(int((~a.gtab.b0s_mask).sum())) for a in (one, two))
+    reference = fit_of(two, last, int((~dwi).sum()))
+    maps = {f"{len(q)} DWIs, fit": fit_of(few, q, b0s)}
+    maps |= {f"{len(q)} DWIs, Gaussian {w:.1f} mm, fit": fit_of(few, q, b0s, w) for w in widths}
+    maps |= {f"{len(q)} DWIs, {name}": found
+             for name, found in network_maps(run, adapted.subject, q).items()}
+    maps[f"all {len(every)} of the same run, fit"] = fit_of(one, every, b0s)
+
+    # Both runs of one table: half their difference is noise. Their gains may differ.
+    same = len(one.gtab) == len(two.gtab) and np.allclose(one.gtab.bvecs, two.gtab.bvecs, atol=0.05)
+    gain = np.median(two.signal[:, dwi].mean(1) / np.maximum(
+        one.signal[:, ~one.gtab.b0s_mask].mean(1), 1e-6))
+    if not same:
+        raise InputError("--volumes", found="runs of different tables",
+                         expected="the same series twice", remedy="give the first run's length")
+    sigma = float(1.4826 * np.median(np.abs(
+        (two.signal - gain * one.signal)[:, dwi])) / np.sqrt(1 + gain**2))
+    measured = two.signal[:, dwi]
+    # Samples near 0 make a tensor of thousands of µm²/ms.
+    possible = (reference.md > 0) & (reference.md < LARGEST_MD)
+    regions = {name: region & possible
+               for name, region in tissue.from_fit(reference.fa, reference.md).items()}
+    slabs = slabs_of(mask, run.config.data.axis)
+    squares = {}
+    for name, found in maps.items():
+        if found.tensor is None:
+            continue
+        source = one if name.startswith("all") else few
+        clean = gain * predicted(found.tensor, source.signal, source.gtab, two.gtab[dwi])
+        squares[name] = np.mean((expected_magnitude(clean, sigma) - measured) ** 2, axis=1)
+    return [_map_table(maps, reference, regions, len(last), np.sum(~possible)),
+            _signal_table(squares, sigma, regions["brain"], slabs)]
+
+
+def _part(subject, chosen):
+    """Some volumes of a subject, in units of their own b0."""
+    dwi, gtab = subject.dwi[..., chosen], subject.gtab[chosen]
+    if not gtab.b0s_mask.any() or gtab.b0s_mask.all():
+        raise InputError("--volumes", found="a run without b0 or without DWIs",
+                         expected="b0 and DWIs before and after", remedy="give another number")
+    order = np.r_[np.flatnonzero(gtab.b0s_mask), np.flatnonzero(~gtab.b0s_mask)]
+    dwi, gtab = dwi[..., order], gtab[order]
+    b0 = dwi[..., gtab.b0s_mask].mean(axis=-1)
+    return replace(subject, dwi=dwi, gtab=gtab, b0=b0, scale=float(np.median(b0[subject.mask])),
+                   volumes=subject.volumes[chosen][order])
+
+
+def _map_table(maps, reference, regions, count, impossible):
+    rows = []
+    for name, found in maps.items():
+        cells = []
+        for quantity in ("fa", "md"):
+            x, y = getattr(found, quantity), getattr(reference, quantity)
+            for region in ("brain", "WM", "GM"):
+                error = None if x is None else (x - y)[regions[region]]
+                cells.append(DASH if error is None else
+                             f"{np.sqrt(np.mean(error**2)):.4f} ({error.mean():+.4f})")
+        rows.append([name, *cells])
+    return Table(f"Maps against the fit of the second run's {count} directions",
+                 ["RMSE (bias) of", *(f"{m} {r}" for m in ("FA", "MD")
+                                      for r in ("brain", "WM", "GM"))], rows,
+                 [f"MD in µm²/ms; {impossible} voxels whose reference has one outside 0 to "
+                  f"{LARGEST_MD:g} are left out",
+                  "the reference is noisy: its FA is biased upwards"])
+
+
+def _signal_table(squares, sigma, brain, slabs):
+    fits = [n for n in squares if "network" not in n and not n.startswith("all")]
+    best = min(fits, key=lambda n: squares[n][brain].mean())
+    rows = []
+    for name, values in squares.items():
+        error = np.sqrt(values[brain].mean())
+        excess = np.sqrt(max(error**2 - sigma**2, 0))
+        difference = slab_interval(values[brain], squares[best][brain], slabs[brain])
+        told = DASH if name == best else "{:+.5f} [{:+.5f}, {:+.5f}]".format(*difference)
+        rows.append([name, f"{error:.5f}", f"{error / sigma:.4f}", f"{excess / sigma:.3f}", told])
+    return Table("DWIs of the second run by the tensors of the first",
+                 ["tensor by", "RMSE", "RMSE / σ", "excess / σ", f"against {best} [95 %]"], rows,
+                 [f"units of the median b0; σ = {sigma:.4f} by the difference of the runs; "
+                  f"interval: slabs of {THICKNESS} slices drawn with replacement, one head"])
+
+
+def main(argv=None):
+    from dwijax.data.layouts import SubjectFiles
+    from dwijax.data.subject import load_subject
+    from dwijax.inference import load_run
+    from dwijax.output import whole
+
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    for name in ("run", "dwi", "bvals", "bvecs", "mask"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--volumes", type=int, required=True, help="of the first run")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="Markdown file")
+    args = parser.parse_args(argv)
+    run = load_run(args.run)
+    files = SubjectFiles(args.dwi.name, args.dwi, args.bvals, args.bvecs, args.mask)
+    tables = judge(run, load_subject(files, shell=run.config.data.shell), args.volumes)
+    with whole(args.out) as path:
+        path.write_text("\n\n".join(t.markdown() for t in tables) + "\n", encoding="utf-8")
+    print("\n\n".join(t.text() for t in tables))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,149 @@
+"""Whole volumes through a trained run."""
+
+import dataclasses
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from dwijax import config as settings
+from dwijax.data.slices import cut, further, harmonics, padded_size
+from dwijax.devices import placement
+from dwijax.gradients import GradientTable
+from dwijax.runs import restore
+from dwijax.tasks.calibration import Calibration, from_json, hold
+from dwijax.tasks.direction_synthesis import Task
+from dwijax.volumes import pad_to
+
+
+class Run(NamedTuple):
+    """A trained run.
+
+    ``gtab`` is the table of its shell without b0s; ``inputs [q]`` and ``targets``, those that are
+    synthesised, are positions in it (of map regression, the networks' numbers); ``params`` leaves
+    are ``[K, ...]``; ``about`` is its description; ``calibration`` is what its synthetic DWIs
+    are held to, or None.
+    """
+
+    config: ConfigDict
+    gtab: GradientTable
+    inputs: np.ndarray
+    targets: np.ndarray
+    task: Task
+    params: Any
+    predict: Any
+    about: dict
+    calibration: Calibration | None = None
+
+
+def load_run(place, networks=None, *, calibrated=True):
+    """Reads a run from its folder, or from the file that ``dwijax export`` has made of it.
+
+    Args:
+      place: folder or file.
+      networks: positions in the stack, of those to read; all by default. K is then their number,
+        and nothing is held to a calibration, which is that of the whole stack.
+      calibrated: whether a calibration that the config asks for is read, and must be there.
+
+    Raises:
+      InputError: no run, no whole checkpoint there, or no such networks; a file that is damaged;
+        no calibration.
+    """
+    config, gtab, task, predict, params, about = restore.restore_run(
+        place, networks, calibrated=calibrated)
+    targets = np.asarray(task.numbers)
+    if config.task == "direction_synthesis" and config.model.joint:
+        targets = settings.output_positions(config, gtab)
+    predict, params = placement.share_slices(predict, params)
+    learnt = about.get("calibration") if networks is None else None
+    return Run(config, gtab, settings.input_positions(config, gtab), targets, task, params,
+               predict, about, learnt and from_json(learnt))
+
+
+def outputs(run, subject, directions=None, *, quiet=True):
+    """What the networks predict for a subject, slice by slice.
+
+    Args:
+      run: from :func:`load_run`.
+      subject: :class:`dwijax.data.subject.Subject`.
+      directions: positions in the subject's shell of the run's q inputs, ``[q]``; default: those
+        in the run's own shell. Whatever other directions there are is not looked at.
+      quiet: no progress bar.
+
+    Returns:
+      float32 ``[K, X, Y, Z, D]`` on canonical axes, in the unit of the networks; 0 outside the
+      slices that hold brain.
+    """
+    axis = run.config.data.axis
+    shape = subject.mask.shape
+    plane = [n for i, n in enumerate(shape) if i != axis]
+    size = padded_size(plane, settings.multiple_of(run.config))
+    filled = np.flatnonzero(subject.mask.any(axis=tuple(i for i in range(3) if i != axis)))
+    where = {"axis": axis, "size": size,
+             "directions": run.inputs if directions is None else directions}
+    b0, dwi, _ = cut(subject, filled, **where)
+    more = further(subject, filled, neighbours=run.config.data.get("neighbours", 0),
+                   project=harmonics(run.gtab.bvecs[run.inputs],
+                                     run.config.data.get("neighbours_order", 0)),
+                   denoise=run.config.data.get("denoise", False), **where)
+    if more:
+        dwi = np.concatenate([dwi, *more], axis=-1)
+
+    def see(part):
+        # Networks without the b0 have one channel less.
+        return np.concatenate([b0[part], dwi[part]], axis=-1)[..., -run.task.in_channels:]
+
+    out = None
+    bar = partial(tqdm, disable=quiet or None, leave=False, desc="networks")
+    for part, y in placement.predict_slices(run.predict, run.params, see, len(filled),
+                                            progress=bar):
+        if out is None:
+            out = np.zeros((y.shape[0], shape[axis], *plane, y.shape[-1]), np.float32)
+        out[:, filled[part]] = pad_to(y, plane, axes=(2, 3))
+    return np.moveaxis(out, 1, 1 + axis)
+
+
+def only_inputs(run, subject):
+    """A subject in the run's order without the volumes that the run's networks do not see."""
+    b0s = np.flatnonzero(subject.gtab.b0s_mask)
+    seen = np.r_[b0s, np.flatnonzero(~subject.gtab.b0s_mask)[run.inputs]]
+    return dataclasses.replace(subject, dwi=subject.dwi[..., seen], gtab=subject.gtab[seen],
+                               volumes=subject.volumes[seen])
+
+
+def synthesise(run, subject, *, quiet=True):
+    """The synthetic DWIs of a subject.
+
+    Args:
+      run: from :func:`load_run`.
+      subject: :class:`dwijax.data.subject.Subject` whose first q directions of the shell are
+        the run's inputs, in the run's order.
+      quiet: no progress bar.
+
+    Returns:
+      float32 ``[X, Y, Z, T]``, a volume for each target, in the scan's intensity units, canonical
+      axes; 0 outside the slices that hold brain; nowhere negative, nor above all that the networks
+      have seen of the voxel; in the brain held to the run's calibration, if it has one.
+    """
+    out = np.moveaxis(outputs(run, subject, quiet=quiet), 0, 3)  # one of K and D is 1
+    out = out.reshape(*out.shape[:3], -1) * np.float32(subject.scale)
+    # A magnitude is not negative, and diffusion only takes signal away; the networks do not know,
+    # and where they have met nothing alike there is no telling what they say.
+    b0s = subject.gtab.b0s_mask
+    inputs = np.flatnonzero(~b0s)[run.inputs]
+    seen = np.concatenate([np.flatnonzero(b0s), inputs])
+    most = subject.dwi[..., seen[0]].copy()
+    for volume in seen[1:]:
+        np.maximum(most, subject.dwi[..., volume], out=most)
+    most = np.maximum(most, 0)[..., None]
+    np.clip(out, 0, most, out=out)
+    if run.calibration:
+        brain = subject.mask
+        acquired = np.stack([subject.dwi[..., v][brain] for v in inputs], axis=1)
+        # Along the run's axes, in which both tables are known.
+        out[brain] = hold(run.calibration, subject.b0[brain], acquired, out[brain], brain,
+                          int(b0s.sum()), (run.gtab[run.inputs], run.gtab[run.targets]))
+        np.clip(out, 0, most, out=out)
+    return out

@@ -1,0 +1,1 @@
+"""Pages of one file, to look at without a network."""

@@ -1,0 +1,135 @@
+"""The pages that ``dwijax predict`` writes beside its outputs."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from dwijax.data import domain
+from dwijax.fitting import fit_scan
+from dwijax.fitting.naming import file_names
+from dwijax.gradients import fsl_to_world
+from dwijax.report_html import page
+from dwijax.volumes import canonical, read_image, read_volumes
+
+LEAVE_OUT = ("Leave the synthetic volumes out of eddy correction, denoising, kurtosis and "
+             "deconvolution: they bring no information of their own.")
+_MAPS = {"fa": ("FA", 1.0), "md": ("MD, mm²/s", 0.003),
+         "fa_std": ("SD of FA over networks that differ by their seed", 0.1)}
+SYNTHETIC, MEASURED = "measured and synthetic", "measured alone"
+
+
+def suspect(subject, about):
+    """Lines about what a scan is unlike the run's training subjects in; none where it is not.
+
+    Args:
+      subject: `Subject` as it was measured. about: ``config.json`` of the run.
+    """
+    if not about.get("domain"):
+        return []
+    brain, b0s = subject.dwi[subject.mask] / np.float32(subject.scale), subject.gtab.b0s_mask
+    found = domain.describe(brain[:, b0s], brain[:, ~b0s], subject.gtab.bvals[~b0s],
+                            subject.gtab.bvecs[~b0s], _voxel_size(subject))
+    return [f"outside of what the run was trained on: {name} "
+            f"{domain.in_words(values, least, most)}" for name, values, least, most, inside
+            in domain.compare(found, about["domain"]) if not inside]
+
+
+def fitted(series, gtab, mask, subsets, naming="dwijax", fits=None):
+    """``{name: (fa [X, Y, Z], colour FA [X, Y, Z, 3])}`` on canonical axes of fits of a series.
+
+    Args:
+      series: nibabel image. gtab: its table. mask: bool, as stored.
+      subsets: name to volumes. fits: name to a folder where the maps are already, by ``naming``.
+    """
+    out = {}
+    with tempfile.TemporaryDirectory(dir=Path(series.get_filename()).parent) as scratch:
+        for name, volumes in subsets.items():
+            folder, files = (fits or {}).get(name), naming
+            if folder is None:
+                folder, files = Path(scratch) / name, "dwijax"
+                fit_scan(series, gtab, mask, folder, maps=("fa", "color_fa"), volumes=volumes)
+            paths = file_names(files, ("fa", "color_fa"), series.get_filename())
+            out[name] = tuple(
+                canonical(read_volumes(read_image(folder / path)), series.affine)[0]
+                for path in paths.values())
+    return out
+
+
+def write(path, title, subject, synthetic, adapted, maps, warnings, notes, *, axis, provenance):
+    """Writes the page: what to know, slices of DWIs and of maps.
+
+    Args:
+      path: file. title: of the page.
+      subject: `Subject` as it was measured. synthetic: ``[X, Y, Z, K]`` on its axes.
+      adapted: `dwijax.inference.adaptation.Adapted`. maps: of `fitted`.
+      warnings, notes: lines. axis: of the slices. provenance: rows.
+    """
+    slices = page.Slices(subject.mask, _voxel_size(subject), axis)
+    scale, own = np.float32(subject.scale), np.flatnonzero(~subject.gtab.b0s_mask)
+    world = fsl_to_world(subject.affine)
+    rows, shown = [], []
+    for label, k in page.nearest_axes(adapted.gtab.bvecs @ world.T).items():
+        cosines = np.abs(subject.gtab.bvecs[own] @ adapted.gtab.bvecs[k])
+        nearest = own[int(cosines.argmax())]
+        angle = np.degrees(np.arccos(min(cosines.max(), 1)))
+        rows.append((label, k, int(subject.volumes[nearest]), angle))
+        shown.append((subject.dwi[..., nearest] / scale, synthetic[..., k] / scale))
+    high = float(np.percentile([s[subject.mask] for pair in shown for s in pair], 99.7))
+    wide = float(np.percentile([np.abs(b - a)[subject.mask] for a, b in shown], 99.5))
+    layers = []
+    for (label, k, volume, angle), (measured, made) in zip(rows, shown, strict=True):
+        how = ("direction", f"{label}: synthetic no. {k + 1}, {angle:.0f}° from measured volume "
+                            f"{volume}")
+        layers += [
+            slices.gray("measured", measured, 0, high, "measured DWI / median b0", *how),
+            slices.gray("synthetic", made, 0, high, "synthetic DWI / median b0", *how),
+            slices.signed("difference", made - measured, wide, "synthetic − nearest measured, "
+                          "/ median b0: noise, and another direction", *how)]
+    for name, (fa, colour) in maps.items():
+        layers += [slices.gray("FA", fa, 0, 1, f"FA, fit of {name}", "fit of", name),
+                   slices.rgb("colour FA", colour, page.COLOUR, "fit of", name)]
+    lines = [*(f"**suspect:** {line}" for line in warnings), LEAVE_OUT, *notes]
+    page.write(path, title, warnings=lines, provenance=provenance,
+               viewers=[slices.viewer(f"{len(own)} measured and {synthetic.shape[-1]} synthetic "
+                                      "directions", layers)])
+
+
+def write_maps(path, title, subject, maps, warnings, *, axis, provenance, notes=()):
+    """Writes the page of maps that networks made.
+
+    Args:
+      path, title, subject, warnings, axis, provenance: as of `write`.
+      maps: ``fa``, ``md`` (mm²/s), ``color_fa`` ... by name, ``[V]`` or ``[V, D]`` of the mask.
+      notes: lines.
+    """
+    slices = page.Slices(subject.mask, _voxel_size(subject), axis)
+
+    def volume(values):
+        out = np.zeros((*subject.mask.shape, *values.shape[1:]), np.float32)
+        out[subject.mask] = values
+        return out
+
+    measured = subject.dwi[..., ~subject.gtab.b0s_mask].mean(axis=-1) / np.float32(subject.scale)
+    high = float(np.percentile(measured[subject.mask], 99.7))
+    layers = [slices.gray("measured", measured, 0, high, "mean of the DWIs / median b0")]
+    for name, (label, high) in _MAPS.items():
+        if name in maps:
+            layers.append(slices.gray(name.replace("_", " ").upper(), volume(maps[name]), 0, high,
+                                      label))
+    if "color_fa" in maps:
+        layers.append(slices.rgb("colour FA", volume(maps["color_fa"]), page.COLOUR))
+    lines = [*(f"**suspect:** {line}" for line in warnings),
+             "Estimated by networks, not fitted: small structures and lesions unlike the training "
+             "data may be missed.", *notes]
+    page.write(path, title, warnings=lines, provenance=provenance,
+               viewers=[slices.viewer("Maps by networks", layers)])
+
+
+def title_of(dwi):
+    """The scan's file and its folder."""
+    return "/".join(Path(dwi).absolute().parts[-2:])
+
+
+def _voxel_size(subject):
+    return np.linalg.norm(subject.affine[:3, :3], axis=0)

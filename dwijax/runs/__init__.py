@@ -1,0 +1,1 @@
+"""A run: its folder, description, checkpoints, exported file and model card."""

