@@ -48,7 +48,7 @@ def main(*runs):
         raise InputError(
             "eval.py", found=f"stray argument {runs[0]!r}" if runs else "no --workdir",
             expected="--workdir=RUN, or --compare RUN RUN...", remedy="see --help")
-    from dwijax.evaluation.directions.report import evaluate
+    from dwijax.evaluation.run import evaluate
     from dwijax.process.compilation import keep_compilations
 
     _keep_what_is_there(WORKDIR.value)

@@ -66,7 +66,7 @@ def main():
     train_and_evaluate(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
     calibrate(workdir, quiet=QUIET.value)
     if EVALUATE.value and not (DISTRIBUTED.value or COORDINATOR.value):
-        from dwijax.evaluation.directions.report import evaluate
+        from dwijax.evaluation.run import evaluate
 
         evaluate(workdir, quiet=QUIET.value, baseline_set="quick")
 

@@ -31,6 +31,7 @@ from dwijax.data.store import open_store, write_store
 from dwijax.data.stream import TrainingBatches, stream
 from dwijax.devices import memory
 from dwijax.devices.placement import place
+from dwijax.training import build
 from dwijax.training.batches import Resident, Streamed
 from dwijax.training.step import init_state
 
@@ -63,13 +64,13 @@ def row(store, width, patch, batch, *, inputs, steps, rounds):
     train, tables, _, b0s = store.slices("train", multiple=multiple, patch=patch)
     validation = store.slices("validation", multiple=multiple, patch=0)[0]
     task = settings.build_task(config, tables[0], b0s)
-    network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
+    network, optimizer = settings.build_network(config, task), build.build_optimizer(config)
     predict = settings.build_predictor(config, task, None)
     sampling = {"seed": 0, "batch": batch, "patch": patch}
     total = steps * (rounds + 1)
     on = place("single", len(task.numbers), batch)
     size = (patch, patch) if patch else train.size
-    where = on, settings.build_plan(
+    where = on, build.build_plan(
         config, task, network, optimizer, on, size, memory.device_budget(), 0).pieces
     options = sampling | {"freeze_after": 0}
     parts = predict, task, optimizer

@@ -39,7 +39,7 @@ from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.models import unet
 from dwijax.process import processes
-from dwijax.training import batches
+from dwijax.training import batches, build
 from dwijax.training.step import WHOLE, init_state, make_gradients
 from dwijax.training.throughput import product_rate
 
@@ -71,7 +71,7 @@ class Problem:
             jnp.ones((batch, side, side, 1)), jnp.zeros((batch, 2, 2), jnp.int32))
         self.task = settings.build_task(config, gtab, 1)
         self.network = settings.build_network(config, self.task)
-        self.optimizer = settings.build_optimizer(config)
+        self.optimizer = build.build_optimizer(config)
         self.predict = settings.build_predictor(config, self.task, None)
         self.keys = settings.build_keys(config, self.task)
         self.config = config
@@ -133,7 +133,7 @@ def _stacked(problem, kind, steps=STEPS, pieces=None):
     place = placement.place(kind, problem.networks, problem.batch)
     parts = problem.predict, problem.task
     if pieces is None:
-        pieces = settings.build_plan(
+        pieces = build.build_plan(
             problem.config, problem.task, problem.network, problem.optimizer, place,
             (problem.side, problem.side), memory.device_budget(), 0).pieces
     source = batches.Resident(*parts, problem.optimizer, problem.slices, problem.slices, place,

@@ -1,6 +1,8 @@
-"""From a config to the objects it describes. Below this file there is no configuration."""
+"""The schema of a config, what excludes what, and the objects that a config describes.
 
-from functools import partial
+A field stands in ``configs/base.py`` with its default and here with what it may be; what is not
+here is refused, on the command line as in a file. Below this file there is no configuration.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -8,107 +10,165 @@ import ml_collections
 import numpy as np
 
 from dwijax.data import anisotropy
-from dwijax.data.sampling import fresh_noise
-from dwijax.devices import memory, placement
+from dwijax.data.layouts import LAYOUTS
+from dwijax.devices.placement import KINDS
 from dwijax.errors import InputError
 from dwijax.gradients.directions import best_conditioned, repeated
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.superdti import SuperDTI
-from dwijax.models.unet import UNet
-from dwijax.runs import description
-from dwijax.schema import Such, validate
+from dwijax.models.unet import ACTIVATIONS, UNet
+from dwijax.schema import (
+    COUNT,
+    POSITIVE,
+    SHARE,
+    Such,
+    listed,
+    number,
+    one_of,
+    validate,
+    whole,
+)
 from dwijax.tasks import calibration, direction_synthesis, map_regression
-from dwijax.training import averaging, optimizers
+from dwijax.tasks.task import predictor
+
+TASKS = ("direction_synthesis", "map_regression")
+NETWORKS = ("unet", "superdti")
+OPTIMIZERS = ("adamw", "muon", "sgd")  # of `dwijax.training.optimizers`
+
+FIELDS = {
+    "task": one_of(*TASKS),
+    "seed": whole(),
+    "targets": Such([one_of(*map_regression.TARGETS)],
+                    lambda v: v and len(set(v)) == len(v), "different maps"),
+    "seeds": COUNT,
+    "data": {
+        "layout": one_of(*LAYOUTS, "store"),
+        "root": Such(str, lambda v: "\0" not in v, "a path"),
+        "shell": Such(float, lambda v: 0 < v <= 1e5, "a b-value in s/mm²"),
+        "b0_threshold": number(0, 1e5), "inputs": whole(1, 10_000),
+        "choose": one_of("first", "optimal"), "drop_repeated": bool, "b0": bool,
+        "neighbours": whole(0, 100), "neighbours_order": one_of(0, 2, 4, 6, 8), "denoise": bool,
+        "denoise_targets": bool, "clean_targets": bool, "added_noise": number(),
+        "axis": one_of(0, 1, 2),
+        "split": Such(listed(SHARE, 3, 3), lambda v: abs(sum(v) - 1) < 1e-6,
+                      "three shares that sum to 1"),
+        "subjects": whole(),
+        "slices": Such([COUNT], lambda v: len(v) in (0, 2),
+                       "(), or the numbers of training and of validation slices"),
+        "within_subject": bool, "skip_bad": bool, "stream": one_of("auto", "always", "never"),
+    },
+    "phantom": {
+        "subjects": listed(whole(0, 10**6), 3, 3), "shifted_subjects": whole(0, 10**6),
+        "shape": listed(whole(4, 10**4), 3, 3), "voxel_size": number(0.5, 6),
+        "directions": whole(1, 10_000), "averages": COUNT, "b0s": COUNT, "lesions": bool,
+        "snr": POSITIVE, "seed": whole(),
+    },
+    "model": {
+        "name": one_of(*NETWORKS), "width": whole(1, 4096), "levels": whole(1, 8),
+        "convolutions": whole(1, 16), "first_kernel": whole(1, 31), "expansion": whole(0, 64),
+        "activation": one_of(*ACTIVATIONS), "dtype": one_of("float32", "bfloat16"),
+        "joint": bool, "residual": one_of("none", "mean", "sh", "tensor", "projection", "fit"),
+        "sh_order": one_of(*range(0, 17, 2)), "sh_weight": number(), "sh_log": bool,
+        "whiten": bool, "output_scale": POSITIVE, "zero_output": bool,
+    },
+    "loss": {"fa_weight": number(), "fa_reference": one_of("all", "targets"),
+             "fa_correction": SHARE},
+    "optimizer": {"name": one_of(*OPTIMIZERS), "learning_rate": POSITIVE, "decay": number(),
+                  "weight_decay": number(), "clip": number()},
+    "trunk": {"steps": whole(), "batch": COUNT, "optimizer": one_of(*OPTIMIZERS),
+              "learning_rate": POSITIVE, "weight_decay": number()},
+    **dict.fromkeys(("batch", "stride", "steps", "log_every", "validate_every",
+                     "checkpoint_every", "checkpoint_keep"), COUNT),
+    "patch": whole(), "freeze_after": whole(), "placement": one_of(*KINDS),
+    "mesh_directions": whole(), "memory_gb": number(0, 1e6), "deterministic": bool,
+    "calibrate": bool,
+}
+
+
+def _stored(config):
+    return config.data.layout == "store"
+
+
+def _directions(config):
+    return config.task == "direction_synthesis"
+
+
+# What excludes what: a field, whether a config may have it as it is, what is expected instead.
+RULES = (
+    ("patch", lambda c: c.patch % multiple_of(c) == 0,
+     "0 or a multiple of 2^(model.levels - 1)"),
+    ("data.b0_threshold", lambda c: c.data.b0_threshold < c.data.shell,
+     "a b-value below the shell"),
+    ("model.residual", lambda c: c.model.residual in (
+        ("none", "mean", "sh", "tensor") if _directions(c) else ("none", "projection", "fit")),
+     "of directions none, mean, sh or tensor; of maps none, projection or fit"),
+    ("model.residual", lambda c: c.model.residual != "projection" or c.model.name == "superdti",
+     "none or fit: only superdti has a projection"),
+    ("data.b0", lambda c: c.data.b0 or not (c.model.residual in ("tensor", "fit")
+                                            or c.data.neighbours),
+     "true with residual tensor or fit, which need the b0, or with neighbours"),
+    ("data.inputs", lambda c: c.data.inputs >= map_regression.LEAST or c.model.residual != "fit"
+     or set(c.targets) == {"md"},
+     f"at least {map_regression.LEAST} directions for a fit, or targets of md alone, or another "
+     "residual"),
+    ("data.choose", lambda c: c.data.choose == "first" or not _directions(c),
+     "first: further directions are those behind the inputs"),
+    ("data.added_noise", lambda c: not (c.data.added_noise and _directions(c)),
+     "0: of map regression alone"),
+    ("data.neighbours", lambda c: not c.data.neighbours or _directions(c),
+     "0: of direction synthesis alone"),
+    ("data.neighbours", lambda c: not (c.data.neighbours and _stored(c)),
+     "0 with a store, which is read slice by slice"),
+    ("data.denoise", lambda c: not c.data.denoise or (_directions(c) and not _stored(c)),
+     "false with maps, and with a store, which is read slice by slice"),
+    ("data.denoise_targets", lambda c: not c.data.denoise_targets or (
+        _directions(c) and not _stored(c) and not c.data.clean_targets),
+     "false with maps, with a store, which is read slice by slice, and with noise-free targets"),
+    ("data.denoise_targets", lambda c: not (c.data.denoise_targets and c.data.within_subject),
+     "false within one subject, whose training and test slices would share noise"),
+    ("data.clean_targets", lambda c: not c.data.clean_targets or (
+        _directions(c) and c.data.layout == "phantom"),
+     "false: only a phantom has noise-free targets"),
+    ("data.subjects", lambda c: not (c.data.subjects and _stored(c)),
+     "0 with a store, which was prepared with the subjects that it has"),
+    ("model.joint", lambda c: not c.model.joint or _directions(c), "false with maps"),
+    ("loss.fa_weight", lambda c: not c.loss.fa_weight or _directions(c), "0 with maps"),
+    ("loss.fa_reference", lambda c: c.loss.fa_reference == "all" or not _stored(c),
+     "all with a store, which has not what is fitted before"),
+    ("trunk.steps", lambda c: not c.trunk.steps or (_directions(c) and not c.model.joint),
+     "0 with maps, and where there is one joint network anyway"),
+    ("calibrate", lambda c: not c.calibrate or (
+        _directions(c) and not _stored(c) and c.data.inputs >= calibration.LEAST_INPUTS),
+     f"false with maps, with fewer than {calibration.LEAST_INPUTS} inputs, which say too little of "
+     "noise, and with a store, which is not the subjects themselves"),
+)
 
 
 def check(config, where="--config.", *, remedy="give another value"):
     """Refuses a config that cannot be meant, before anything is read or written.
 
     Args:
-      config: ConfigDict. where, remedy: as of `dwijax.schema.validate`.
+      config: ConfigDict, or the same as JSON holds it. where, remedy: as of
+        `dwijax.schema.validate`.
 
     Raises:
       InputError: naming the field.
     """
-    plain = to_dict(config)
     path = "" if where.endswith(".") else "config"
-    description.check_config(plain, where, remedy=remedy, path=path)
-
-    def expect(field, condition, expected):
-        value = config
+    plain = to_dict(config) if isinstance(config, ml_collections.ConfigDict) else config
+    validate(plain, FIELDS, where, remedy=remedy, path=path)
+    config = ml_collections.ConfigDict(plain)
+    for field, holds, expected in RULES:
+        value = plain
         for name in field.split("."):
             value = value[name]
-        validate(to_dict(value), Such(object, condition, expected), where, remedy=remedy,
-                 path=f"{path}.{field}".lstrip("."))
-
-    multiple = multiple_of(config) if config.model.name == "unet" else 1
-    expect("patch", lambda v: v % multiple == 0, f"0 or a multiple of {multiple} (2^(levels - 1))")
-    expect("data.split", lambda v: abs(sum(v) - 1) < 1e-6, "shares that sum to 1")
-    if "b0_threshold" in config.data:
-        expect("data.b0_threshold", lambda v: v < config.data.shell, "a b-value below the shell")
-    if config.data.layout == "phantom":
-        description.check_phantom(plain["phantom"], where, remedy=remedy,
-                                  path=f"{path}.phantom".lstrip("."))
-    if config.task == "direction_synthesis":
-        _check_direction_synthesis(config, expect)
-    else:
-        _check_map_regression(config, expect)
-
-
-def _check_direction_synthesis(config, expect):
-    d, tensor, stored = config.data, config.model.residual == "tensor", \
-        config.data.layout == "store"
-    resample = d.get("resample", False)
-    if "trunk" in config:
-        expect("trunk.steps", lambda v: not (v and config.model.joint),
-               "0 where there is one joint network anyway")
-    expect("data.b0", lambda v: v or not (tensor or d.neighbours),
-           "true with residual tensor or with neighbours")
-    expect("data.neighbours", lambda v: not (v and stored),
-           "0 with a store, which is read slice by slice")
-    if "neighbours_order" in d:
-        expect("data.neighbours_order", lambda v: not (v and d.neighbours and config.augment.noise),
-               "0 with fresh noise, which is made for DWIs")
-    expect("data.denoise", lambda v: not (v and stored),
-           "false with a store, which is read slice by slice")
-    expect("data.denoise", lambda v: not (v and (config.augment.noise or resample)),
-           "false with fresh noise, which it would not see, and with resample, whose noise volumes "
-           "share")
-    expect("augment.noise", lambda v: not (v and stored),
-           "0 with a store, which does not tell its subjects' noise level")
-    expect("data.clean_targets", lambda v: not v or d.layout == "phantom",
-           "false: only a phantom has noise-free targets")
-    if "calibrate" in config:
-        few = d.inputs < calibration.LEAST_INPUTS
-        expect("calibrate", lambda v: not (v and (stored or few or resample)),
-               f"false with fewer than {calibration.LEAST_INPUTS} inputs, which say too little of "
-               "noise, with resample, whose noise volumes share, and with a store, which is not "
-               "the subjects themselves")
-    expect("data.denoise_targets", lambda v: not (v and (stored or resample or d.clean_targets)),
-           "false with a store, which is read slice by slice, with resample, whose noise volumes "
-           "share, and with noise-free targets")
-    expect("data.denoise_targets", lambda v: not (v and d.within_subject),
-           "false within one subject, whose training and test slices would share noise")
-    expect("loss.fa_reference", lambda v: v == "all" or not stored,
-           "all with a store, which has not what is fitted before")
-    if "subjects" in d:
-        expect("data.subjects", lambda v: not (v and stored),
-               "0 with a store, which was prepared with the subjects that it has")
-
-
-def _check_map_regression(config, expect):
-    least, fit = map_regression.LEAST, config.model.residual == "fit"
-    expect("data.b0", lambda v: v or not fit, "true with residual fit: a fit needs the b0")
-    tensors = set(config.targets) != {"md"}
-    expect("data.inputs", lambda v: v >= least or not (fit and tensors),
-           f"at least {least} directions for a fit, or targets of md alone, or another residual")
-    expect("model.residual", lambda v: v != "projection" or config.model.name == "superdti",
-           "none or fit: only superdti has a projection")
+        validate(value, Such(object, lambda _, holds=holds: holds(config), expected), where,
+                 remedy=remedy, path=f"{path}.{field}".lstrip("."))
 
 
 def multiple_of(config):
     """What H and W of a slice must be divisible by; networks without levels take any size."""
-    return 2 ** (config.model.get("levels", 1) - 1)
+    return 2 ** (config.model.levels - 1) if config.model.name == "unet" else 1
 
 
 def input_positions(config, gtab, where="--config.data.inputs"):
@@ -153,15 +213,14 @@ def build_task(config, gtab, b0s, networks=None):
         sh_order=config.model.sh_order, sh_weight=config.model.sh_weight,
         sh_log=config.model.sh_log, fa_weight=config.loss.fa_weight,
         fa_measured=wants_measured_fa(config), b0_input=config.data.b0,
-        neighbours=config.data.neighbours, neighbours_order=config.data.get("neighbours_order", 0),
-        denoised=config.data.get("denoise", False))
+        neighbours=config.data.neighbours, neighbours_order=config.data.neighbours_order,
+        denoised=config.data.denoise)
     return direction_synthesis.joined(task) if config.model.joint else task
 
 
 def wants_measured_fa(config):
     """Whether the FA loss holds predictions to the FA of the measured targets alone."""
-    return ("loss" in config and config.loss.fa_weight > 0
-            and config.loss.get("fa_reference") == "targets")
+    return config.loss.fa_weight > 0 and config.loss.fa_reference == "targets"
 
 
 def output_positions(config, gtab):
@@ -190,38 +249,9 @@ def repeats(config, gtab):
       list of ``(position, position of the input, degrees)``; none without ``data.drop_repeated``.
     """
     q = config.data.inputs
-    if not config.data.get("drop_repeated", False):
+    if not config.data.drop_repeated:
         return []
     return [(k, i, angle) for i, k, angle in repeated(gtab.bvecs) if i < q <= k]
-
-
-def build_augmentation(config, gtab, b0s, subjects):
-    """What is done to a batch before each step (`dwijax.training.step.make_update`), or None.
-
-    Args:
-      gtab: table of the shell. b0s: number of b0 volumes behind the mean.
-      subjects: `dwijax.data.domain.of_subject` of the training subjects: of their σ the median.
-
-    Raises:
-      InputError: nothing tells the training subjects' noise level.
-    """
-    share = config.augment.noise if "augment" in config else 0
-    if not share:
-        return None
-    levels = [1 / snr for subject in subjects for snr in subject["SNR"]]  # b0s are 1 in the median
-    if not levels:
-        raise InputError("--config.augment.noise", found=f"{share:g}", remedy="give 0",
-                         expected="0, as neither b0 repeats nor directions tell σ")
-    q = config.data.inputs
-    beside = 2 * config.data.neighbours
-    channels = np.r_[:q, len(gtab) + np.arange(beside * (1 + q))]
-    of_slice = np.r_[1 / np.sqrt(b0s), np.ones(q)]
-    sigma = share * np.median(levels) * np.tile(of_slice, 1 + beside)
-    return partial(_augmented, config.seed, channels, sigma)
-
-
-def _augmented(seed, channels, sigma, batch, step, first):
-    return fresh_noise(batch, seed, step, first, channels=channels, sigma=sigma)
 
 
 def build_network(config, task):
@@ -235,23 +265,14 @@ def build_network(config, task):
     return functional(lambda rngs: UNet(
         task.in_channels, task.out_channels, width=m.width, levels=m.levels,
         convolutions=m.convolutions, first_kernel=m.first_kernel,
-        expansion=m.get("expansion", 0), head_width=m.get("head_width", 0), norm=m.norm,
+        expansion=m.expansion,
         activation=m.activation, zero_output=m.zero_output, dtype=compute_dtype(config),
         rngs=rngs))
 
 
-def build_optimizer(config):
-    """One network's optimiser."""
-    o = config.optimizer
-    optimizer = optimizers.build(
-        o.name, learning_rate=o.learning_rate, steps=config.steps, decay=o.decay,
-        momentum=o.momentum, weight_decay=o.weight_decay, clip=o.clip)
-    return averaging.averaged(optimizer, o.ema) if o.ema else optimizer
-
-
 def build_predictor(config, task, whitening):
     """``(params, x [N, H, W, C]) -> [K, N, H, W, D]``; ``whitening`` may be None."""
-    return direction_synthesis.predictor(
+    return predictor(
         task, build_network(config, task), config.model.output_scale, whitening)
 
 
@@ -260,30 +281,33 @@ def compute_dtype(config):
     return jnp.dtype(config.model.dtype)
 
 
-def build_placement(config, task):
-    """Where the stack trains."""
-    return placement.place(config.placement, len(task.numbers), config.batch,
-                           directions=config.mesh_directions)
-
-
-def build_plan(config, task, network, optimizer, place, size, budget, data):
-    """How much of the stack and of a batch is in memory at once, on each device.
-
-    Args:
-      size: ``(H, W)`` of what is trained on. budget: bytes. data: bytes of the slices.
-    """
-    h, w = size
-    outputs = 4 * h * w * (task.in_channels + 3 * len(task.numbers) * task.out_channels)
-    program = memory.resident() // jax.local_device_count() if jax.default_backend() == "cpu" else 0
-    return memory.make_plan(
-        memory.costs(network, optimizer, (h, w, task.in_channels)), networks=place.per_device,
-        slices=config.batch // place.axes.batches, outputs=outputs, data=data, budget=budget,
-        coupled=task.coupled is not None, program=program)
-
-
 def build_keys(config, task):
     """The networks' initialisation keys, ``[K]``."""
     return network_keys(jax.random.key(config.seed), jnp.asarray(task.numbers))
+
+
+def joint_start(config):
+    """The config of the joint network that a stack starts from: the stack's, but for steps, batch,
+    optimiser, rate and weight decay."""
+    trunk = ml_collections.ConfigDict(config.to_dict())
+    for field in ("steps", "batch"):
+        trunk[field] = config.trunk[field]
+    for field in ("learning_rate", "weight_decay"):
+        trunk.optimizer[field] = config.trunk[field]
+    trunk.optimizer.name = config.trunk.optimizer
+    trunk.model.joint, trunk.trunk.steps, trunk.mesh_directions = True, 0, 0
+    trunk.calibrate = False  # it is not what predicts
+    trunk.validate_every = trunk.steps
+    trunk.checkpoint_every = max(trunk.steps // 5, 1)
+    trunk.log_every = max(trunk.steps // 20, 1)
+    if trunk.placement == "pmap":  # of networks, and here is one
+        trunk.placement = "auto"
+    return trunk
+
+
+def from_json(plain):
+    """The config that `to_dict` has made plain."""
+    return ml_collections.ConfigDict(plain)
 
 
 def to_dict(config):

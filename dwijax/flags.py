@@ -53,7 +53,8 @@ def nearest(name, names, count=3):
 def launch(main, positional=False):
     """Runs ``main()`` after parsing flags; with ``positional`` the other arguments are main's.
 
-    Ends the process, which `dwijax.process.program.begin` has set up. A fault in flags, config or data ends
+    Ends the process, which `dwijax.process.program.begin` has set up. A fault in flags, config or
+    data ends
     in one line on stderr and status 2.
     """
     def parse(argv):

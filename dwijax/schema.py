@@ -177,3 +177,44 @@ def parse_json(content, where, *, expected, remedy):
     except ValueError as error:
         found = f"no JSON ({error})"
     raise InputError(where, found=found, expected=expected, remedy=remedy)
+
+
+MOST = 2**31 - 1  # steps, slices and seeds are int32 on devices
+
+
+def one_of(*names):
+    """One of some names, or of some whole numbers."""
+    return Such(type(names[0]), lambda v: v in names, "one of " + ", ".join(map(str, names)))
+
+
+def whole(least=0, most=MOST):
+    """A whole number of a range."""
+    words = f"a whole number from {least}" + (f" to {most}" if most < MOST else "")
+    return Such(int, lambda v: least <= v <= most, words)
+
+
+def number(least=0.0, most=None):
+    """A number of a range."""
+    words = f"a number from {least:g}" + ("" if most is None else f" to {most:g}")
+    return Such(float, lambda v: least <= v and (most is None or v <= most), words)
+
+
+def listed(spec, least=0, most=None):
+    """A list of so many."""
+    words = f"a list of {least}" + ("" if most == least else " or more" if most is None
+                                    else f" to {most}")
+    return Such([spec], lambda v: least <= len(v) and (most is None or len(v) <= most),
+                words if least or most is not None else in_words([spec]))
+
+
+def array(*shape):
+    """Nested lists of finite numbers; None in the shape is any length from 1."""
+    if not shape:
+        return float
+    return listed(array(*shape[1:]), shape[0] or 1, shape[0])
+
+
+COUNT = whole(1)
+POSITIVE = Such(float, lambda v: v > 0, "a number above 0")
+DECAY = Such(float, lambda v: 0 <= v < 1, "a number from 0 to below 1")
+SHARE = number(0, 1)

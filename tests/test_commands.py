@@ -169,29 +169,17 @@ def test_killed_runs_end_the_same(place, trained):
     assert calm == killed
 
 
-def test_some_networks_at_their_best(trained, place):
-    """``select`` and ``networks`` say which parameters a run predicts with."""
-    run = place / "best"
-    shutil.copytree(trained[0], run)
-    about = json.loads((run / "config.json").read_text())
-    about["config"]["select"] = "best"
-    (run / "config.json").write_text(json.dumps(about))
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    losses = np.array([line["validation_per_network"] for line in lines
-                       if "validation_per_network" in line])
-    last, best = load_run(trained[0]), load_run(run)
-    some = load_run(run, [3, 17])
-    assert some.targets.tolist() == [33, 47] and losses.shape == (2, 60)
-    for a, b, c in zip(*(jax.tree.leaves(r.params) for r in (last, best, some)), strict=True):
-        np.testing.assert_array_equal(b[np.array([3, 17])], c)
-        at_end = np.argmin(losses, axis=0) == 1
-        np.testing.assert_array_equal(np.asarray(a)[at_end], np.asarray(b)[at_end])
-    x = np.random.default_rng(0).uniform(0.1, 1, (1, 8, 8, best.task.in_channels))
+def test_some_networks_of_a_stack(trained):
+    every, some = load_run(trained[0]), load_run(trained[0], [3, 17])
+    assert some.targets.tolist() == [33, 47]
+    for a, b in zip(*(jax.tree.leaves(r.params) for r in (every, some)), strict=True):
+        np.testing.assert_array_equal(a[np.array([3, 17])], b)
+    x = np.random.default_rng(0).uniform(0.1, 1, (1, 8, 8, every.task.in_channels))
     x = x.astype(np.float32)
     np.testing.assert_allclose(
-        some.predict(some.params, x), best.predict(best.params, x)[np.array([3, 17])], atol=1e-5)
+        some.predict(some.params, x), every.predict(every.params, x)[np.array([3, 17])], atol=1e-5)
     with pytest.raises(InputError, match="between 0 and 59"):
-        load_run(run, [60])
+        load_run(trained[0], [60])
 
 
 def test_a_calibration_is_learnt_once_and_goes_wherever_the_run_goes(trained, place):

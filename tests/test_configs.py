@@ -1,6 +1,7 @@
 """Every config and variant describes a stack that can be built."""
 
 import importlib.util
+import json
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from dwijax import config as settings
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
+from dwijax.training import build
 from dwijax.training.step import init_state, make_update
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -24,8 +26,25 @@ def module(name):
     return loaded
 
 
-CASES = [(path.stem, variant) for path in sorted(CONFIGS.glob("*.py"))
+CASES = [(path.stem, variant) for path in sorted(CONFIGS.glob("*.py")) if path.stem != "base"
          for variant in module(path.stem).VARIANTS]
+
+
+def flat(fields, prefix=""):
+    """Fields by their dotted names."""
+    out = {}
+    for name, value in fields.items():
+        dotted = prefix + name
+        out |= flat(value, f"{dotted}.") if isinstance(value, dict) else {dotted: value}
+    return out
+
+
+def test_expanded_variants_are_the_golden_ones():
+    """What a default or a variant changes shows in every variant that it reaches."""
+    golden = json.loads((Path(__file__).parent / "golden_configs.json").read_text())
+    found = {f"{name}:{variant}": flat(settings.to_dict(module(name).get_config(variant)))
+             for name, variant in CASES}
+    assert found == golden
 
 
 @pytest.mark.parametrize("name, variant", CASES)
@@ -35,13 +54,13 @@ def test_config_builds_and_traces(name, variant):
     gtab = GradientTable(np.full(90, float(config.data.shell)), direction_set(90))
     task = settings.build_task(config, gtab, b0s=6)
     predict = settings.build_predictor(config, task, None)
-    network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
+    network, optimizer = settings.build_network(config, task), build.build_optimizer(config)
     state = jax.eval_shape(partial(init_state, network, optimizer),
                            settings.build_keys(config, task))
     if config.task == "direction_synthesis":
         networks = 1 if config.model.joint else 90 - config.data.inputs
         seen = 1 + config.data.inputs
-        order = config.data.get("neighbours_order", 0)
+        order = config.data.neighbours_order
         beside = 1 + (order + 1) * (order + 2) // 2 if order else seen
         channels = 90 + 2 * config.data.neighbours * beside + seen * config.data.denoise
     else:
@@ -49,9 +68,8 @@ def test_config_builds_and_traces(name, variant):
     assert all(leaf.shape[0] == networks for leaf in jax.tree.leaves(state.params))
     size = 16 * settings.multiple_of(config)
     b0, dwi = (jax.ShapeDtypeStruct((2, size, size, c), jnp.float32) for c in (1, channels))
-    augment = settings.build_augmentation(config, gtab, 6, [{"SNR": [20.0]}])
     after, losses = jax.eval_shape(
-        make_update(predict, task, optimizer, freeze_after=config.freeze_after, augment=augment),
+        make_update(predict, task, optimizer, freeze_after=config.freeze_after),
         state, (b0, dwi, b0))
     assert losses.shape == (networks,)
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)

@@ -69,7 +69,7 @@ def here(word, place):
 FORKED = """
 import importlib, json, os, sys
 from dwijax import flags
-import dwijax.evaluation.directions.report, dwijax.training.loop
+import dwijax.evaluation.run, dwijax.training.loop
 jobs = json.loads(sys.argv[1])
 def child(job, index):
     sys.argv = [word.replace("--process=0", f"--process={index}") for word in job["words"]]

@@ -3,16 +3,22 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
+from configs.base import base
 from dwijax.data.layouts import find_subjects
 from dwijax.data.subject import Subject, load_subject
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.inference import Run, synthesise
-from dwijax.tasks import direction_synthesis
+from dwijax.tasks.direction_synthesis import direction_synthesis
 from tests.test_layouts import write_scan
 from tests.test_volumes import ORIENTATIONS
+
+
+def config_of(fields):
+    config = base()
+    config.update_from_flattened_dict(fields)
+    return config
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -26,8 +32,8 @@ def test_slices_return_to_their_voxels(axis):
     mask[1:6, 2:7, 3:9] = True
     subject = Subject("s", dwi, table, mask, np.eye(4), "LAS", None, np.arange(10),
                       dwi[..., :2].mean(-1), 80.0)
-    config = ConfigDict({"data": {"axis": axis}, "model": {"levels": 3}})
-    task = direction_synthesis.direction_synthesis(gtab, 2, np.arange(5), np.arange(5, 8), residual="mean")
+    config = config_of({"data.axis": axis, "model.levels": 3})
+    task = direction_synthesis(gtab, 2, np.arange(5), np.arange(5, 8), residual="mean")
 
     def predict(params, x):
         assert x.shape[1] % 4 == 0 and x.shape[2] % 4 == 0
@@ -51,14 +57,14 @@ def test_no_synthetic_voxel_is_negative_or_above_what_was_seen_of_it():
     dwi[..., 7:] = 1e4
     subject = Subject("s", dwi, table, np.ones((4, 6, 3), bool), np.eye(4), "LAS", None,
                       np.arange(10), dwi[..., :2].mean(-1), 80.0)
-    task = direction_synthesis.direction_synthesis(gtab, 2, np.arange(5), np.arange(5, 8), residual="mean")
+    task = direction_synthesis(gtab, 2, np.arange(5), np.arange(5, 8), residual="mean")
     said = rng.normal(0, 1e3, (3, 4, 6, 3)).astype(np.float32)  # networks, slices' axes, slices
     said[:, 0] = 0.5
 
     def predict(params, x):
         return np.moveaxis(said, 3, 1)[..., None]
 
-    config = ConfigDict({"data": {"axis": 2}, "model": {"levels": 1}})
+    config = config_of({"model.levels": 1})
     out = synthesise(Run(config, gtab, np.arange(5), np.arange(5, 8), task, None, predict, {}),
                      subject)
     np.testing.assert_array_equal(out[0], np.full((6, 3, 3), 40.0))
@@ -75,13 +81,13 @@ def test_storage_order_changes_no_synthetic_voxel(tmp_path):
         folder = write_scan(tmp_path / str(number), codes)
         subject = load_subject(find_subjects(folder, "plain")[0], shell=1000)
         gtab = subject.gtab[~subject.gtab.b0s_mask]
-        task = direction_synthesis.direction_synthesis(gtab, 2, np.arange(4), np.arange(4, 6), residual="mean")
+        task = direction_synthesis(gtab, 2, np.arange(4), np.arange(4, 6), residual="mean")
 
         def predict(params, x):  # uneven in every axis, so that a flip would show
             slope = np.linspace(0.5, 1, x.shape[1])[:, None] + np.linspace(0, 1, x.shape[2]) ** 2
             return np.stack([(k + 1) * slope[None, ..., None] * x[..., 1:2] for k in range(2)])
 
-        config = ConfigDict({"data": {"axis": 2}, "model": {"levels": 2}})
+        config = config_of({"model.levels": 2})
         run = Run(config, gtab, np.arange(4), np.arange(4, 6), task, None, predict, {})
         stored = nib.Nifti1Image(subject.stored(synthesise(run, subject)), subject.image.affine)
         change = nib.orientations.ornt_transform(

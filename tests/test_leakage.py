@@ -8,7 +8,7 @@ import pytest
 from configs.phantom import get_config
 from dwijax import config as settings
 from dwijax.data import leakage
-from dwijax.data.layouts import SubjectFiles
+from dwijax.data.files import SubjectFiles
 from dwijax.data.sidecars import check_sidecar
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable, read_gradients

@@ -22,11 +22,10 @@ from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import simulate
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
-from dwijax.evaluation.common import figures, regions
+from dwijax.evaluation.common import figures, groups, regions
 from dwijax.evaluation.common.cases import Scan, read_scan
 from dwijax.evaluation.common.tables import Record, Results
-from dwijax.evaluation.directions import report
-from dwijax.evaluation.maps import protocol
+from dwijax.evaluation.maps import map_report, protocol
 from dwijax.evaluation.maps.atlas import Atlas, read_atlas, register
 from dwijax.evaluation.maps.equivalence import (
     agreement,
@@ -44,6 +43,7 @@ from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.inference import Run
 from dwijax.inference.network_maps import DIRECT, TENSOR, NetworkMaps, from_outputs
+from dwijax.training.build import build_optimizer
 from dwijax.training.step import init_state
 
 # Statistics
@@ -361,7 +361,7 @@ def run(phantom):
     subject = load_subject(find_subjects(phantom, "phantom")[0])
     gtab = subject.gtab[~subject.gtab.b0s_mask]
     task = settings.build_task(config, gtab, 2)
-    network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
+    network, optimizer = settings.build_network(config, task), build_optimizer(config)
     state = jax.jit(partial(init_state, network, optimizer))(settings.build_keys(config, task))
     about = {"config": {}, "versions": {}, "table": {"b0s": 2, "inputs": 6}, "subjects": {
         "train": ["other"], "validation": [], "test": [], "within_subject": False, "origin": ""},
@@ -374,18 +374,14 @@ def run(phantom):
 def test_report(run, phantom, tmp_path, monkeypatch, capsys):
     members = [Member(f, None) for f in find_subjects(phantom, "phantom")]
     monkeypatch.setattr(figures, "DPI", 40)
-    monkeypatch.setattr(report, "load_run", lambda *_, **__: run)
-    monkeypatch.setattr(report, "shifted_members", lambda root, **_: [])
-    for module in (report, importlib.import_module("dwijax.evaluation.maps.map_report")):
-        monkeypatch.setattr(module, "read_cohort",
-                            lambda *_, **__: Cohort([], members[:1], members[1:], False))
-    from dwijax.evaluation.maps import map_report
-
+    monkeypatch.setattr(groups, "shifted_members", lambda root, **_: [])
+    monkeypatch.setattr(map_report, "read_cohort",
+                        lambda *_, **__: Cohort([], members[:1], members[1:], False))
     monkeypatch.setattr(map_report, "read_rois", partial(read_rois, least=10))
     monkeypatch.setattr(map_report, "STUDIED", 1)
     monkeypatch.setattr(map_report.map_studies.added_noise, "LEVELS", (0,))
     monkeypatch.setattr(map_report.map_studies.lesions, "RADII", (2,))
-    results = report.evaluate(tmp_path)
+    results = map_report.evaluate([(tmp_path, run)], tmp_path)
     printed = capsys.readouterr().out
     assert "default generator (2)" in printed
     for title in ("Regions of interest", "Tracts against", "Lesions in FA", "FA with noise added",

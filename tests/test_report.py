@@ -13,7 +13,7 @@ from dwijax.data.phantom import simulate
 from dwijax.data.phantom.like import identity
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
-from dwijax.evaluation.common import figures, regions, tables
+from dwijax.evaluation.common import figures, groups, regions, tables
 from dwijax.evaluation.common.cases import MissingDirections, read_scan
 from dwijax.evaluation.common.rows import NETWORKS, WITH_TARGETS
 from dwijax.evaluation.directions import report
@@ -48,7 +48,7 @@ def pretend(monkeypatch, phantom):
                    "normalisation": {"training_scales": {}, "whitening": None}})
         monkeypatch.setattr(report, "load_run", lambda *_, **__: run)
         monkeypatch.setattr(report, "read_cohort", lambda *_, **__: cohort)
-        monkeypatch.setattr(report, "shifted_members", lambda root, **_: list(shifted))
+        monkeypatch.setattr(groups, "shifted_members", lambda root, **_: list(shifted))
         monkeypatch.setattr(report, "synthesise",
                             lambda run, subject: np.full((*subject.mask.shape, 8),
                                                          0.4 * subject.scale, np.float32))

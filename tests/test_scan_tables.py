@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dwijax import cli
-from dwijax.data.layouts import SubjectFiles
+from dwijax.data.files import SubjectFiles
 from dwijax.data.subject import read_scan_gradients
 from dwijax.errors import InputError
 from dwijax.fitting.choice import bias_of_shells

@@ -9,7 +9,6 @@ from dwijax import config as settings
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.runs import checkpoint, folders
-from dwijax.training.best import init_best
 
 SPREAD = {"subjects": 1, "median_angle": 0.0, "largest_angle": 0.0, "worst_subject": "Ann",
           "largest_turn": 0.0}
@@ -43,7 +42,7 @@ def write_tiny_run(workdir, denoise=False):
         "mean": np.zeros(task.in_channels).tolist(), "matrix": np.eye(task.in_channels).tolist()}
     folders.write(workdir, about)
     with checkpoint.saving(workdir, about, keep=1) as save:
-        save(20, {"params": params, "best": init_best(params)})
+        save(20, {"params": params})
     (workdir / "metrics.jsonl").write_text(
         '{"step": 10, "validation_loss": 0.25}\n{"step": 20, "loss": 0.5, "validation_loss": 1}\n')
     (workdir / "tables").mkdir()

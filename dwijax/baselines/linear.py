@@ -25,7 +25,7 @@ def spherical_harmonics(order, weight):
 
 
 def process(covariance, angle, noise):
-    """Gaussian process on the sphere; arguments as `dwijax.gradients.harmonics.gaussian_process`."""
+    """Gaussian process on the sphere; arguments: `dwijax.gradients.harmonics.gaussian_process`."""
     label = (f"Gaussian process, {covariance}, a = {np.degrees(angle):.0f}°, "
              f"noise/signal {noise:.2g}")
     point = {"covariance": covariance, "angle": angle, "noise": noise}

@@ -86,7 +86,7 @@ def _drawn(args):
 
 
 def _like(args):
-    from dwijax.data.layouts import SubjectFiles
+    from dwijax.data.files import SubjectFiles
     from dwijax.data.phantom import simulate_scans_like
     from dwijax.errors import InputError
 

@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from typing import NamedTuple
 
-from dwijax.data.layouts import SubjectFiles, check_name, check_present, folders_in
+from dwijax.data.files import SubjectFiles, check_name, check_present, folders_in
 from dwijax.errors import InputError, warn_once
 from dwijax.schema import read_bytes, read_json
 

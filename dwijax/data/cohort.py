@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax.data.anisotropy import measured_fa
-from dwijax.data.layouts import SubjectFiles, find_subjects
+from dwijax.data.files import SubjectFiles
+from dwijax.data.layouts import find_subjects
 from dwijax.data.mppca import mppca
 from dwijax.data.screening import leave_out, refusal, usable
 from dwijax.data.slices import cut, cut_map, further, gather, harmonics
@@ -131,7 +132,7 @@ def limited(cohort, subjects, slices):
                            validation=share(cohort.validation, slices[1]))
 
 
-def load_slices(members, *, shell, axis, multiple, patch, like=None, inputs=None,
+def load_slices(members, *, shell, axis, multiple, patch, like=None,
                 neighbours=0, neighbours_order=0, denoise=False, seen=None, clean=None,
                 denoised=None, anisotropy=None, look=None, skip_bad=False, progress=iter):
     """Reads members one by one and joins their slices, padded to the size of the largest.
@@ -142,8 +143,6 @@ def load_slices(members, *, shell, axis, multiple, patch, like=None, inputs=None
       members: list of :class:`Member`. shell: b-value, s/mm². axis: of the slices.
       multiple: H and W are padded up to it. patch: side of the crops, 0 for whole slices.
       like: table of the shell whose order is wanted; default: the first member's.
-      inputs: positions of the directions that may be interpolated where a member has not
-        measured them; None: none.
       neighbours, neighbours_order (of the harmonics that stand for their DWIs; 0: none), denoise:
         what become further channels, of the directions ``seen`` (`dwijax.data.slices.further`).
       clean: positions of directions to be taken from a phantom's truth, noise-free; None: none.
@@ -178,7 +177,7 @@ def load_slices(members, *, shell, axis, multiple, patch, like=None, inputs=None
                 raise subject
             if like is None:
                 like, name = subject.gtab[~subject.gtab.b0s_mask], member.files.name
-            subject = in_order_of(subject, like, where=member.files.bvec, name=name, inputs=inputs)
+            subject = in_order_of(subject, like, where=member.files.bvec, name=name)
         except InputError as error:
             bad[member.files.name] = error
             if not skip_bad:

@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from dwijax.data.layouts import check_name
+from dwijax.data.files import check_name
 from dwijax.data.manifest import SPLITS
 from dwijax.errors import InputError
 from dwijax.schema import Such, parse_json, read_bytes, validate

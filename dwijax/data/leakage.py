@@ -128,8 +128,8 @@ def check_statistics(about, where, inputs=None):
     if others:
         wrong(f"whitening computed from {', '.join(others[:8])}", "training subjects only")
     data = about["config"]["data"]
-    b0, denoised, beside = int(data["b0"]), data.get("denoise", False), data.get("neighbours", 0)
-    order = data.get("neighbours_order", 0)
+    b0, denoised, beside = int(data["b0"]), data["denoise"], data["neighbours"]
+    order = data["neighbours_order"]
     channels = b0 + q + 2 * beside * beside_channels(q, order) + denoised * (1 + q)
     if np.shape(whitening["matrix"])[0] != channels:
         wrong(f"whitening of {np.shape(whitening['matrix'])[0]} channels",

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from dwijax.data.layouts import SubjectFiles, check_name
+from dwijax.data.files import SubjectFiles, check_name
 from dwijax.errors import InputError
 from dwijax.schema import read_bytes
 

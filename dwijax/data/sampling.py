@@ -6,7 +6,6 @@ hosts sees the same batches.
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 
@@ -87,29 +86,3 @@ def take_batch(slices, seed, step, *, batch, patch, stride=1, part=0, parts=1):
         )(index, origins)
 
     return crop(slices.b0), crop(slices.dwi), crop(slices.mask)
-
-
-def fresh_noise(batch, seed, step, first, *, channels, sigma):
-    """Scans what networks see once more, with new Rician noise: targets keep theirs, which is
-    independent of it.
-
-    Slice i of a batch gets the noise of (seed, step, i), wherever it is computed.
-
-    Args:
-      batch: ``(b0 [N, h, w, 1], dwi [N, h, w, n], mask)``.
-      seed, step: int and int32 scalar. first: position of the first slice in the whole batch.
-      channels: of ``dwi``, those that networks see, ``[c]``.
-      sigma: noise SD of b0 and these channels, ``[1 + c]``.
-
-    Returns:
-      The batch.
-    """
-    b0, dwi, mask = batch
-    channels = np.asarray(channels)
-    seen = jnp.concatenate([b0, dwi[..., channels]], axis=-1)
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), step)
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(len(seen)))
-    real, imaginary = jnp.moveaxis(jax.vmap(lambda k: jax.random.normal(
-        k, (2, *seen.shape[1:])))(keys), 1, 0) * jnp.asarray(sigma, jnp.float32)
-    seen = jnp.hypot(seen + real, imaginary)
-    return seen[..., :1], dwi.at[..., channels].set(seen[..., 1:]), mask

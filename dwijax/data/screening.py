@@ -1,6 +1,6 @@
 """Subjects that cannot be used: all of them named before anything is read, or left out."""
 
-from dwijax.data.layouts import check_present
+from dwijax.data.files import check_present
 from dwijax.data.sidecars import check_sidecar
 from dwijax.data.subject import open_scan
 from dwijax.errors import InputError, warn
@@ -14,7 +14,7 @@ def check_scan(files, shell):
     """Everything about a scan that can be checked without reading its volumes.
 
     Args:
-      files: `dwijax.data.layouts.SubjectFiles`. shell: b-value, s/mm².
+      files: `dwijax.data.files.SubjectFiles`. shell: b-value, s/mm².
 
     Raises:
       InputError: as `dwijax.data.subject.load_subject`, or volumes were denoised together.
@@ -30,7 +30,7 @@ def usable(found, bad, *, shell, skip, where):
     """The subjects that can be used.
 
     Args:
-      found: list of `dwijax.data.layouts.SubjectFiles`.
+      found: list of `dwijax.data.files.SubjectFiles`.
       bad: dict, faults of others by name; those of `found` are added.
       shell: b-value, s/mm².
       skip: leave out the bad ones, each with a line, instead of refusing them all.

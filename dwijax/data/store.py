@@ -31,7 +31,7 @@ from dwijax.data.description import (
     read_description,
     write_description,
 )
-from dwijax.data.layouts import SubjectFiles
+from dwijax.data.files import SubjectFiles
 from dwijax.data.screening import leave_out, refusal
 from dwijax.data.slices import Slices, common_size, crop_bounds, cut_unscaled, extents
 from dwijax.data.subject import load_subject

@@ -87,7 +87,7 @@ def load_subject(files, shell=1000, min_directions=1):
     No more is held in memory than the chosen volumes in float32 and one further volume.
 
     Args:
-      files: `dwijax.data.layouts.SubjectFiles`.
+      files: `dwijax.data.files.SubjectFiles`.
       shell: b-value in s/mm²; the shell within 10 % of it is taken.
       min_directions: least number of directions the shell must have.
 

@@ -14,7 +14,6 @@ import numpy as np
 from jax.extend.core import jaxprs_in_params
 
 from dwijax.errors import InputError
-from dwijax.training.step import Pieces
 
 # Of a budget, what is planned for: the compiler's own buffers are not all foreseen.
 SHARE = 0.8
@@ -22,11 +21,24 @@ SHARE = 0.8
 LOOP = 4
 
 
+class Pieces(NamedTuple):
+    """How many networks of a device, and how many slices of its batch, are worked on at once.
+
+    None: all. Results do not depend on it, but for rounding; memory does.
+    """
+
+    networks: int | None = None
+    slices: int | None = None
+
+
+WHOLE = Pieces()
+
+
 class Plan(NamedTuple):
     """Of one device.
 
     Attributes:
-      pieces: :class:`dwijax.training.step.Pieces`.
+      pieces: :class:`Pieces`.
       networks, slices: of the device, all of them.
       budget: bytes. program: bytes before training (Python, JAX; on CPU only).
       data: bytes of the slices on the device. state: of parameters and optimiser, twice where

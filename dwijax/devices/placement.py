@@ -13,16 +13,60 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental import multihost_utils
+from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from dwijax.errors import InputError
-from dwijax.training.step import ALONE, Axes, TrainState
 
 KINDS = ("auto", "single", "pmap", "mesh")
 
 # Slices that go through a stack at once where it predicts, at least.
 _BATCH = 4
+
+
+_SMALL = 2**18  # numbers, 1 MiB: with more the exchange takes longer than the copies
+
+
+class Axes(NamedTuple):
+    """Where a device stands: names and lengths of the mesh axes; a name is None without one."""
+
+    direction: str | None = None
+    batch: str | None = None
+    directions: int = 1
+    batches: int = 1
+
+    def total(self, tree):
+        """Sum over the parts of a batch.
+
+        Small arrays go together: in each exchange devices wait for one another.
+        """
+        if not self.batch:
+            return tree
+        leaves, structure = jax.tree.flatten(tree)
+        small = [a for a in leaves if a.size <= _SMALL]
+        flat, apart = ravel_pytree(small)
+        flat, large = lax.psum((flat, [a for a in leaves if a.size > _SMALL]), self.batch)
+        small, large = iter(apart(flat)), iter(large)
+        return structure.unflatten([next(small if a.size <= _SMALL else large) for a in leaves])
+
+    def part(self):
+        """Which part of the batch is this device's."""
+        return lax.axis_index(self.batch) if self.batch else 0
+
+    def rows(self, networks, stack):
+        """Positions in the stack of K of this device's networks.
+
+        A stack that the devices do not divide is filled up with copies of its last network, whose
+        results nobody reads.
+        """
+        if not self.direction:
+            return None
+        rows = lax.axis_index(self.direction) * networks + jnp.arange(networks)
+        return jnp.minimum(rows, stack - 1)
+
+
+ALONE = Axes()
 
 
 class Placement(NamedTuple):
@@ -48,7 +92,7 @@ class Placement(NamedTuple):
 
     @property
     def axes(self):
-        """:class:`dwijax.training.step.Axes` of every device."""
+        """:class:`Axes` of every device."""
         if self.mesh is None:
             return ALONE
         directions, batches = self.mesh.devices.shape
@@ -120,9 +164,9 @@ def lift(placement, function, takes, *, donate=()):
 
     Args:
       function: of a device's arrays; see :mod:`dwijax.training.step`.
-      takes: what each argument is and, last, what is returned: ``state`` (a
-        :class:`TrainState`), ``stack`` (leaves ``[K, ...]``), ``parts`` (of a batch, leaves
-        ``[N, ...]``), ``same`` (arrays on all devices), ``number``, or a tuple of these.
+      takes: what each argument is and, last, what is returned: ``stack`` (leaves ``[K, ...]``),
+        ``parts`` (of a batch, leaves ``[N, ...]``), ``same`` (arrays on all devices), ``number``,
+        or a tuple of these, named or not.
       donate: arguments that are used up.
     """
     if placement.mesh is None:
@@ -133,11 +177,13 @@ def lift(placement, function, takes, *, donate=()):
         return jax.pmap(function, axis_name="direction", donate_argnums=donate,
                         in_axes=tuple(None if a == "number" else 0 for a in arguments),
                         devices=list(placement.mesh.devices.flat))
-    named = {"state": TrainState(P(), *[P("direction")] * 3), "stack": P("direction"),
-             "parts": P("batch"), "same": P(), "number": P()}
+    named = {"stack": P("direction"), "parts": P("batch"), "same": P(), "number": P()}
 
-    def specs(name):
-        return tuple(map(specs, name)) if isinstance(name, tuple) else named[name]
+    def specs(takes):
+        if isinstance(takes, str):
+            return named[takes]
+        parts = map(specs, takes)
+        return type(takes)(*parts) if hasattr(takes, "_fields") else tuple(parts)
 
     # No collective is differentiated, so nothing is to be gained from tracking what varies.
     mapped = jax.shard_map(function, mesh=placement.mesh, check_vma=False,
@@ -149,7 +195,7 @@ def share_slices(predict, params):
     """A stack as it is, its slices shared out over the devices of this process.
 
     Args:
-      predict: from :func:`dwijax.tasks.direction_synthesis.predictor`. params: leaves ``[K, ...]``.
+      predict: from :func:`dwijax.tasks.task.predictor`. params: leaves ``[K, ...]``.
 
     Returns:
       ``(predict, params)``, compiled and in place, of ``(params, x [N, H, W, C]) -> [K, N, H, W,

@@ -12,7 +12,6 @@ import numpy as np
 
 from dwijax.errors import InputError
 from dwijax.gradients.directions import angle_of, compare, match, turn
-from dwijax.gradients.resampling import plan_resampling, resample
 
 # A direction further than this from the one a network was trained on is another direction ...
 TOLERANCE = 5.0
@@ -81,20 +80,17 @@ def _match(own, wanted, order):
                  compare(own[order], wanted @ rotation.T))
 
 
-def in_order_of(subject, gtab, *, where, name, inputs=None):
+def in_order_of(subject, gtab, *, where, name):
     """A subject whose directions stand in the order of a table.
 
     Args:
       subject: `dwijax.data.subject.Subject`.
       gtab: the table wanted, n directions of a shell without b0s. name: whose it is, in words.
       where: the subject's bvec file.
-      inputs: where given, positions ``[q]`` in ``gtab`` that may be interpolated if the subject
-        has not measured them, from directions of its own that are not among the others: those are
-        what networks are judged by, and have to be measured.
 
     Returns:
       The subject itself where nothing is to be done; otherwise b0s and n directions, each with the
-      subject's own bvec. ``volumes`` is -1 where a volume is interpolated.
+      subject's own bvec.
 
     Raises:
       InputError: its directions are not those of the table.
@@ -111,33 +107,7 @@ def in_order_of(subject, gtab, *, where, name, inputs=None):
         if found.in_order and len(own) == len(gtab):
             return subject
         return _taken(subject, np.r_[b0s, weighted[found.order]])
-    if inputs is None:
-        raise _not_those(where, name, found, "leave the subject out, or have its inputs "
-                         "interpolated (--config.data.resample=True)")
-    targets = np.setdiff1d(np.arange(len(gtab)), inputs)
-    found = find_directions(own.bvecs, gtab.bvecs[targets])
-    if not found.fits:
-        raise _not_those(where, f"the targets of {name}", found, "leave the subject out: a target "
-                         "that is interpolated is no measurement to learn from")
-    rest = np.setdiff1d(np.arange(len(own)), found.order)
-    wanted = gtab.bvecs[inputs] @ found.rotation.T
-    plan = plan_resampling(own.bvecs[rest], wanted)
-    volumes = np.full(len(gtab), -1)
-    volumes[targets] = weighted[found.order]
-    dwi = np.empty((*subject.dwi.shape[:3], len(gtab)), np.float32)
-    dwi[..., targets] = subject.dwi[..., volumes[targets]]
-    dwi[..., inputs] = resample(subject.dwi[..., weighted[rest]], subject.scale, plan)
-    bvals, bvecs = np.full(len(gtab), np.median(own.bvals[rest])), np.empty((len(gtab), 3))
-    bvals[targets], bvecs[targets] = own.bvals[found.order], own.bvecs[found.order]
-    bvecs[inputs] = wanted
-    stored = np.full(len(gtab), -1)
-    stored[targets] = subject.volumes[volumes[targets]]
-    table = subject.gtab[b0s]
-    return replace(
-        subject, dwi=np.concatenate([subject.dwi[..., b0s], dwi], axis=-1),
-        gtab=replace(table, bvals=np.r_[table.bvals, bvals],
-                     bvecs=np.concatenate([table.bvecs, bvecs])),
-        volumes=np.r_[subject.volumes[b0s], stored])
+    raise _not_those(where, name, found, "leave the subject out")
 
 
 def _taken(subject, volumes):

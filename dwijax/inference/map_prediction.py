@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dwijax.data.layouts import SubjectFiles
+from dwijax.data.files import SubjectFiles
 from dwijax.data.subject import load_subject, read_scan_gradients
 from dwijax.dti.elements import FSL_ORDER, MM2_PER_S, congruence, to_order
 from dwijax.errors import collecting

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dwijax.data.layouts import SubjectFiles
+from dwijax.data.files import SubjectFiles
 from dwijax.data.subject import load_subject, read_scan_gradients
 from dwijax.errors import InputError, collecting
 from dwijax.fitting import bids, fit_scan, in_words
@@ -64,7 +64,7 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
     image = read_dwi(dwi)
     table = read_scan_gradients(bvals, bvecs, image, b0_threshold)
     trained = load_run(workdir)
-    if resample and trained.config.data.get("denoise"):
+    if resample and trained.config.data.denoise:
         raise InputError(
             "--resample", found=f"{workdir}: networks that see inputs after MP-PCA",
             expected="volumes as they were measured, whose noise is their own",

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from dwijax import config as settings
@@ -14,7 +13,7 @@ from dwijax.devices import placement
 from dwijax.gradients import GradientTable
 from dwijax.runs import restore
 from dwijax.tasks.calibration import Calibration, from_json, hold
-from dwijax.tasks.direction_synthesis import Task
+from dwijax.tasks.task import Task
 from dwijax.volumes import pad_to
 
 
@@ -27,7 +26,7 @@ class Run(NamedTuple):
     are held to, or None.
     """
 
-    config: ConfigDict
+    config: Any
     gtab: GradientTable
     inputs: np.ndarray
     targets: np.ndarray
@@ -84,10 +83,10 @@ def outputs(run, subject, directions=None, *, quiet=True):
     where = {"axis": axis, "size": size,
              "directions": run.inputs if directions is None else directions}
     b0, dwi, _ = cut(subject, filled, **where)
-    more = further(subject, filled, neighbours=run.config.data.get("neighbours", 0),
+    more = further(subject, filled, neighbours=run.config.data.neighbours,
                    project=harmonics(run.gtab.bvecs[run.inputs],
-                                     run.config.data.get("neighbours_order", 0)),
-                   denoise=run.config.data.get("denoise", False), **where)
+                                     run.config.data.neighbours_order),
+                   denoise=run.config.data.denoise, **where)
     if more:
         dwi = np.concatenate([dwi, *more], axis=-1)
 

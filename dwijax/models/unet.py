@@ -14,10 +14,11 @@ ACTIVATIONS: dict[str, Callable] = {
 
 
 class Block(nnx.Module):
-    """``convolutions`` times: 3×3 convolution, optional group normalisation, activation; with an
-    ``expansion``, a :class:`Pointwise` layer stands for the last activation."""
+    """``convolutions`` times: 3×3 convolution, activation; with an ``expansion``, a
+    :class:`Pointwise` layer stands for the last activation. Without normalisation: batch statistics
+    would tie the output to the batch."""
 
-    def __init__(self, cin, width, *, convolutions, norm, activation, dtype, kernel=3, expansion=0,
+    def __init__(self, cin, width, *, convolutions, activation, dtype, kernel=3, expansion=0,
                  rngs):
         self.activation = ACTIVATIONS[activation]
         channels = [cin] + [width] * convolutions
@@ -26,19 +27,13 @@ class Block(nnx.Module):
             convolution(c, width, size, dtype, rngs)
             for c, size in zip(channels[:-1], sizes, strict=True)
         ])
-        self.norms = nnx.List([
-            nnx.GroupNorm(width, num_groups=_groups(width), dtype=dtype, rngs=rngs)
-            for _ in range(convolutions if norm == "group" else 0)
-        ])
         self.last = Pointwise(
             width, expansion * width, activation=activation, dtype=dtype, rngs=rngs,
         ) if expansion else self.activation
 
     def __call__(self, x):
-        for i, conv in enumerate(self.convs):
+        for conv in self.convs:
             x = conv(x)
-            if self.norms:
-                x = self.norms[i](x)
             x = (self.activation if conv is not self.convs[-1] else self.last)(x)
         return x
 
@@ -60,24 +55,6 @@ class Pointwise(nnx.Module):
         return x + self.narrow(self.activation(self.widen(x)))
 
 
-class Heads(nnx.Module):
-    """For every output a hidden layer of its own: a 3×3 convolution to ``width`` channels of what
-    all share, activation, weighted sum."""
-
-    def __init__(self, cin, cout, width, *, activation, dtype, rngs, kernel_init=None):
-        self.hidden = convolution(cin, cout * width, 3, dtype, rngs)
-        self.activation = ACTIVATIONS[activation]
-        init = kernel_init or nnx.initializers.normal(width**-0.5)
-        self.kernel = nnx.Param(init(rngs.params(), (cout, width), jnp.float32))
-        self.bias = nnx.Param(jnp.zeros(cout))
-
-    def __call__(self, x):
-        x = self.activation(self.hidden(x))
-        x = x.reshape(*x.shape[:-1], *self.kernel.shape)
-        kernel, bias = (p[...].astype(x.dtype) for p in (self.kernel, self.bias))
-        return jnp.einsum("nhwdc,dc->nhwd", x, kernel) + bias
-
-
 class UNet(nnx.Module):
     """U-Net (Ronneberger et al. 2015, Fig. 1), with "same" padding.
 
@@ -95,9 +72,6 @@ class UNet(nnx.Module):
       first_kernel: side of the very first kernel. 1 mixes directions before space.
       expansion: hidden channels of each block's :class:`Pointwise` layer, in multiples of the
         level's channels; 0: no such layer.
-      head_width: channels of a hidden layer for each output (:class:`Heads`); 0: outputs are
-        weighted sums of what they share.
-      norm: ``none`` or ``group``. (Batch statistics would tie the output to the batch.)
       activation: a key of ``ACTIVATIONS``.
       dtype: of the computation; parameters stay float32.
       rngs: Flax random streams for the initialisation.
@@ -106,9 +80,9 @@ class UNet(nnx.Module):
     """
 
     def __init__(self, in_channels, out_channels=1, *, width=64, levels=5, convolutions=2,
-                 first_kernel=3, expansion=0, head_width=0, norm="none", activation="relu",
+                 first_kernel=3, expansion=0, activation="relu",
                  zero_output=False, dtype=jnp.float32, rngs):
-        block = {"convolutions": convolutions, "norm": norm, "activation": activation,
+        block = {"convolutions": convolutions, "activation": activation,
                  "expansion": expansion, "dtype": dtype, "rngs": rngs}
         widths = [width * 2**level for level in range(levels)]
         self.down = nnx.List([
@@ -118,11 +92,7 @@ class UNet(nnx.Module):
         self.up = nnx.List([convolution(2 * w, w, 2, dtype, rngs) for w in widths[:-1]])
         self.merge = nnx.List([Block(2 * w, w, **block) for w in widths[:-1]])
         init = nnx.initializers.zeros_init() if zero_output else None
-        if head_width:
-            self.out = Heads(width, out_channels, head_width, activation=activation, dtype=dtype,
-                             rngs=rngs, kernel_init=init)
-        else:
-            self.out = convolution(width, out_channels, 1, dtype, rngs, init)
+        self.out = convolution(width, out_channels, 1, dtype, rngs, init)
         self.dtype = dtype
 
     def __call__(self, x):
@@ -186,7 +156,3 @@ def upsample(x):
     x = jnp.broadcast_to(x[:, :, None, :, None], (n, h, 2, w, 2, c))
     return x.reshape(n, 2 * h, 2 * w, c)
 
-
-def _groups(width):
-    """Eight channels a group, or one group where the width does not allow it."""
-    return width // 8 if width % 8 == 0 else 1

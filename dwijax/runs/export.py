@@ -18,8 +18,7 @@ import numpy as np
 
 from dwijax.errors import InputError
 from dwijax.output import refuse_to_overwrite, whole
-from dwijax.runs import model_card
-from dwijax.training import log
+from dwijax.runs import log, model_card
 
 MAGIC = b"dwijax-run 1 sha256 "
 _FIRST_LINE = len(MAGIC) + 64 + 1

@@ -15,13 +15,12 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-import ml_collections
 import numpy as np
 
 from dwijax import config as settings
 from dwijax.data.whitening import Whitening
 from dwijax.errors import InputError
-from dwijax.gradients import B0_THRESHOLD, GradientTable
+from dwijax.gradients import GradientTable
 from dwijax.output import whole
 from dwijax.runs import description, export
 from dwijax.schema import read_json, validate
@@ -124,7 +123,7 @@ def check_data(workdir, about, gtab, b0s, scales):
 
 
 def calibration_of(workdir, step):
-    """The calibration of the networks of a step, as `dwijax.tasks.calibration.SPEC` has it, or None.
+    """The calibration of a step's networks, as `dwijax.tasks.calibration.SPEC` has it, or None.
 
     Raises:
       InputError: it is damaged.
@@ -174,11 +173,10 @@ def parse(about, where):
       InputError: naming the field of ``where`` that is not as it must be.
     """
     description.check(about, where, remedy=_REMEDY)
-    config = ml_collections.ConfigDict(about["config"])
-    settings.check(config, str(where), remedy=_REMEDY)
+    config = settings.from_json(about["config"])
     table = about["table"]
     gtab = GradientTable(np.asarray(table["bvals"]), np.asarray(table["bvecs"]),
-                         config.data.get("b0_threshold", B0_THRESHOLD))
+                         config.data.b0_threshold)
     settings.input_positions(config, gtab, f"{where}, field config.data.inputs")
     return config, gtab, whitening_of(about), about
 

@@ -61,7 +61,7 @@ def cohort(about, config, found, *, stated=None, bad=None, judging=False, say):
 
     Args:
       about: the run's description. config: ConfigDict.
-      found: list of `dwijax.data.layouts.SubjectFiles`.
+      found: list of `dwijax.data.files.SubjectFiles`.
       stated: dict, parts in which the data itself has a subject, by name.
       bad: dict, faults by name of subjects that cannot be used.
       judging: whether test subjects must be there too.

@@ -10,7 +10,6 @@ import numpy as np
 from dwijax import config as settings
 from dwijax.errors import InputError, warn
 from dwijax.runs import checkpoint, export, folders
-from dwijax.training.best import init_best
 
 
 def restore_run(place, networks=None, *, calibrated=True):
@@ -39,27 +38,23 @@ def restore_run(place, networks=None, *, calibrated=True):
             found="no whole checkpoint" + (f" ({len(damaged)} damaged)" if damaged else ""),
             expected="a trained run", remedy="train it first: train.py with this --workdir")
     about = {name: value for name, value in about.items() if name != "calibration"}
-    if calibrated and networks is None and config.get("calibrate"):
+    if calibrated and networks is None and config.calibrate:
         learnt = folders.calibration_of(place, step)
         if learnt is None:
             raise InputError(
                 Path(place) / "calibration.json", found=f"no calibration of step {step}",
                 expected="one, as config.calibrate says", remedy=folders.LEARN)
         about["calibration"] = learnt
-    best = config.select == "best"
-    stored = checkpoint.restore(
-        place, {"best": jax.eval_shape(init_best, like)} if best else {"params": like},
-        networks=networks, step=step)
+    params = checkpoint.restore(place, {"params": like}, networks=networks, step=step)["params"]
     for line in damaged:
         warn(line)
-    params = stored["best"].params if best else stored["params"]
     return config, gtab, task, predict, params, about
 
 
 def _restore_exported(path, networks):
     about, arrays = export.read(path)
     config, gtab, statistics, about = folders.parse(about, path)
-    if config.get("calibrate") and "calibration" not in about:
+    if config.calibrate and "calibration" not in about:
         raise InputError(f"{path}, field calibration", found="nothing",
                          expected="a calibration, as config.calibrate says",
                          remedy="export the run again (dwijax export RUN FILE)")

@@ -11,7 +11,7 @@ import numpy as np
 
 from dwijax import dti
 from dwijax.dti.elements import from_matrix, to_matrix
-from dwijax.tasks.direction_synthesis import Task
+from dwijax.tasks.task import Task
 
 # What a network can stand for, and its channels. The first eigenvector v comes in three forms:
 #   signed   FA v, as in the paper, v turned to the side of SEAM where v · SEAM >= 0

@@ -23,7 +23,7 @@ def linear(weights, x):
 
 
 def weighted_sh(bvecs_from, bvecs_to, order, weight):
-    """Weighted spherical harmonics of ln S (:func:`dwijax.gradients.harmonics.log_sh_coefficients`).
+    """Weighted spherical harmonics of ln S (`dwijax.gradients.harmonics.log_sh_coefficients`).
 
     Returns:
       ``(reference, weights [K, c])`` as :func:`build`.

@@ -12,7 +12,14 @@ from jax import lax
 
 from dwijax.data.stream import TrainingBatches, ValidationBatches, stream
 from dwijax.devices import placement as placing
-from dwijax.training.step import make_dispatch, make_judge, make_step, make_update, make_validation
+from dwijax.training.step import (
+    STATE,
+    make_dispatch,
+    make_judge,
+    make_step,
+    make_update,
+    make_validation,
+)
 
 # Groups of batches on the device that wait for the one being computed.
 WAITING = 2
@@ -29,16 +36,15 @@ class Resident:
     """All slices lie on the device; the host looks in only between calls."""
 
     def __init__(self, predict, task, optimizer, train, validation, placement, pieces, *, seed,
-                 batch, patch, freeze_after, stride=1, augment=None):
+                 batch, patch, freeze_after, stride=1):
         """Puts ``train`` and ``validation``, `dwijax.data.slices.Slices`, on the devices."""
         axes = placement.axes
         self._train, self._validation = (
             placing.spread(placement, slices, "same") for slices in (train, validation))
         step = make_step(predict, task, optimizer, seed=seed, batch=batch, patch=patch,
-                         stride=stride, axes=axes, pieces=pieces, freeze_after=freeze_after,
-                         augment=augment)
+                         stride=stride, axes=axes, pieces=pieces, freeze_after=freeze_after)
         self._dispatch = placing.lift(
-            placement, make_dispatch(step), ("state", "same", "number", ("state", "stack")),
+            placement, make_dispatch(step), (STATE, "same", "number", (STATE, "stack")),
             donate=0)
         self._validate = placing.lift(
             placement, make_validation(predict, task, batch=_at_once(pieces, batch, axes),
@@ -69,11 +75,11 @@ class Streamed:
     """
 
     def __init__(self, predict, task, optimizer, train, validation, placement, pieces, *, seed,
-                 batch, patch, freeze_after, steps, stride=1, augment=None):
+                 batch, patch, freeze_after, steps, stride=1):
         """``train`` and ``validation`` are `dwijax.data.store.StoredSlices`."""
         axes = placement.axes
         update = make_update(predict, task, optimizer, axes=axes, pieces=pieces,
-                             freeze_after=freeze_after, augment=augment)
+                             freeze_after=freeze_after)
         judge = make_judge(predict, task, axes=axes, pieces=pieces)
         self._placement, self._reader, self._next = placement, None, None
         validation_batch = _at_once(pieces, batch, axes)
@@ -105,7 +111,7 @@ class Streamed:
         def lift(function, *takes, **options):
             return placing.lift(placement, function, takes, **options)
 
-        self._dispatch = lift(add_update, "state", "stack", "parts", "number", ("state", "stack"),
+        self._dispatch = lift(add_update, STATE, "stack", "parts", "number", (STATE, "stack"),
                              donate=0)
         sums = ("stack", "same")
         self._judge = lift(add_errors, "stack", sums, "parts", "number", sums)

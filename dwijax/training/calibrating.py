@@ -29,7 +29,7 @@ def calibrate(workdir, *, quiet=False):
     Raises:
       InputError: the run or its subjects cannot be used.
     """
-    if not runs.read(workdir)[0].get("calibrate"):
+    if not runs.read(workdir)[0].calibrate:
         return
     first = jax.process_index() == 0
     step = checkpoint.newest(workdir)

@@ -11,7 +11,8 @@ from dwijax.data.slices import Slices
 from dwijax.devices import memory, placement
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
-from dwijax.training.step import init_state, make_dispatch, make_step
+from dwijax.training import build
+from dwijax.training.step import STATE, init_state, make_dispatch, make_step
 
 
 def compile_ahead(config, shape, *, directions=90, b0s=6):
@@ -30,14 +31,14 @@ def compile_ahead(config, shape, *, directions=90, b0s=6):
     settings.check(config)
     gtab = GradientTable(np.full(directions, float(config.data.shell)), direction_set(directions))
     task = settings.build_task(config, gtab, b0s)
-    network, optimizer = settings.build_network(config, task), settings.build_optimizer(config)
+    network, optimizer = settings.build_network(config, task), build.build_optimizer(config)
     predict = settings.build_predictor(config, task, None)
-    place = settings.build_placement(config, task)
+    place = build.build_placement(config, task)
     count, *size = shape
     if config.task == "direction_synthesis":
         directions += task.in_channels - config.data.b0 - config.data.inputs  # further ones
     data = 4 * count * (np.prod(size) * (directions + 2) + 4)
-    found = settings.build_plan(
+    found = build.build_plan(
         config, task, network, optimizer, place,
         (config.patch, config.patch) if config.patch else size,
         int(config.memory_gb * 2**30) or memory.device_budget(), int(data))
@@ -45,7 +46,7 @@ def compile_ahead(config, shape, *, directions=90, b0s=6):
                      patch=config.patch, pieces=found.pieces, axes=place.axes,
                      freeze_after=config.freeze_after)
     dispatch = placement.lift(place, make_dispatch(step),
-                              ("state", "same", "number", ("state", "stack")), donate=0)
+                              (STATE, "same", "number", (STATE, "stack")), donate=0)
     state = jax.eval_shape(
         lambda keys: placement.distribute(place, init_state(network, optimizer, keys)),
         settings.build_keys(config, task))

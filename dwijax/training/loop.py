@@ -19,9 +19,8 @@ from dwijax.errors import warn
 from dwijax.gradients.matching import spread, spread_in_words
 from dwijax.process.preemption import deferred_sigterm
 from dwijax.runs import checkpoint, description, folders, record
-from dwijax.training import averaging, batches, joint_start, throughput
-from dwijax.training.best import init_best, update_best
-from dwijax.training.log import RunLog
+from dwijax.runs.log import RunLog
+from dwijax.training import batches, build, joint_start, throughput
 from dwijax.training.reading import read_cohort, read_slices, used
 from dwijax.training.step import init_state
 
@@ -62,10 +61,10 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     about = _describe(config, workdir, members, *data, scans)
     options = {"budget": budget, "bar": bar, "quiet": quiet}
     joint = None
-    if joint_start.wanted(config):
-        first, folder = joint_start.config_of(config), Path(workdir) / joint_start.FOLDER
-        joint = averaging.predicting(_train(
-            first, folder, _describe(first, folder, members, *data), members, *data, **options))
+    if config.trunk.steps:
+        first, folder = settings.joint_start(config), Path(workdir) / joint_start.FOLDER
+        joint = _train(first, folder, _describe(first, folder, members, *data), members, *data,
+                       **options).params
     # Popped: once they are on the device, nobody else holds the slices.
     return _train(config, workdir, about, members, data.pop(), joint=joint, profile=profile,
                   more="--config.steps", **options)
@@ -107,26 +106,25 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
     option by which a finished one goes on.
     """
     main = jax.process_index() == 0
-    (train, tables, _, b0s), (validation, *_), subjects = data
+    (train, tables, _, b0s), (validation, *_), _subjects = data
     del data
     gtab = tables[0]
     task = settings.build_task(config, gtab, b0s)
     network = settings.build_network(config, task)
-    optimizer = settings.build_optimizer(config)
+    optimizer = build.build_optimizer(config)
     predict = settings.build_predictor(config, task, folders.whitening_of(about))
 
-    place = settings.build_placement(config, task)
+    place = build.build_placement(config, task)
     size = (config.patch, config.patch) if config.patch else train.size
-    pieces = settings.build_plan(
+    pieces = build.build_plan(
         config, task, network, optimizer, place, size, budget,
         0 if isinstance(train, StoredSlices) else train.nbytes + validation.nbytes)
-    source = _feed(config, predict, task, optimizer, train, validation, place, pieces.pieces,
-                   settings.build_augmentation(config, gtab, b0s, subjects))
+    source = _feed(config, predict, task, optimizer, train, validation, place, pieces.pieces)
     slices = (f"{len(train.origins)} training slices of {train.size[0]}×{train.size[1]}"
               f"{', read ahead,' if isinstance(source, batches.Streamed) else ''}")
     del train, validation  # they are on the device, where they are to be
 
-    state, best, first = _start(workdir, network, optimizer, place,
+    state, first = _start(workdir, network, optimizer, place,
                                 settings.build_keys(config, task), joint)
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // place.padded
     tell = print if main else lambda *_, **__: None
@@ -187,10 +185,7 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
             progress.update(n)
             progress.set_postfix(loss=f"{_mean(losses):.3e}", refresh=False)
             if step % config.validate_every == 0 or step == config.steps:
-                params = averaging.predicting(state)
-                found = source.validate(params)
-                best = update_best(best, params, found, step)
-                losses = placement.fetch(place, found)
+                losses = placement.fetch(place, source.validate(state.params))
                 if main:
                     log.write(step, {"validation_loss": _mean(losses)},
                               {"validation_per_network": losses})
@@ -203,7 +198,7 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
                         "min to go")
             stopped = stopping()
             if step % config.checkpoint_every == 0 or step == config.steps or stopped:
-                save(step, _trees(*placement.collect(place, (state, best))))
+                save(step, _trees(placement.collect(place, state)))
     if main:
         log.close()
     source.close()
@@ -214,27 +209,24 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
 
 
 def _start(workdir, network, optimizer, place, keys, joint):
-    """``(state, best, step)``, new or from the newest checkpoint, on the devices of the run."""
+    """``(state, step)``, new or from the newest checkpoint, on the devices of the run."""
     params = None if joint is None else joint_start.shared_out(
         joint, jax.eval_shape(jax.vmap(network.init), keys))
 
     def new(keys, params):
-        state = init_state(network, optimizer, keys, params)
-        return state, init_best(state.params)
+        return init_state(network, optimizer, keys, params)
 
     like = placement.abstract(place, jax.eval_shape(new, keys, params))
-    stored = checkpoint.restore(workdir, _trees(*like))
+    stored = checkpoint.restore(workdir, _trees(like))
     if stored:
-        state = averaging.together(stored["params"], stored["training"])
-        best = stored["best"]
+        state = stored["training"]._replace(params=stored["params"])
     else:
         # Drawing random numbers takes the compiler longer to optimise than it will ever run.
-        state, best = jax.jit(
+        state = jax.jit(
             new, out_shardings=jax.tree.map(lambda a: a.sharding, like),
             compiler_options={"xla_backend_optimization_level": 1})(keys, params)
     first = int(np.asarray(state.step))
-    state, best = placement.distribute(place, (state, best))
-    return state, best, first
+    return placement.distribute(place, state), first
 
 
 def _mean(losses):
@@ -253,17 +245,15 @@ def _trace(workdir, wanted):
         yield False
 
 
-def _trees(state, best):
-    """What a checkpoint holds; the parameters that predict by themselves, so that prediction reads
-    nothing else."""
-    params, rest = averaging.apart(state)
-    return {"params": params, "training": rest, "best": best}
+def _trees(state):
+    """What a checkpoint holds; parameters by themselves, so that prediction reads nothing else."""
+    return {"params": state.params, "training": state._replace(params=None)}
 
 
-def _feed(config, predict, task, optimizer, train, validation, place, pieces, augment):
+def _feed(config, predict, task, optimizer, train, validation, place, pieces):
     parts = predict, task, optimizer, train, validation, place, pieces
     options = {"seed": config.seed, "batch": config.batch, "patch": config.patch,
-               "stride": config.stride, "freeze_after": config.freeze_after, "augment": augment}
+               "stride": config.stride, "freeze_after": config.freeze_after}
     if isinstance(train, StoredSlices):
         return batches.Streamed(*parts, steps=config.steps, **options)
     return batches.Resident(*parts, **options)

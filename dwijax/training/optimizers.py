@@ -21,7 +21,7 @@ def kernels(params):
     return jax.tree.map(lambda leaf: matrix if leaf.ndim == 4 else None, params)
 
 
-def build(name, *, learning_rate, steps, decay=0.0, momentum=0.0, warmup=0.05,
+def build(name, *, learning_rate, steps, decay=0.0, warmup=0.05,
           weight_decay=1e-4, clip=0.0):
     """One network's optimiser.
 
@@ -31,7 +31,7 @@ def build(name, *, learning_rate, steps, decay=0.0, momentum=0.0, warmup=0.05,
         kernels orthogonal; biases have AdamW.
       learning_rate: peak rate.
       steps: total steps of the cosine.
-      decay: of ``sgd``. momentum: of ``sgd``, Nesterov where > 0.
+      decay: of ``sgd``.
       warmup: share of the steps spent warming up, of ``adamw`` and ``muon``.
       weight_decay: decoupled, of ``adamw`` and ``muon``.
       clip: largest global norm of one network's gradient; 0 leaves gradients alone.
@@ -40,7 +40,7 @@ def build(name, *, learning_rate, steps, decay=0.0, momentum=0.0, warmup=0.05,
       ``optax.GradientTransformation``.
     """
     if name == "sgd":
-        optimizer = optax.sgd(inverse_time(learning_rate, decay), momentum or None, bool(momentum))
+        optimizer = optax.sgd(inverse_time(learning_rate, decay))
     elif name in ("adamw", "muon"):
         schedule = optax.warmup_cosine_decay_schedule(
             0.0, learning_rate, max(int(warmup * steps), 1), max(steps, 2))

@@ -12,7 +12,6 @@ from dwijax.data.layouts import find_subjects
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import open_store
 from dwijax.errors import InputError, warn
-from dwijax.gradients import B0_THRESHOLD
 from dwijax.process import processes
 from dwijax.runs import record
 from dwijax.runs.description import PARTS
@@ -33,7 +32,7 @@ def read_cohort(config, about=None, *, judging=False, say=warn):
       InputError: they cannot be found or used, or the store is of another shell or axis; a subject
         stands in two parts; they are not those that the run began with.
     """
-    found, bad, threshold = None, {}, config.data.get("b0_threshold", B0_THRESHOLD)
+    found, bad, threshold = None, {}, config.data.b0_threshold
     if config.data.layout == "store":
         found = _open_store(config).cohort  # checked by dwijax prepare, which had the files
     elif config.data.layout == "phantom":
@@ -43,7 +42,7 @@ def read_cohort(config, about=None, *, judging=False, say=warn):
         found = cohorts.split_cohort(
             config.data.root, config.data.layout, fractions=tuple(config.data.split),
             seed=config.seed, axis=config.data.axis, shell=config.data.shell,
-            within_subject=config.data.within_subject, skip_bad=config.data.get("skip_bad", False),
+            within_subject=config.data.within_subject, skip_bad=config.data.skip_bad,
             b0_threshold=threshold)
     if about is not None:
         if found is None:
@@ -60,7 +59,7 @@ def read_cohort(config, about=None, *, judging=False, say=warn):
     if config.data.layout == "store":
         return found
     leakage.check_cohort(found, config.data.root)
-    chosen = cohorts.limited(found, config.data.get("subjects", 0), config.data.get("slices", ()))
+    chosen = cohorts.limited(found, config.data.subjects, config.data.slices)
     names, used = (dict.fromkeys(m.files.name for part in cohort[:3] for m in part)
                    for cohort in (found, chosen))
     return chosen._replace(unused=tuple(name for name in names if name not in used))
@@ -71,7 +70,7 @@ def _open_store(config):
     found = {"shell": store.shell, "axis": store.axis,
              "b0_threshold": store.cohort.train[0].files.b0_threshold}
     for field, there in found.items():
-        asked = config.data.get(field, there)
+        asked = config.data[field]
         if asked != there:
             raise InputError(
                 f"--config.data.{field}", found=f"{asked:g}",
@@ -128,12 +127,11 @@ def _read(config, members, budget, bar):
                                  budget, partial(bar, desc="reading"))
         return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects
     options |= {"shell": config.data.shell, "axis": config.data.axis,
-                "inputs": np.arange(config.data.inputs) if config.data.get("resample") else None,
-                "neighbours": config.data.get("neighbours", 0),
-                "neighbours_order": config.data.get("neighbours_order", 0),
-                "denoise": config.data.get("denoise", False),
+                "neighbours": config.data.neighbours,
+                "neighbours_order": config.data.neighbours_order,
+                "denoise": config.data.denoise,
                 "seen": np.arange(config.data.inputs),
-                "skip_bad": config.data.get("skip_bad", False)}
+                "skip_bad": config.data.skip_bad}
     positions = []  # by the first subject's table, which is the run's
 
     def look(subject):
@@ -143,7 +141,7 @@ def _read(config, members, budget, bar):
         subjects.append(domain.of_subject(subject, positions))
 
     # Validation is always by measured targets, so that runs can be compared.
-    clean, denoised = (slice(config.data.inputs, None) if config.data.get(field) else None
+    clean, denoised = (slice(config.data.inputs, None) if config.data[field] else None
                        for field in ("clean_targets", "denoise_targets"))
     anisotropy = (slice(config.data.inputs, None), config.loss.fa_correction
                   ) if settings.wants_measured_fa(config) else None

@@ -13,12 +13,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jax.flatten_util import ravel_pytree
 
 from dwijax.data.sampling import take_batch
+from dwijax.devices.memory import WHOLE
+from dwijax.devices.placement import ALONE
 from dwijax.tasks.losses import squared_error
-
-_SMALL = 2**18  # numbers, 1 MiB: with more the exchange takes longer than the copies
 
 
 class Health(NamedTuple):
@@ -37,56 +36,8 @@ class TrainState(NamedTuple):
     health: Health
 
 
-class Axes(NamedTuple):
-    """Where a device stands: names and lengths of the mesh axes; a name is None without one."""
-
-    direction: str | None = None
-    batch: str | None = None
-    directions: int = 1
-    batches: int = 1
-
-    def total(self, tree):
-        """Sum over the parts of a batch.
-
-        Small arrays go together: in each exchange devices wait for one another.
-        """
-        if not self.batch:
-            return tree
-        leaves, structure = jax.tree.flatten(tree)
-        small = [a for a in leaves if a.size <= _SMALL]
-        flat, apart = ravel_pytree(small)
-        flat, large = lax.psum((flat, [a for a in leaves if a.size > _SMALL]), self.batch)
-        small, large = iter(apart(flat)), iter(large)
-        return structure.unflatten([next(small if a.size <= _SMALL else large) for a in leaves])
-
-    def part(self):
-        """Which part of the batch is this device's."""
-        return lax.axis_index(self.batch) if self.batch else 0
-
-    def rows(self, networks, stack):
-        """Positions in the stack of K of this device's networks.
-
-        A stack that the devices do not divide is filled up with copies of its last network, whose
-        results nobody reads.
-        """
-        if not self.direction:
-            return None
-        rows = lax.axis_index(self.direction) * networks + jnp.arange(networks)
-        return jnp.minimum(rows, stack - 1)
-
-
-class Pieces(NamedTuple):
-    """How many networks of a device, and how many slices of its batch, are worked on at once.
-
-    None: all. Results do not depend on it, but for rounding; memory does.
-    """
-
-    networks: int | None = None
-    slices: int | None = None
-
-
-ALONE = Axes()
-WHOLE = Pieces()
+# What a state is to the devices of a mesh (`dwijax.devices.placement.lift`).
+STATE = TrainState("number", "stack", "stack", "stack")
 
 
 def init_state(network, optimizer, keys, params=None):
@@ -102,8 +53,8 @@ def make_gradients(predict, task, *, axes=ALONE, pieces=WHOLE):
     The gradient of network k is that of its own loss, plus what couples it to the others.
 
     Args:
-      predict: from :func:`dwijax.tasks.direction_synthesis.predictor`.
-      task: :class:`dwijax.tasks.direction_synthesis.Task`.
+      predict: from :func:`dwijax.tasks.task.predictor`.
+      task: :class:`dwijax.tasks.task.Task`.
       axes: of this device. pieces: what is in memory at once.
     """
     stack = len(task.numbers)
@@ -233,8 +184,7 @@ def _coupled_derivative(task, axes, stack, predictions, batch):
     return back[:, :voxels].reshape(predictions.shape)
 
 
-def make_update(predict, task, optimizer, *, axes=ALONE, pieces=WHOLE, freeze_after=0,
-                augment=None):
+def make_update(predict, task, optimizer, *, axes=ALONE, pieces=WHOLE, freeze_after=0):
     """``update(state, batch) -> (state, losses [K])`` on ``(b0, dwi, mask)``; pure.
 
     A network whose loss or gradient is no number is left as it is in that step, and for good
@@ -243,13 +193,10 @@ def make_update(predict, task, optimizer, *, axes=ALONE, pieces=WHOLE, freeze_af
     Args:
       predict, task, axes, pieces: see :func:`make_gradients`.
       optimizer: of one network; vmapped, so that every network has its own state and norm.
-      augment: ``(batch, step, position of its first slice in the whole batch) -> batch``, or None.
     """
     gradients = make_gradients(predict, task, axes=axes, pieces=pieces)
 
     def update(state, batch):
-        if augment is not None:
-            batch = augment(batch, state.step, axes.part() * batch[0].shape[0])
         losses, found = gradients(state.params, batch)
         updates, opt_state = jax.vmap(optimizer.update)(found, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -3,8 +3,8 @@
     XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.training.placements \\
         KIND DIRECTIONS DEVICES FA_WEIGHT ... [--process I N ADDRESS FOLDER]
 
-For every four arguments one line: largest difference of gradients, and of averaged parameters
-after 20 SGD steps on inputs with fresh noise, relative to the largest entry of their leaf; of the
+For every four arguments one line: largest difference of gradients, and of parameters after
+20 SGD steps, relative to the largest entry of their leaf; of the
 validation losses; and of predictions whose slices all devices of a process share.
 """
 
@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dwijax.data.sampling import fresh_noise
 from dwijax.data.slices import Slices
 from dwijax.devices import placement
 from dwijax.gradients import GradientTable
@@ -22,8 +21,9 @@ from dwijax.gradients.directions import direction_set
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.unet import UNet
 from dwijax.runs import checkpoint
-from dwijax.tasks import direction_synthesis
-from dwijax.training import averaging, batches, optimizers
+from dwijax.tasks.direction_synthesis import direction_synthesis
+from dwijax.tasks.task import predictor
+from dwijax.training import batches, optimizers
 from dwijax.training.step import ALONE, WHOLE, init_state, make_gradients
 
 Q, K, BATCH = 7, 6, 4
@@ -40,13 +40,12 @@ def setup(fa_weight):
     mask = (rng.uniform(size=(*shape, 1)) < 0.8).astype(np.float32)  # parts weigh differently
     slices = Slices(np.ones((*shape, 1), np.float32), dwi.astype(np.float32), mask,
                     np.zeros((8, 2, 2), np.int32))
-    task = direction_synthesis.direction_synthesis(GTAB, 2, np.arange(Q), np.arange(Q, Q + K),
-                                     fa_weight=fa_weight)
+    task = direction_synthesis(GTAB, 2, np.arange(Q), np.arange(Q, Q + K), fa_weight=fa_weight)
     # Smooth: at the kink of a ReLU or of a maximum, rounding may become a difference of 1e-4.
     network = functional(lambda rngs: UNet(task.in_channels, 1, width=4, levels=1, convolutions=2,
                                            activation="silu", rngs=rngs))
-    optimizer = averaging.averaged(optimizers.build("sgd", learning_rate=0.05, steps=20), 0.9)
-    return slices, task, direction_synthesis.predictor(task, network, 0.1), network, optimizer
+    optimizer = optimizers.build("sgd", learning_rate=0.05, steps=20)
+    return slices, task, predictor(task, network, 0.1), network, optimizer
 
 
 def run(place, slices, task, predict, network, optimizer):
@@ -63,11 +62,11 @@ def run(place, slices, task, predict, network, optimizer):
     _, found = gradients(state.params, placement.spread(place, batch, "parts", BATCH))
     found = placement.collect(place, found)
     source = batches.Resident(predict, task, optimizer, slices, slices, place, WHOLE, seed=3,
-                           batch=BATCH, patch=0, freeze_after=0, augment=augment)
+                           batch=BATCH, patch=0, freeze_after=0)
     source.compile(state)
     state, _ = source.advance(state, 20)
     validation = placement.fetch(place, source.validate(state.params))
-    return found, placement.collect(place, averaging.predicting(state)), validation
+    return found, placement.collect(place, state.params), validation
 
 
 def shared(params, slices, task, predict):
@@ -75,10 +74,6 @@ def shared(params, slices, task, predict):
     x = task.see(slices.b0, slices.dwi)
     by_all, there = placement.share_slices(predict, params)
     return float(np.abs(np.asarray(by_all(there, x)) - jax.jit(predict)(params, x)).max())
-
-
-def augment(batch, step, first):
-    return fresh_noise(batch, 3, step, first, channels=np.arange(Q), sigma=np.full(1 + Q, 0.02))
 
 
 def stored(place, params, folder):

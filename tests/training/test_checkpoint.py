@@ -15,7 +15,6 @@ import pytest
 
 from dwijax.errors import InputError
 from dwijax.runs import checkpoint
-from dwijax.training.best import init_best, update_best
 
 
 def trees(value):
@@ -214,8 +213,7 @@ EIGHT = """
     import sys
     import jax, jax.numpy as jnp, numpy as np
     from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
-    from dwijax.training import checkpoint
-    from dwijax.training.best import init_best, update_best
+    from dwijax.runs import checkpoint
 
     folder = sys.argv[1]
     mesh = jax.make_mesh((4, 2), ("direction", "batch"), axis_types=(AxisType.Auto,) * 2)
@@ -232,9 +230,6 @@ EIGHT = """
         save(2, {"a": jax.device_put(tree["a"] + 1, other), "step": tree["step"] + 1})
     back = checkpoint.restore(folder, like)  # from another mesh
     assert back["a"].sharding == at["a"] and int(back["step"]) == 5
-    best = update_best(init_best({"a": tree["a"]}), {"a": back["a"]}, jnp.arange(60.0), 3)
-    np.testing.assert_array_equal(best.params["a"], back["a"])
-    assert best.params["a"].sharding.is_equivalent_to(at["a"], 2)
 """
 
 
@@ -253,22 +248,3 @@ def test_another_number_of_devices(tmp_path):
     np.testing.assert_array_equal(restored["a"], tree["a"] + 1)
     some = checkpoint.restore(tmp_path, {"a": tree["a"]}, networks=[31])
     np.testing.assert_array_equal(some["a"], tree["a"][31:32] + 1)
-
-
-def test_best_of_each_network():
-    """Against a plain search over the history; a loss that is not finite is never the best."""
-    rng = np.random.default_rng(0)
-    losses = rng.uniform(1, 2, (6, 5)).astype(np.float32)
-    losses[2, 1], losses[:, 4] = np.nan, np.inf
-    history = [{"w": np.full((5, 2, 2), 10.0 * i) + np.arange(5)[:, None, None], "b": np.arange(5)
-                + 10.0 * i} for i in range(6)]
-    first = jax.tree.map(jnp.asarray, history[0])
-    best = init_best(jax.tree.map(lambda leaf: leaf - 10, first))
-    for i, params in enumerate(history):
-        best = update_best(best, jax.tree.map(jnp.asarray, params), jnp.asarray(losses[i]), 100 * i)
-    for k in range(4):
-        at = np.nanargmin(losses[:, k])
-        assert best.step[k] == 100 * at and best.loss[k] == losses[at, k]
-        np.testing.assert_array_equal(best.params["w"][k], history[at]["w"][k])
-        assert best.params["b"][k] == history[at]["b"][k]
-    assert best.step[4] == 0 and best.params["b"][4] == 4 - 10

@@ -20,7 +20,7 @@ from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
-from dwijax.tasks import direction_synthesis
+from dwijax.tasks.direction_synthesis import direction_synthesis
 
 Q, N, B0S = 6, 66, 6
 
@@ -91,7 +91,7 @@ def test_the_loss_is_held_to_the_last_channel_which_no_network_sees(cohort):
     assert slices.dwi.shape[-1] == plain.dwi.shape[-1] + 1
 
     gtab = tables[0]
-    task = direction_synthesis.direction_synthesis(
+    task = direction_synthesis(
         gtab, B0S, np.arange(Q), np.arange(Q, len(gtab)), fa_weight=1.0, fa_measured=True,
         neighbours=1, denoised=True)
     x = task.see(slices.b0, slices.dwi)

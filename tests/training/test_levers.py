@@ -7,12 +7,11 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from dipy.core.sphere import Sphere
 from dipy.reconst.shm import sf_to_sh
-from ml_collections import ConfigDict
 
+from configs.base import base
 from configs.phantom import get_config
 from dwijax import config as settings
 from dwijax.data import cohort as cohorts
@@ -20,7 +19,6 @@ from dwijax.data.cohort import Member, load_slices
 from dwijax.data.layouts import find_subjects
 from dwijax.data.mppca import mppca
 from dwijax.data.phantom import simulate
-from dwijax.data.sampling import fresh_noise
 from dwijax.data.slices import surroundings
 from dwijax.data.subject import load_subject
 from dwijax.data.whitening import whitening
@@ -28,13 +26,18 @@ from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.inference import Run, outputs, synthesise
-from dwijax.tasks import direction_synthesis, losses
-from dwijax.training import averaging
-from dwijax.training.step import Health, TrainState
+from dwijax.tasks import losses
+from dwijax.tasks.direction_synthesis import direction_synthesis, joined
 
 Q, N = 7, 12
 GTAB = GradientTable(np.full(N, 1000.0), direction_set(N))
-build = partial(direction_synthesis.direction_synthesis, GTAB, 2, np.arange(Q), np.arange(Q, N))
+build = partial(direction_synthesis, GTAB, 2, np.arange(Q), np.arange(Q, N))
+
+
+def config_of(fields):
+    config = base()
+    config.update_from_flattened_dict(fields)
+    return config
 
 
 def images(channels=N, seed=0, anisotropy=0.7):
@@ -51,7 +54,7 @@ def images(channels=N, seed=0, anisotropy=0.7):
 def test_joint_is_the_stack_in_one():
     """Targets, references and both losses of one network with K outputs, against K networks."""
     stack = build(fa_weight=2.0)
-    joint = direction_synthesis.joined(stack)
+    joint = joined(stack)
     b0, dwi = images()
     x, weight = stack.see(b0, dwi), jnp.full((2, 4, 6, 1), 1 / 48)
     np.testing.assert_array_equal(joint.targets(b0, dwi)[0], dwi[..., Q:])
@@ -78,73 +81,6 @@ def test_joint_has_as_many_parameters_as_the_stack():
         shapes = jax.eval_shape(network.init, jax.random.key(0))
         counts.append(networks * sum(int(np.prod(a.shape)) for a in jax.tree.leaves(shapes)))
     assert counts[1] == pytest.approx(counts[0], rel=0.05)
-
-
-def test_the_average_is_written_down():
-    """Against the recursion in numpy; a state taken apart for a checkpoint goes on to its bits."""
-    optimizer = averaging.averaged(optax.adam(0.1), 0.6)
-    start = {"w": jnp.asarray([[1.0, 2.0], [3.0, -1.0]])}
-    state = TrainState(jnp.int32(0), start, jax.vmap(optimizer.init)(start),
-                       Health(*jnp.zeros((2, 2), jnp.int32)))
-
-    @jax.jit
-    def advance(state):
-        gradients = jax.tree.map(lambda w: jnp.cos(w), state.params)
-        updates, found = jax.vmap(optimizer.update)(gradients, state.opt_state, state.params)
-        return state._replace(params=optax.apply_updates(state.params, updates), opt_state=found)
-
-    expected = np.asarray(start["w"])
-    for t in range(1, 8):
-        state = advance(state)
-        decay = min(0.6, (1 + t) / (10 + t))
-        expected = decay * expected + (1 - decay) * np.asarray(state.params["w"])
-        np.testing.assert_allclose(averaging.predicting(state)["w"], expected, rtol=1e-5)
-    assert np.abs(expected - state.params["w"]).max() > 0.01
-    params, rest = averaging.apart(state)
-    assert params["w"] is averaging.predicting(state)["w"] and rest.opt_state.average is None
-    for a, b in zip(*(jax.tree.leaves(advance(s))
-                      for s in (state, averaging.together(params, rest))), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_fresh_noise_is_rician_and_leaves_targets_alone():
-    rng = np.random.default_rng(0)
-    shape = (4, 32, 32)
-    batch = (jnp.full((*shape, 1), 2.0), jnp.asarray(rng.uniform(0, 0.2, (*shape, 5)), jnp.float32),
-             jnp.ones((*shape, 1)))
-    noisy = partial(fresh_noise, channels=[0, 1, 4], sigma=[0.02, 0.1, 0.1, 0.3])
-    b0, dwi, mask = noisy(batch, 3, jnp.int32(7), 0)
-    np.testing.assert_array_equal(dwi[..., 2:4], batch[1][..., 2:4])
-    np.testing.assert_array_equal(mask, batch[2])
-    assert float((b0 - 2).std()) == pytest.approx(0.02, rel=0.05)
-    # E[M²] of a Rician magnitude is ν² + 2 σ².
-    added = np.asarray(dwi**2 - batch[1] ** 2).mean((0, 1, 2))
-    np.testing.assert_allclose(added[[0, 1, 4]], [0.02, 0.02, 0.18], rtol=0.1)
-    # Parts of a batch, wherever they are computed, get what they get in the whole.
-    halves = [noisy(tuple(a[i:i + 2] for a in batch), 3, jnp.int32(7), i)[1] for i in (0, 2)]
-    np.testing.assert_allclose(jnp.concatenate(halves), dwi, rtol=1e-6)
-    others = [noisy(batch, seed, jnp.int32(step), 0)[1] for seed, step in ((3, 8), (4, 7))]
-    for other in others:
-        correlation = np.corrcoef(*(np.ravel((a**2 - batch[1] ** 2)[..., 0])
-                                    for a in (dwi, other)))
-        assert abs(correlation[0, 1]) < 0.06
-
-
-def test_noise_is_in_units_of_the_training_subjects():
-    config = get_config("fresh_noise")
-    config.data.inputs, config.data.neighbours = Q, 1
-    augment = settings.build_augmentation(
-        config, GTAB, 4, [{"SNR": [snr]} for snr in (10.0, 20.0, 40.0)])
-    batch = (jnp.full((1, 64, 64, 1), 9.0), jnp.full((1, 64, 64, N + 2 * (1 + Q)), 9.0),
-             jnp.ones((1, 64, 64, 1)))
-    b0, dwi, _ = augment(batch, jnp.int32(0), 0)
-    sigma = 0.5 / 20
-    beside = [sigma / 2] + [sigma] * Q
-    np.testing.assert_allclose(
-        np.r_[b0.std(), dwi.std((0, 1, 2))],
-        np.r_[sigma / 2, [sigma] * Q, [0] * (N - Q), beside, beside], rtol=0.1)
-    with pytest.raises(InputError, match="neither b0"):
-        settings.build_augmentation(config, GTAB, 1, [{"SNR": []}])
 
 
 def test_without_b0():
@@ -180,7 +116,7 @@ def test_neighbouring_slices_in_training_and_prediction(cohort, count):
     options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0}
     slices, tables, _, _ = load_slices(cohort, neighbours=count, seen=np.arange(Q), **options)
     alone = load_slices(cohort, **options)[0]
-    task = direction_synthesis.direction_synthesis(tables[0], 2, np.arange(Q), np.arange(Q, N), neighbours=count)
+    task = direction_synthesis(tables[0], 2, np.arange(Q), np.arange(Q, N), neighbours=count)
     assert slices.dwi.shape[-1] == N + 2 * count * (1 + Q)
     np.testing.assert_array_equal(slices.dwi[..., :N], alone.dwi)
 
@@ -194,7 +130,7 @@ def test_neighbouring_slices_in_training_and_prediction(cohort, count):
                                    np.concatenate(beside, -1), rtol=1e-6)
 
     seen = []
-    config = ConfigDict({"data": {"axis": 2, "neighbours": count}, "model": {"levels": 2}})
+    config = config_of({"data.neighbours": count, "data.neighbours_order": 0})
     run = Run(config, tables[0], np.arange(Q), np.arange(Q, N), task, None,
               lambda params, x: seen.append(x) or np.zeros((N - Q, *x.shape[:3], 1)), {})
     outputs(run, subject)
@@ -210,7 +146,7 @@ def test_neighbouring_slices_as_spherical_harmonics(cohort):
     options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0, "seen": np.arange(Q)}
     which = {"neighbours": 1, "neighbours_order": 2}
     slices, tables, _, _ = load_slices(cohort, **which, denoise=True, **options)
-    task = direction_synthesis.direction_synthesis(
+    task = direction_synthesis(
         tables[0], 2, np.arange(Q), np.arange(Q, N), **which, denoised=True)
     assert slices.dwi.shape[-1] == N + 2 * (1 + 6) + 1 + Q
 
@@ -227,7 +163,7 @@ def test_neighbouring_slices_as_spherical_harmonics(cohort):
                                    rtol=1e-5)
         np.testing.assert_allclose(found[..., 1:], harmonics[:, :, beside], rtol=1e-4, atol=1e-4)
 
-    config = ConfigDict({"data": {"axis": 2, **which, "denoise": True}, "model": {"levels": 2}})
+    config = config_of({"data.neighbours": 1, "data.denoise": True})
     seen = []
     run = Run(config, tables[0], np.arange(Q), np.arange(Q, N), task, None,
               lambda params, x: seen.append(x) or np.zeros((N - Q, *x.shape[:3], 1)), {})
@@ -262,9 +198,9 @@ def test_inputs_without_noise_are_seen_too(cohort):
     np.testing.assert_allclose(
         slices.dwi[: len(filled), ..., N + 2 * (1 + Q):], channels, rtol=1e-5, atol=1e-6)
 
-    config = ConfigDict({"data": {"axis": 2, "neighbours": 1, "denoise": True},
-                         "model": {"levels": 2}})
-    task = direction_synthesis.direction_synthesis(
+    config = config_of({"data.neighbours": 1, "data.neighbours_order": 0,
+                        "data.denoise": True})
+    task = direction_synthesis(
         tables[0], 2, np.arange(Q), np.arange(Q, N), neighbours=1, denoised=True)
     seen = []
     run = Run(config, tables[0], np.arange(Q), np.arange(Q, N), task, None,
@@ -274,7 +210,7 @@ def test_inputs_without_noise_are_seen_too(cohort):
     x = np.concatenate(seen)[: len(filled)]
     assert x.shape[-1] == task.in_channels == task.measured + 1 + Q
     np.testing.assert_allclose(x, task.see(slices.b0, slices.dwi)[: len(filled)], rtol=1e-6)
-    alone = direction_synthesis.direction_synthesis(tables[0], 2, np.arange(Q), np.arange(Q, N))
+    alone = direction_synthesis(tables[0], 2, np.arange(Q), np.arange(Q, N))
     np.testing.assert_allclose(*(
         jax.vmap(of.reference, (0, None))(of.reference_weights, jnp.asarray(part))
         for of, part in ((task, x), (alone, x[..., -1 - Q:]))))
@@ -327,7 +263,7 @@ def test_denoised_targets_are_nearer_the_truth_and_know_nothing_of_the_inputs(co
 
 
 @pytest.mark.parametrize("field, value", [
-    ("data.layout", "store"), ("data.resample", True), ("data.clean_targets", True),
+    ("data.layout", "store"), ("data.clean_targets", True),
     ("data.within_subject", True)])
 def test_what_does_not_go_with_denoised_targets(field, value):
     config = get_config("denoise_targets")
@@ -337,22 +273,13 @@ def test_what_does_not_go_with_denoised_targets(field, value):
         settings.check(config)
 
 
-@pytest.mark.parametrize("field, value", [("augment.noise", 0.5), ("data.resample", True)])
-def test_what_does_not_go_with_denoising(field, value):
-    config = get_config("denoise")
-    settings.check(config)
-    config.update_from_flattened_dict({field: value})
-    with pytest.raises(InputError, match="denoise"):
-        settings.check(config)
-
-
 def test_a_joint_network_synthesises_every_direction(cohort):
     subject = load_subject(cohort[0].files)
     gtab = subject.gtab[~subject.gtab.b0s_mask]
-    stack = direction_synthesis.direction_synthesis(gtab, 2, np.arange(Q), np.arange(Q, N))
-    config = ConfigDict({"data": {"axis": 2}, "model": {"levels": 2}})
+    stack = direction_synthesis(gtab, 2, np.arange(Q), np.arange(Q, N))
+    config = config_of({"model.levels": 2})
     found = []
-    for task in (stack, direction_synthesis.joined(stack)):
+    for task in (stack, joined(stack)):
         predict = jax.jit(lambda _, x, task=task: jax.vmap(task.reference, (0, None))(
             task.reference_weights, x))
         found.append(synthesise(
@@ -362,7 +289,7 @@ def test_a_joint_network_synthesises_every_direction(cohort):
 
 
 @pytest.mark.parametrize("field, value", [
-    ("data.neighbours", 1), ("data.denoise", True), ("augment.noise", 0.5), ("data.subjects", 3)])
+    ("data.neighbours", 1), ("data.denoise", True), ("data.subjects", 3)])
 def test_a_store_cannot_tell(field, value):
     config = get_config()
     config.update_from_flattened_dict(

@@ -20,7 +20,7 @@ from dwijax.gradients.directions import best_conditioned, condition_number, dire
 from dwijax.models.stack import Network, functional, network_keys
 from dwijax.models.superdti import SuperDTI
 from dwijax.tasks import map_regression as maps
-from dwijax.tasks.direction_synthesis import predictor
+from dwijax.tasks.task import predictor
 from dwijax.training import optimizers
 from dwijax.training.step import init_state, make_dispatch, make_step, make_validation
 

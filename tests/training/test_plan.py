@@ -73,13 +73,14 @@ def test_the_paper_fits_an_80_gb_device():
     """Traced, not compiled; ``train.py --plan`` compiles it."""
     from configs import he2020
     from dwijax import config as settings
+    from dwijax.training import build
 
     config = he2020.get_config()
     from dwijax.gradients import GradientTable
     from dwijax.gradients.directions import direction_set
 
     task = settings.build_task(config, GradientTable([1000.0] * 90, direction_set(90)), 6)
-    found = settings.build_plan(
-        config, task, settings.build_network(config, task), settings.build_optimizer(config),
-        settings.build_placement(config, task), (144, 144), 80 * 2**30, 4 * 1710 * 144 * 144 * 92)
+    found = build.build_plan(
+        config, task, settings.build_network(config, task), build.build_optimizer(config),
+        build.build_placement(config, task), (144, 144), 80 * 2**30, 4 * 1710 * 144 * 144 * 92)
     assert found.total < 80 * 2**30 and jax.device_count() == 1

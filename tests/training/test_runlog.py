@@ -6,8 +6,8 @@ import struct
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from dwijax.training import log
-from dwijax.training.log import RunLog
+from dwijax.runs import log
+from dwijax.runs.log import RunLog
 
 
 def lines(folder):

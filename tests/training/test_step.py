@@ -13,7 +13,9 @@ from dwijax.data.whitening import whitening
 from dwijax.gradients import GradientTable
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.unet import UNet
-from dwijax.tasks import direction_synthesis, losses, references
+from dwijax.tasks import losses, references
+from dwijax.tasks.direction_synthesis import direction_synthesis
+from dwijax.tasks.task import predictor
 from dwijax.training import optimizers
 from dwijax.training import step as steps
 from dwijax.training.step import Pieces, init_state, make_gradients, make_step, make_validation
@@ -49,13 +51,13 @@ def slices():
 
 def setup(slices, targets, *, optimizer="sgd", fa_weight=0.0, residual="sh", rate=0.05,
           unet=None, **options):
-    task = direction_synthesis.direction_synthesis(GTAB, 2, np.arange(Q), targets, residual=residual,
+    task = direction_synthesis(GTAB, 2, np.arange(Q), targets, residual=residual,
                                      fa_weight=fa_weight)
     network = functional(lambda rngs: UNet(task.in_channels, 1, rngs=rngs, **unet or {
         "width": 4, "levels": 2, "convolutions": 1}))
     optimizer = optimizers.build(optimizer, learning_rate=rate, steps=20, decay=0.01)
     statistics = whitening(np.asarray(task.see(slices.b0, slices.dwi)), slices.mask)
-    predict = direction_synthesis.predictor(task, network, 0.1, statistics)
+    predict = predictor(task, network, 0.1, statistics)
     step = make_step(predict, task, optimizer, seed=5, batch=2, patch=8, **options)
     keys = network_keys(jax.random.key(1), jnp.asarray(task.numbers))
     return task, predict, step, init_state(network, optimizer, keys)
@@ -211,7 +213,7 @@ def test_references(slices, name, log, tolerance):
 
 def test_input_cannot_be_target():
     with pytest.raises(ValueError, match="both input and target"):
-        direction_synthesis.direction_synthesis(GTAB, 1, np.arange(8), np.arange(7, 12))
+        direction_synthesis(GTAB, 1, np.arange(8), np.arange(7, 12))
 
 
 def test_the_sum_over_parts_does_not_depend_on_what_goes_together(monkeypatch):

@@ -125,7 +125,7 @@ def simulate_scans_like(out, files, *, subjects, shell=None, seed=0, snr=None, f
 
     Args:
       out, subjects, first, prefix, progress: as :func:`simulate`.
-      files: `dwijax.data.layouts.SubjectFiles` of the scan.
+      files: `dwijax.data.files.SubjectFiles` of the scan.
       shell: its b-value, s/mm²; may be left out where there is one.
       seed, snr, changes: of `dwijax.data.phantom.like.LikeSettings`.
 

@@ -78,7 +78,7 @@ def usable(run, cohort):
     Args:
       run: `dwijax.inference.Run`. cohort: `dwijax.data.cohort.Cohort`.
     """
-    if not run.config.data.get("skip_bad"):
+    if not run.config.data.skip_bad:
         return cohort
 
     def recorded(part):

@@ -121,7 +121,7 @@ def draw_directions(path, view, scan, split, shown, baseline, title):
     wide = float(np.nanpercentile(np.abs([r[errors:] for r in pictures]), 99.5))
     scales = [Scale("gray", 0, high, "DWI / median b0", range(errors)),
               Scale("RdBu_r", -wide, wide, "error / median b0", range(errors, len(columns)))]
-    _sheet(path, view, pictures, row_names, columns, scales, title)
+    sheet(path, view, pictures, row_names, columns, scales, title)
 
 
 def draw_fa(path, view, scan, judged, labels, title):
@@ -141,7 +141,7 @@ def draw_fa(path, view, scan, judged, labels, title):
     wide = float(np.nanpercentile(np.abs(error[:-1]), 99))
     scales = [Scale("gray", 0, 1, "FA", range(1)),
               Scale("RdBu_r", -wide, wide, f"FA − {against}", range(2, 3))]
-    _sheet(path, view, [grey, colour, error], ["FA", "colour FA", "error of FA"], list(columns),
+    sheet(path, view, [grey, colour, error], ["FA", "colour FA", "error of FA"], list(columns),
            scales, title, by_rows=True)
 
 
@@ -153,7 +153,7 @@ def draw_gtfa(path, view, scan, gtfa, title):
     """
     columns = {"32 GTFA": gtfa["32 GTFA"], "prediction": gtfa[NETWORKS], "64 GTFA": gtfa["64 GTFA"]}
     grey, colour = _fa_pictures(view, scan, columns.values())
-    _sheet(path, view, [colour, grey], ["a) colour FA", "b) FA"], list(columns),
+    sheet(path, view, [colour, grey], ["a) colour FA", "b) FA"], list(columns),
            [Scale("gray", 0, 1, "FA", range(1, 2))], title, by_rows=True)
 
 
@@ -184,7 +184,7 @@ def draw_bias(path, view, scan, judged, split, methods, labels, title):
     reference = "measured" if scan.clean is None else "noise-free"
     scales = [Scale("RdBu_r", -wide[0], wide[0], f"DWI − {reference}\n/ median b0", range(1)),
               Scale("RdBu_r", -wide[1], wide[1], f"FA − {against}", range(1, 2))]
-    _sheet(path, view, [first, second], ["DWIs,\nmean error", "FA,\nsmoothed error"],
+    sheet(path, view, [first, second], ["DWIs,\nmean error", "FA,\nsmoothed error"],
            [labels[n] for n in names], scales, title, by_rows=True)
 
 
@@ -198,7 +198,7 @@ def _fa_pictures(view, scan, columns):
     return grey, colour
 
 
-def _sheet(path, view, pictures, row_names, columns, scales, title, by_rows=False, notes=()):
+def sheet(path, view, pictures, row_names, columns, scales, title, by_rows=False, notes=()):
     """Pictures in rows and columns with shared scales.
 
     Args:

@@ -2,7 +2,8 @@
 
 Stated: FA of 30 acquired and the last 32 synthetic DWIs and two volumes of b ≈ 5 is compared with
 that of 30 + 32 acquired ("64 GTFA") and of 30 acquired ("32 GTFA") by its RMSE, the 60 outputs with
-the measured slices by theirs; mean and SD. MRtrix3 made the maps: `dwijax.fitting.voxels.FIT` is its
+the measured slices by theirs; mean and SD. MRtrix3 made the maps: `dwijax.fitting.voxels.FIT` is
+its
 default fit.
 
 Chosen: an RMSE is over the brain of one slice. DWIs are divided by the 99.9th percentile of the

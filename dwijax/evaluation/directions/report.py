@@ -4,19 +4,21 @@ import json
 import time
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from dwijax import __version__, baselines
-from dwijax.data import leakage
 from dwijax.data.phantom.like import identity
-from dwijax.data.sidecars import check_sidecar
-from dwijax.data.simulated import origin, shifted_members
 from dwijax.errors import InputError, collecting
 from dwijax.evaluation.common import figures, slabs, viewers
 from dwijax.evaluation.common.cases import MissingDirections, read_case, read_scan, usable
+from dwijax.evaluation.common.groups import (
+    TUNING_SUBJECTS,
+    check_leakage,
+    groups_of,
+    sources,
+)
 from dwijax.evaluation.common.regions import LESION
 from dwijax.evaluation.common.rows import NETWORKS, PERFECT, Row
 from dwijax.evaluation.common.tables import Record, Results, write_csv, write_results
@@ -32,27 +34,17 @@ from dwijax.process.threads import ahead
 from dwijax.report_html import page
 from dwijax.training.reading import read_cohort
 
-# Subjects that baselines are tuned on and that regressions learn from, at most.
-TUNING_SUBJECTS, TRAINING_SUBJECTS = 4, 12
-
-
-class Group(NamedTuple):
-    """Test subjects that are summarised together; ``origin`` says what they are."""
-
-    name: str
-    origin: str
-    members: list
+TRAINING_SUBJECTS = 12  # that regressions learn from, at most
 
 
 @collecting()
-def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
+def evaluate(workdir, *, baseline_set="all", quiet=False):
     """Judges a run by the protocol of `dwijax.evaluation.directions.protocol`.
 
     Writes ``tables/``, ``figures/`` and ``report.html`` into the run's folder; prints the tables.
 
     Args:
       workdir: folder of a trained run.
-      atlas: of a SuperDTI run, see `dwijax.evaluation.maps.map_report.evaluate`.
       baseline_set: of `dwijax.baselines.SETS`: ``fewest``, ``quick``, or ``all`` with denoisers
         that take minutes a subject.
       quiet: neither progress bar nor printed tables.
@@ -65,16 +57,12 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     """
     began = time.perf_counter()
     run = load_run(workdir)
-    if run.config.get("task") == "map_regression":
-        from dwijax.evaluation.maps import map_report
-
-        return map_report.evaluate([(workdir, run)], workdir, atlas=atlas, quiet=quiet)
     cohort = usable(run, read_cohort(run.config, run.about, judging=True))
     if not cohort.test:
         raise InputError(Path(workdir) / "config.json", found="no test subjects",
                          expected="at least one", remedy="train with another split")
-    groups = _groups(run, cohort)
-    _check_leakage(run, cohort, groups, workdir)
+    groups = groups_of(run, cohort)
+    check_leakage(run, cohort, groups, workdir)
     axis, shell = run.config.data.axis, run.config.data.shell
     split = Split(run.inputs, run.targets, run.gtab[run.targets])
     chosen = baselines.SETS[baseline_set]
@@ -109,7 +97,7 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
         else:
             interpolators, sh = baselines.untuned()
             gaps.append(Gap("tuned baselines", "there are no validation subjects"))
-        labels = summary.labels(split, interpolators, run.config.model.get("joint", False))
+        labels = summary.labels(split, interpolators, run.config.model.joint)
         for group in groups:
             for scan, networks, rows, same in ahead(synthesised, group.members):
                 progress.update()
@@ -192,13 +180,6 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
     return results
 
 
-def sources(run, workdirs, groups):
-    """`dwijax.report_html.page.provenance` of an evaluation: the runs and the scans that it was judged on."""
-    return page.provenance(run.about, [*map(page.run_file, workdirs), *(
-        path for group in groups for member in group.members for path in (
-            member.files.dwi, member.files.bval, member.files.bvec, member.files.mask))])
-
-
 def _synthesise(run, scan, subject):
     """The networks' DWIs ``[V, K]`` of a scan without its targets, their time, dots outside."""
     blind = only_inputs(run, subject)
@@ -213,30 +194,6 @@ def _synthesise(run, scan, subject):
         rows.append(Row("dots outside the brain, %", "4 σ", "background", method,
                         spectra.dots(values, outside, level)))
     return volume[mask] / np.float32(subject.scale), rows
-
-
-def _groups(run, cohort):
-    config = run.config
-    if config.data.layout != "phantom":
-        name = "within subject" if cohort.within_subject else "test subjects"
-        return [Group(name, str(config.data.root), cohort.test)]
-    shifted = shifted_members(config.data.root, **config.phantom)
-    return [Group(f"{generator} generator", origin(members), members)
-            for generator, members in (("default", cohort.test), ("shifted", shifted)) if members]
-
-
-def _check_leakage(run, cohort, groups, workdir):
-    """Refuses what `dwijax.data.leakage` finds; the cohort as it is now was checked in reading it."""
-    where, recorded = Path(workdir) / "config.json", run.about["subjects"]
-    leakage.check_statistics(run.about, where, run.inputs)
-    if run.config.task == "direction_synthesis":  # maps are of all directions, inputs too
-        leakage.check_directions(run.gtab, run.inputs, run.targets, where)
-    if not cohort.within_subject:
-        leakage.check_subjects({"train": recorded["train"], "validation": recorded["validation"],
-                                "test": [m.files.name for m in cohort.test]}, where)
-    for group in groups:
-        for member in group.members:
-            check_sidecar(member.files)
 
 
 def _gaps(run, split, first):

@@ -7,8 +7,7 @@ from dwijax.evaluation.common.rows import ALL, INPUTS, MORE, NETWORKS, PERFECT, 
 from dwijax.evaluation.common.tables import DASH, Results, interval
 from dwijax.evaluation.directions import sections
 from dwijax.evaluation.directions.protocol import Split, alone
-from dwijax.training import joint_start
-from dwijax.training.log import skipped
+from dwijax.runs.log import skipped
 
 
 class Labels(NamedTuple):
@@ -151,17 +150,17 @@ class Report(NamedTuple):
         config, about = self.run.config, self.run.about
         yield (f"{self.workdir}: {self.labels.signal[NETWORKS]}, {q} acquired directions in, {k} "
                f"synthesised, b = {config.data.shell} s/mm², dwijax {__version__}")
-        if config.data.get("clean_targets"):
+        if config.data.clean_targets:
             yield "TRAINED ON NOISE-FREE TARGETS, which no scanner delivers"
-        if config.data.get("denoise_targets"):
+        if config.data.denoise_targets:
             yield "trained on measured targets after MP-PCA of the targets alone"
-        if weight := config.loss.get("fa_weight"):
-            alone = config.loss.get("fa_reference") == "targets"
+        if weight := config.loss.fa_weight:
+            alone = config.loss.fa_reference == "targets"
             yield (f"FA loss of weight {weight:g}, held to the FA of "
                    + ("the targets alone" if alone else "all volumes"))
-        if joint_start.wanted(config):
+        if config.trunk.steps:
             yield f"started from one joint network after {config.trunk.steps} steps"
-        if config.get("calibrate"):
+        if config.calibrate:
             yield "synthetic DWIs held to the anisotropy that a subject's acquired ones show"
         tuned = f"tuned on the measured DWIs of {self.tuned_on} validation subjects"
         if self.within_subject:

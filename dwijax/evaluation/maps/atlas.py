@@ -27,7 +27,7 @@ class Atlas(NamedTuple):
 
 
 def read_atlas(fa, labels, table):
-    """`Atlas` of two images on one grid and a look-up table (`dwijax.evaluation.maps.rois.read_table`).
+    """`Atlas` of two images on one grid and a table (`dwijax.evaluation.maps.rois.read_table`).
 
     Raises:
       InputError: they cannot be read, are on different grids, or the table has no names.

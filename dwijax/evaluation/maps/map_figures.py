@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dwijax.evaluation.common.figures import Scale, _sheet, pyplot, save
+from dwijax.evaluation.common.figures import Scale, pyplot, save, sheet
 from dwijax.evaluation.directions.protocol import ALL
 from dwijax.evaluation.maps.protocol import (
     ANISOTROPIC,
@@ -84,7 +84,7 @@ def draw_maps(path, view, scan, maps, quantity, title):
         words = "error\nPSNR, NMSE"
     names = [f"{q} DWIs" for q in drawn] + [words if count == 1 else f"{words}\n{q} DWIs"
                                             for q in drawn]
-    _sheet(path, view, shown + errors, names, [_COLUMNS[k] for k in kinds] + list(last), scales,
+    sheet(path, view, shown + errors, names, [_COLUMNS[k] for k in kinds] + list(last), scales,
            f"{name} from {', '.join(map(str, drawn))} directions: {title}", by_rows=True,
            notes=notes)
 

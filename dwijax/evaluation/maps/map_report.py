@@ -16,9 +16,14 @@ from dwijax.data.bids import of_scan
 from dwijax.errors import InputError, collecting
 from dwijax.evaluation.common import figures, viewers
 from dwijax.evaluation.common.cases import read_scan, usable
+from dwijax.evaluation.common.groups import (
+    TUNING_SUBJECTS,
+    check_leakage,
+    groups_of,
+    sources,
+)
 from dwijax.evaluation.common.statistics import Estimate
 from dwijax.evaluation.common.tables import Record, Results, write_csv
-from dwijax.evaluation.directions.report import TUNING_SUBJECTS, _check_leakage, _groups, sources
 from dwijax.evaluation.maps import map_figures, map_tables, protocol
 from dwijax.evaluation.maps.atlas import read_atlas, register
 from dwijax.evaluation.maps.rois import named_rois, read_rois
@@ -68,9 +73,9 @@ def evaluate(runs, out, *, atlas=None, quiet=False):
         cohort = usable(first, found[0])
         contenders = protocol.contend([run for _, run in same])
         _check_kinds(same, contenders)
-        groups = _groups(first, cohort)
+        groups = groups_of(first, cohort)
         for where, run in same:
-            _check_leakage(run, cohort, groups, where)
+            check_leakage(run, cohort, groups, where)
         if parts:  # what sets it apart from the first
             about = f"{len(first.gtab)} DWIs, {first.about['table']['b0s']} b0"
             groups = [g._replace(name=f"{g.name}, {about}") for g in groups]

@@ -4,7 +4,8 @@
         --snr 13 --subjects 14
     python train.py --config=configs/superdti.py:q6 --config.data.layout=hcp \\
         --config.data.root=sim --workdir=runs/rescan --noevaluate
-    python -m dwijax.evaluation.studies.rescan runs/rescan DWI BVALS BVECS MASK --volumes 21 -o rescan.md
+    python -m dwijax.evaluation.studies.rescan runs/rescan DWI BVALS BVECS MASK --volumes 21 \\
+        -o rescan.md
 
 The networks are trained on subjects simulated with the first run's table, voxels and noise.
 The second run shares no noise with the first. Its own fit of all directions is noisy, and its FA
@@ -166,7 +167,7 @@ def _signal_table(squares, sigma, brain, slabs):
 
 
 def main(argv=None):
-    from dwijax.data.layouts import SubjectFiles
+    from dwijax.data.files import SubjectFiles
     from dwijax.data.subject import load_subject
     from dwijax.inference import load_run
     from dwijax.output import whole

@@ -1,0 +1,27 @@
+"""``evaluate(workdir)``: a trained run judged on its test subjects, by what it was trained for."""
+
+from dwijax.evaluation.directions import report
+from dwijax.evaluation.maps import map_report
+from dwijax.inference import load_run
+from dwijax.runs import folders
+
+
+def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
+    """Writes ``tables/``, ``figures/`` and ``report.html`` into the run's folder; prints tables.
+
+    Args:
+      workdir: folder of a trained run.
+      baseline_set: as `dwijax.evaluation.directions.report.evaluate`.
+      atlas: of a SuperDTI run, as `dwijax.evaluation.maps.map_report.evaluate`.
+      quiet: neither progress bar nor printed tables.
+
+    Returns:
+      `dwijax.evaluation.common.tables.Results`.
+
+    Raises:
+      InputError: there is no run, its data cannot be used, or targets leak into inputs.
+    """
+    if folders.read(workdir)[0].task == "map_regression":
+        return map_report.evaluate([(workdir, load_run(workdir))], workdir, atlas=atlas,
+                                   quiet=quiet)
+    return report.evaluate(workdir, baseline_set=baseline_set, quiet=quiet)
