@@ -13,13 +13,14 @@ if __name__ == "__main__":  # before anything slow is imported
 
     begin("", "the same command starts again")
 
+import os
 from pathlib import Path
 
 from absl import flags
 
 from dwijax.errors import InputError
 from dwijax.flags import QUIET, launch
-from dwijax.output import refuse_to_overwrite
+from dwijax.output import refuse_to_overwrite, refuse_unwritable
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
 BASELINES = flags.DEFINE_enum(
@@ -59,6 +60,8 @@ def main(*runs):
 
 
 def _keep_what_is_there(folder):
+    if not os.path.isfile(folder):  # an exported run, which is told apart later
+        refuse_unwritable(folder)
     if not FORCE.value:
         refuse_to_overwrite(Path(folder) / name for name in ("report.html", "comparison.md"))
 

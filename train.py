@@ -23,6 +23,7 @@ from ml_collections import config_flags
 
 from dwijax.errors import InputError
 from dwijax.flags import QUIET, define_config, launch
+from dwijax.output import refuse_unwritable
 from dwijax.training import processes
 from dwijax.training.preemption import exit_on_sigterm
 
@@ -49,6 +50,10 @@ def main():
         processes.deterministic()
     if CONFIG.value.placement == "auto" and not (DISTRIBUTED.value or COORDINATOR.value):
         processes.split_cpu()
+    if COORDINATOR.value is None and (PROCESSES.value is not None or PROCESS.value is not None):
+        raise InputError("--processes, --process", found="no --coordinator",
+                         expected="all three, or --distributed alone",
+                         remedy="give --coordinator too")
     processes.join(DISTRIBUTED.value, COORDINATOR.value, PROCESSES.value, PROCESS.value)
     if PLAN.value:
         print_plan()
@@ -57,6 +62,7 @@ def main():
     from dwijax.training.loop import train_and_evaluate
 
     workdir = WORKDIR.value or f"runs/{'-'.join(filter(None, (Path(path).stem, variant)))}"
+    refuse_unwritable(workdir)
     train_and_evaluate(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
     calibrate(workdir, quiet=QUIET.value)
     if EVALUATE.value and not (DISTRIBUTED.value or COORDINATOR.value):

@@ -21,11 +21,13 @@ import importlib
 import json
 import pkgutil
 import sys
+from pathlib import Path
 
 from dwijax import __version__, commands
 from dwijax.__main__ import INTERRUPTED, start
 from dwijax.compilation import check_flags
 from dwijax.errors import collecting, told
+from dwijax.options import path
 from dwijax.threads import limit_threads
 
 
@@ -36,6 +38,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(
             allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options
         )
+        self.register("type", Path, path)
 
     def error(self, message):
         message = " ".join(message.split())

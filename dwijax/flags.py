@@ -63,6 +63,9 @@ def launch(main, positional=False):
             _fail(error)
         except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
             _fail(error)  # what ml_collections raises for a value
+        for name in flags.FLAGS:
+            if flags.FLAGS[name].present and flags.FLAGS[name].value == "":
+                _fail(f"--{name} is empty, as with a shell's variable that is not set")
         if len(rest) > 1 and not positional:
             _fail(f"stray argument {rest[1]!r}; options are written --name=value, see --help")
         return rest

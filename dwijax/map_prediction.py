@@ -15,7 +15,7 @@ from dwijax.errors import collecting
 from dwijax.fitting import bids, frames
 from dwijax.gradients import fsl_to_world
 from dwijax.network_maps import DIRECT, TENSOR, network_maps
-from dwijax.output import delivered, refuse_to_overwrite
+from dwijax.output import delivered, refuse_to_overwrite, refuse_unwritable
 
 
 @collecting()
@@ -45,6 +45,7 @@ def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale
     if naming == "bids":
         sidecar = bids.sidecar_name(dwi, bids.NETWORKS)
         html = bids.page_name(dwi, bids.NETWORKS)
+    refuse_unwritable(out)
     if not force:
         refuse_to_overwrite([out / sidecar, out / html])
     image = read_dwi(dwi)

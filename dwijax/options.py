@@ -1,6 +1,23 @@
-"""Numbers on a command line: what is out of range is refused before anything is read."""
+"""Arguments of a command line: what cannot be meant is refused before anything is read."""
 
 import argparse
+import os
+from pathlib import Path
+
+LONGEST = 255  # bytes of a name, as file systems have it
+
+
+def path(text):
+    """``type`` of an argparse argument: the `Path` of a file or folder.
+
+    An empty one, as of a shell's variable that is not set, would be the working folder.
+    """
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected the name of a file or folder")
+    if max(map(len, os.fsencode(text).split(b"/"))) > LONGEST:
+        raise argparse.ArgumentTypeError(
+            f"found a name of more than {LONGEST} bytes, {text[:20]!r}...; expected a shorter one")
+    return Path(text)
 
 
 def whole(least, most=2**31 - 1):

@@ -25,6 +25,29 @@ def refuse_to_overwrite(paths):
                              remedy="choose another output, or replace it with --force")
 
 
+def refuse_unwritable(folder):
+    """Tries whether files can be written into a folder, before the work; leaves nothing behind.
+
+    Args:
+      folder: where they are to be; it need not be there yet.
+
+    Raises:
+      InputError: it is no folder, or nothing can be written there.
+    """
+    folder = Path(os.path.abspath(folder))
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    try:
+        os.rmdir(tempfile.mkdtemp(dir=there, prefix="."))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(path, error):
+    return InputError(path, found=f"it cannot be written ({error.strerror or error})",
+                      expected="a writable place with free space",
+                      remedy="choose another output or free some space")
+
+
 @contextlib.contextmanager
 def whole(path):
     """Yields a temporary name beside `path` that is renamed to `path` when the block succeeds.
@@ -53,12 +76,7 @@ def whole(path):
             temporary.replace(path)
         made = []
     except OSError as error:
-        raise InputError(
-            path,
-            found=f"it cannot be written ({error.strerror or error})",
-            expected="a writable place with free space",
-            remedy="choose another output or free some space",
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -134,12 +152,7 @@ def whole_folder(path, replace=None):
                 temporary.replace(path)
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise InputError(
-            path,
-            found=f"it cannot be written ({error.strerror or error})",
-            expected="a writable place with free space",
-            remedy="choose another output or free some space",
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -176,9 +189,4 @@ def delivered(out, *, force=False, keep=()):
                     (out / file).parent.mkdir(parents=True, exist_ok=True)
                     (folder / file).replace(out / file)
         except OSError as error:
-            raise InputError(
-                out,
-                found=f"it cannot be written ({error.strerror or error})",
-                expected="a writable place with free space",
-                remedy="choose another output or free some space",
-            ) from error
+            raise _unwritable(out, error) from error

@@ -24,7 +24,7 @@ from dwijax.fitting.maps import DEFAULT_MAPS
 from dwijax.fitting.naming import file_names, series_files
 from dwijax.gradients import write_gradients
 from dwijax.inference import load_run, synthesise
-from dwijax.output import delivered, refuse_to_overwrite
+from dwijax.output import delivered, refuse_to_overwrite, refuse_unwritable
 
 # Of the fit's facts, those that ``dwi.json`` tells too.
 _FIT = ("condition_number", "voxels", "voxels_without_tensor", "voxels_with_samples_left_out",
@@ -56,18 +56,19 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
         are there already.
     """
     out = Path(out)
+    refuse_unwritable(out)
     names = series_files(naming, dwi)
     if not force:
         maps = file_names(naming, DEFAULT_MAPS, names["dwi"])
         refuse_to_overwrite(out / name for name in (*names.values(), *maps.values()))
+    image = read_dwi(dwi)
+    table = read_scan_gradients(bvals, bvecs, image, b0_threshold)
     trained = load_run(workdir)
     if resample and trained.config.data.get("denoise"):
         raise InputError(
             "--resample", found=f"{workdir}: networks that see inputs after MP-PCA",
             expected="volumes as they were measured, whose noise is their own",
             remedy="take a run without --config.data.denoise")
-    image = read_dwi(dwi)
-    table = read_scan_gradients(bvals, bvecs, image, b0_threshold)
     shell = choose_shell(table, float(np.median(trained.gtab.bvals)), where=bvals)
     files = SubjectFiles("scan", Path(dwi), Path(bvals), Path(bvecs), mask and Path(mask),
                          b0_threshold=b0_threshold)

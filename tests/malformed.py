@@ -209,7 +209,7 @@ OPTIONS = {
     "BIDS without a subject": (["--naming", "bids"], "not of BIDS"),
     "grad_dev of another shape": (["--grad-dev", "{}/mask.nii"], "×9"),
     "grad_dev missing": (["--grad-dev", "{}/none.nii"], "no such file"),
-    "mask without a name": (["--mask", ""], "a folder"),
+    "mask without a name": (["--mask", ""], "--mask"),
     "measured only, of nothing else": (["--measured-only"], "no list of synthetic"),
 }
 FILES = {

@@ -228,3 +228,21 @@ def test_an_ascii_terminal(scan):
     for command, status in (("fit", (0,)), ("check", (0, 1))):
         done = run([*DWIJAX, command, *fit(scan)[1:-1], scan / command], env=env)
         assert done.returncode in status and done.stderr == "", done.stderr
+
+
+@pytest.mark.parametrize(("program", "words", "says"), [
+    ("train.py", ["--workdir="], "--workdir is empty"),
+    ("train.py", ["--config=" + "long" * 200], "no file"),
+    ("train.py", ["--workdir=/proc/x"], "cannot be written"),
+    ("train.py", ["--processes=2"], "no --coordinator"),
+    ("train.py", ["--threads=many"], "--threads"),
+    ("eval.py", ["--workdir="], "--workdir is empty"),
+    ("eval.py", ["--workdir=/proc/x"], "cannot be written"),
+    ("eval.py", ["--workdir=/dev/null"], "/dev/null"),
+    ("eval.py", ["--compare", "/dev/null", "/dev/zero"], "/dev/null"),
+])
+def test_arguments_of_scripts_are_refused_in_one_line(tmp_path, program, words, says):
+    done = run([sys.executable, ROOT / program, *words], cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert says in done.stderr and not list(tmp_path.iterdir())

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dwijax.options import B0_THRESHOLD, B_VALUE
+from dwijax.options import B0_THRESHOLD, B_VALUE, number, whole
 
 HELP = "fit diffusion tensors to a scan and write FA, MD, directions and other maps"
 EXAMPLE = "dwijax fit dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --mask mask.nii.gz -o dti"
@@ -27,9 +27,9 @@ def add_arguments(parser):
     parser.add_argument("--method", choices=("ols", "wls", "iwls", "robust"), default="wls",
                         help="least squares on ln S: ordinary, weighted by the predicted signal "
                         "(default), reweighted, or reweighted without outliers (REKINDLE)")
-    parser.add_argument("--reweightings", type=int, metavar="N",
+    parser.add_argument("--reweightings", type=whole(0, 100), metavar="N",
                         help="refits with new weights (default: wls 1, iwls and robust 2)")
-    parser.add_argument("--floor", type=float, metavar="SIGNAL",
+    parser.add_argument("--floor", type=number(1e-30, 1e12), metavar="SIGNAL",
                         help="raise smaller samples to this, as dipy does with 1e-4 (default: "
                         "leave samples near 0 out of the fit)")
     parser.add_argument("--positive", action="store_true",
@@ -63,12 +63,6 @@ def run(args):
 
     image = read_dwi(args.dwi)
     gtab = read_scan_gradients(args.bvals, args.bvecs, image, args.b0_threshold)
-    if args.reweightings is not None and not 0 <= args.reweightings <= 100:
-        raise InputError("--reweightings", found=args.reweightings, expected="0 to 100",
-                         remedy="choose another number")
-    if args.floor is not None and not 0 < args.floor < float("inf"):
-        raise InputError("--floor", found=args.floor, expected="a signal above 0",
-                         remedy="choose another value or leave it out")
     synthetic = _synthetic(args.dwi, len(gtab), needed=args.measured_only)
     if args.measured_only and synthetic is None:
         raise InputError(

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from dwijax.options import number, whole
+
 HELP = "track streamlines through the FA and first eigenvectors that fit or predict wrote"
 EXAMPLE = "dwijax track dti/fa.nii.gz dti/v1.nii.gz --seeds callosum.nii.gz -o callosum.tck"
 
@@ -17,13 +19,16 @@ def add_arguments(parser):
     parser.add_argument("--through", type=Path, nargs="+", default=[], metavar="MASK",
                         help="keep streamlines that pass all of these masks")
     parser.add_argument("-o", "--out", type=Path, required=True, help=".tck or .trk file")
-    parser.add_argument("--threshold", type=float, default=0.15, help="least FA (default 0.15)")
-    parser.add_argument("--angle", type=float, default=45.0,
+    parser.add_argument("--threshold", type=number(0.001, 1), default=0.15,
+                        help="least FA (default 0.15)")
+    parser.add_argument("--angle", type=number(1, 90, "°"), default=45.0,
                         help="largest turn in 0.5 mm, degrees (default 45)")
-    parser.add_argument("--density", type=int, default=2,
+    parser.add_argument("--density", type=whole(1, 20), default=2,
                         help="seeds along each edge of a seed voxel (default 2)")
-    parser.add_argument("--min-length", type=float, default=20.0, help="mm (default 20)")
-    parser.add_argument("--max-length", type=float, default=300.0, help="mm (default 300)")
+    parser.add_argument("--min-length", type=number(0, 2000, " mm"), default=20.0,
+                        help="mm (default 20)")
+    parser.add_argument("--max-length", type=number(0, 2000, " mm"), default=300.0,
+                        help="mm (default 300)")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
@@ -32,18 +37,16 @@ def run(args):
 
     from dwijax.data.volumes import read_image, read_mask, read_on_grid
     from dwijax.errors import InputError
-    from dwijax.output import refuse_to_overwrite, whole
+    from dwijax.output import refuse_to_overwrite
+    from dwijax.output import whole as whole_file
 
     if args.out.suffix not in (".tck", ".trk"):
         raise InputError(args.out, found="another ending", expected=".tck or .trk",
                          remedy="choose another name")
-    for option, value, low, high in (("--threshold", args.threshold, 0, 1),
-                                     ("--angle", args.angle, 0, 90),
-                                     ("--density", args.density, 0, 20),
-                                     ("--min-length", args.min_length, -1, args.max_length)):
-        if not low < value <= high:
-            raise InputError(option, found=value, expected=f"above {low}, at most {high}",
-                             remedy="choose another value")
+    if args.min_length > args.max_length:
+        raise InputError("--min-length", found=f"{args.min_length:g} mm",
+                         expected=f"at most --max-length, {args.max_length:g} mm",
+                         remedy="choose another value")
     if not args.force:
         refuse_to_overwrite([args.out])
     image = read_image(args.fa)
@@ -67,7 +70,7 @@ def run(args):
             args.seeds, found=f"{len(lines)} streamlines, none through all masks" if lines else
             f"no streamline of {args.min_length:g} mm from FA of {args.threshold:g} up",
             expected="streamlines", remedy="give other masks or thresholds")
-    with whole(args.out) as temporary:
+    with whole_file(args.out) as temporary:
         save(kept, image, temporary)
     length = float(np.median(
         [np.linalg.norm(np.diff(line, axis=0), axis=1).sum() for line in kept]))

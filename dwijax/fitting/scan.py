@@ -17,7 +17,7 @@ from dwijax.fitting import naming as names
 from dwijax.fitting.maps import MAPS, OF_RESIDUALS, ChunkFit
 from dwijax.fitting.samples import read_samples
 from dwijax.gradients import fsl_to_world
-from dwijax.output import refuse_to_overwrite, whole_files
+from dwijax.output import refuse_to_overwrite, refuse_unwritable, whole_files
 
 
 def fit_scan(
@@ -66,6 +66,7 @@ def fit_scan(
     if os.path.exists(out) and not os.path.isdir(out):
         raise InputError(out, found="a file", expected="a folder for the maps",
                          remedy="choose another output")
+    refuse_unwritable(out)
     if not force:
         texts = names.text_files(naming, maps, source, {"options": {}})
         refuse_to_overwrite(out / file for file in (*files.values(), *texts)
