@@ -215,7 +215,7 @@ OPTIONS = {
 FILES = {
     "image missing": ({"dwi": "none.nii"}, "no such file"),
     "image is a folder": ({"dwi": "."}, "a folder"),
-    "image of endless name": ({"dwi": "long" * 200}, "cannot be read"),
+    "image of endless name": ({"dwi": "long" * 200}, "more than 255 bytes"),
     "image below a file": ({"dwi": "dwi.bval/dwi.nii"}, "dwi.bval/dwi.nii"),
     "image with a line break": ({"dwi": "a\nb.nii"}, "no such file"),
     "image is a pipe": ({"dwi": "pipe"}, "a pipe"),
@@ -229,7 +229,7 @@ FILES = {
     "mask missing": ({"mask": "none.nii"}, "no such file"),
     "output is a file": ({"out": "dwi.bval"}, "a file"),
     "output below a file": ({"out": "dwi.bval/out"}, "dwi.bval"),
-    "output of endless name": ({"out": "long" * 200}, "cannot be written"),
+    "output of endless name": ({"out": "long" * 200}, "more than 255 bytes"),
     "output that nobody may write": ({"out": "/proc/out"}, "cannot be written"),
 }
 JSON = {"a wrong list": '{"synthetic_volumes": 3}',

@@ -407,8 +407,6 @@ def test_uncompressed_and_scaled_integers(scan, tmp_path):
         ("grad_dev", "grad_dev"),
         ("map", "--maps"),
         ("empty mask", "empty mask"),
-        ("reweightings", "--reweightings"),
-        ("floor", "--floor"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(scan, tmp_path, fault, message):
@@ -433,10 +431,6 @@ def test_bad_input_is_one_line_and_nothing_is_written(scan, tmp_path, fault, mes
         options = ["--maps", "kurtosis"]
     elif fault == "empty mask":
         mask = np.zeros_like(mask)
-    elif fault == "reweightings":
-        options = ["--reweightings", "-1"]
-    elif fault == "floor":
-        options = ["--floor", "0"]
     elif fault == "grad_dev":
         nib.save(nib.Nifti1Image(np.zeros((6, 5, 4, 8), np.float32), affine), tmp_path / "g.nii")
         options = ["--grad-dev", tmp_path / "g.nii"]
