@@ -19,9 +19,10 @@ KINDS = {
     "mask": "mask", "seeds": "mask", "through": "mask",
     "bvals": "table", "bvecs": "table",
     "trained": "run", "root": "folder", "maps": "names",
-    "out": "output", "file": "output", "store": "output", "write_bvecs": "output",
+    "out": "output", "file": "output", "store": "output", "write_bvecs": "output if need be",
 }
-FOLDERS = {"fit", "predict", "simulate"}  # commands whose output is one, which may be there
+OUTPUTS = {"fit": "output folder", "predict": "output folder", "simulate": "output folder",
+           "check": "output stem"}  # others write a file, or a folder that must not be there
 
 
 def kind_of(command, action):
@@ -33,7 +34,7 @@ def kind_of(command, action):
     if action.dest not in KINDS and _is_number(action.type):
         return "number"
     kind = KINDS[action.dest]
-    return "output folder" if kind == "output" and command in FOLDERS else kind
+    return OUTPUTS.get(command, kind) if kind == "output" else kind
 
 
 def _is_number(read):
@@ -152,6 +153,14 @@ ATTACKS = {
     "folder": READ,
     "output folder": WRITTEN,
     "output": WRITTEN | {"here": (word("."), True), "the root": (word("/"), True)},
+    # Files have its name and an ending: what is there is another file.
+    "output stem": {case: (make, case not in (
+        "a link to itself", "a file that is there", "a pipe"))
+        for case, (make, _) in WRITTEN.items() if case != "a device"} | {
+            "here": (word("."), True), "the root": (word("/"), True)},
+    # Tried, but for its name, only when there is something to write.
+    "output if need be": {case: (make, case in ("no name", "null byte", "endless name"))
+                          for case, (make, _) in WRITTEN.items()},
     "number": {
         "none": (word(""), True), "a word": (word("many"), True), "NaN": (word("nan"), True),
         "infinite": (word("inf"), True), "without end": (word("1e999"), True),
