@@ -40,7 +40,7 @@ FIELDS = {
     "seed": whole(),
     "targets": Such([one_of(*map_regression.TARGETS)],
                     lambda v: v and len(set(v)) == len(v), "different maps"),
-    "seeds": COUNT,
+    "seeds": whole(1, 10_000),
     "data": {
         "layout": one_of(*LAYOUTS, "store"),
         "root": Such(str, lambda v: "\0" not in v, "a path"),
@@ -60,8 +60,8 @@ FIELDS = {
     "phantom": {
         "subjects": listed(whole(0, 10**6), 3, 3), "shifted_subjects": whole(0, 10**6),
         "shape": listed(whole(4, 10**4), 3, 3), "voxel_size": number(0.5, 6),
-        "directions": whole(1, 10_000), "averages": COUNT, "b0s": COUNT, "lesions": bool,
-        "snr": POSITIVE, "seed": whole(),
+        "directions": whole(1, 10_000), "averages": whole(1, 1000), "b0s": whole(1, 1000),
+        "lesions": bool, "snr": POSITIVE, "seed": whole(),
     },
     "model": {
         "name": one_of(*NETWORKS), "width": whole(1, 4096), "levels": whole(1, 8),

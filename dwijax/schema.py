@@ -193,10 +193,9 @@ def whole(least=0, most=MOST):
     return Such(int, lambda v: least <= v <= most, words)
 
 
-def number(least=0.0, most=None):
-    """A number of a range."""
-    words = f"a number from {least:g}" + ("" if most is None else f" to {most:g}")
-    return Such(float, lambda v: least <= v and (most is None or v <= most), words)
+def number(least=0.0, most=1e6):
+    """A number of a range: JAX takes one beyond int32, where it is whole, for a fault."""
+    return Such(float, lambda v: least <= v <= most, f"a number from {least:g} to {most:g}")
 
 
 def listed(spec, least=0, most=None):
@@ -215,6 +214,6 @@ def array(*shape):
 
 
 COUNT = whole(1)
-POSITIVE = Such(float, lambda v: v > 0, "a number above 0")
+POSITIVE = Such(float, lambda v: 0 < v <= 1e6, "a number above 0, to 1e6")
 DECAY = Such(float, lambda v: 0 <= v < 1, "a number from 0 to below 1")
 SHARE = number(0, 1)

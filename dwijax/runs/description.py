@@ -4,7 +4,7 @@ import math
 
 from dwijax import config
 from dwijax.data.domain import PROBABILITIES
-from dwijax.schema import COUNT, POSITIVE, Such, array, listed, number, validate, whole
+from dwijax.schema import COUNT, Such, array, listed, number, validate, whole
 from dwijax.tasks import calibration
 
 
@@ -41,6 +41,7 @@ _RANGES = {"b": 1, "voxel size": 3, "SNR": 1, "b0": len(PROBABILITIES),
            "mean DWI": len(PROBABILITIES)}
 _NAMES = [str]
 PARTS = ("train", "validation", "test")
+_DIGESTS = {str: {"sha256": str, "stat": str}}
 _CHOSEN = Such([(None, whole(), [whole()])], lambda v: len(v) == 2 and not isinstance(v[0], int)
                and not isinstance(v[1], list), "slice numbers or null, and their count or null")
 
@@ -49,7 +50,8 @@ RUN = {
     "versions": {str: str},
     "seed": whole(),
     "normalisation": {
-        "rule": str, "training_scales": {str: POSITIVE},
+        "rule": str, "training_scales": {
+            str: Such(float, lambda v: 0 < v < 1e30, "a number above 0")},
         "whitening": (None, {"mean": array(None), "matrix": array(None, None)}),
         "whitening_from": {"directions": [whole()], "subjects": _NAMES},
     },
@@ -69,7 +71,7 @@ RUN = {
     # Of a run's folder; what is exported does not tell.
     "scans?": {
         "chosen": {part: [_CHOSEN] for part in PARTS},
-        "files": {str: {str: {"sha256": str, "stat": str}}},
+        "files": {str: _DIGESTS}, "shifted?": {str: _DIGESTS},
     },
     "calibration?": calibration.SPEC,
     "training?": {"steps?": whole(), "loss?": float, "validation_loss?": float},
