@@ -107,8 +107,10 @@ def print_table(trained, subject):
     q, n = len(trained.inputs), int(subject.gtab.b0s_mask.sum())
     signal = subject.dwi[subject.mask] / np.float32(subject.scale)
     everything = fit_maps([signal], subject.gtab)
-    regions = from_fit(everything.fa, everything.md)
     acquired, held, given = signal[:, : n + q], signal[:, n + q:], subject.gtab[np.arange(n + q)]
+    alone = fit_maps([acquired], given)
+    regions = {name: region & everything.determined & alone.determined
+               for name, region in from_fit(everything.fa, everything.md).items()}
 
     def line(name, predicted, fa):
         cells = []
@@ -120,7 +122,7 @@ def print_table(trained, subject):
 
     print(f"  {'':22} " + " ".join(f"{name:>23}" for name in regions))
     print(f"  {'':22} " + " ".join(f"{'DWI':>7} {'FA':>7} {'bias':>7}" for _ in regions))
-    line("acquired alone", None, fit_maps([acquired], given).fa)
+    line("acquired alone", None, alone.fa)
     for name, label, predicted, (added, table) in rows_of(trained, subject):
         joined = GradientTable(np.r_[given.bvals, table.bvals],
                                np.concatenate([given.bvecs, table.bvecs]))

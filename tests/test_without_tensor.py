@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 
 from dwijax import cli, dti
+from dwijax.data.cohort import Member
+from dwijax.data.layouts import find_subjects
+from dwijax.evaluation.map_regression import fit_of, judge
+from dwijax.evaluation.scan import read_scan
 from dwijax.gradients import GradientTable, write_gradients
 from tests.dti.conftest import random_tensors, scheme
 from tests.malformed import SHAPE, save
@@ -154,3 +158,21 @@ def test_degrees_of_freedom_are_counted_voxel_by_voxel(tmp_path, capsys):
         values = load(tmp_path / "dti" / f"{name}.nii.gz")
         assert np.isnan(values[2, 2, 2]) and np.isnan(values).sum() == 1
         assert (values[:4][~np.isnan(values[:4])] > 0).all() and not values[4:].any()
+
+
+def test_evaluation_judges_no_voxel_without_a_tensor(broken, capsys):
+    scan, lost = broken
+    files, = find_subjects(scan.parent, "plain")
+    read, _ = read_scan(Member(files, None), GTAB, shell=1000, axis=2)
+    assert "8 voxels of 120 without a tensor are not judged" in capsys.readouterr().err
+    judged = read.volume(read.regions["brain"])
+    assert judged.sum() == 112 and not any(read.volume(r)[judged == 0].any()
+                                           for r in read.regions.values())
+    fit = fit_of(read.acquired, np.arange(6), read.b0s)
+    few = fit_of(read.acquired, np.arange(3), read.b0s)
+    for found in (fit, few):
+        assert not found.md[~found.determined].any()
+        assert found.determined[read.regions["brain"]].mean() > 0.95
+    rows = {row[:4]: row.value for row in judge(read, {"fit 6": fit, "fit 3": few}, [])}
+    mean = rows["MD mean", "", "brain", "fit 6"]
+    assert mean == pytest.approx(1e3 * MD[~lost].mean(), rel=0.02)

@@ -23,6 +23,7 @@ _SMALLEST = 1e-6
 # Diffusion only takes signal away: neither is a sample that is a hundred times less than water ten
 # times faster than free water would leave of the largest. Of a b0 that is a hundredth of its DWIs.
 _DROPOUT, _FASTEST = 0.01, 30.0  # µm²/ms
+_SLOWEST = 1e-4  # µm²/ms; a voxel of one value is saturated or filled
 
 _LARGEST_LOG = 20.0  # e^40 and e^-40, the weights, and their products fit into float32
 
@@ -34,10 +35,10 @@ class TensorFit(NamedTuple):
       tensor: ``[..., 6]``, µm²/ms, order Dxx, Dxy, Dyy, Dxz, Dyz, Dzz.
       log_s0: ``[...]``, natural logarithm of the fitted S0 in the signal's units.
       determined: bool ``[...]``, whether the voxel has a tensor: the samples that count determine
-        it (`dwijax.dti.conditioning`), with their weights too; they are not all the same; no
-        element is ten times the diffusivity of free water. Where there is none ``tensor`` is 0 and
-        ``log_s0`` the mean of the log-samples (ln of the smallest normal number without any); no
-        mean or loss may count such voxels.
+        it (`dwijax.dti.conditioning`), with their weights too; they are not all the same (the
+        largest element is above 1e-4); none is ten times the diffusivity of free water. Where
+        there is none ``tensor`` is 0 and ``log_s0`` the mean of the log-samples (ln of the smallest
+        normal number without any); no mean or loss may count such voxels.
     """
 
     tensor: jax.Array
@@ -102,9 +103,7 @@ def fit_tensor(
         kept = weights * inliers(basis, weights, log_signal)
         # Outliers that a tensor cannot do without, such as the only b0, stay.
         weights = jnp.where(told_by(kept)[..., None], kept, weights)
-    mean = _mean(log_signal, weights)
-    # Logarithms of fractions of the largest: where their mean is 0 all samples are the same.
-    has_tensor = told_by(weights) & (mean < 0)
+    has_tensor = told_by(weights)
 
     # A sample raised to a floor pulls the weights over many orders of magnitude, which costs the
     # normal equations their digits in float32; without a floor the corrections below suffice.
@@ -127,12 +126,14 @@ def fit_tensor(
 
     beta = _back_substitute(triangle, fit)
     tensor = jnp.stack(beta[:6], axis=-1)
-    has_tensor = has_tensor & ok & (jnp.abs(tensor).max(-1) < _FASTEST)
+    largest = jnp.abs(tensor).max(-1)
+    has_tensor = has_tensor & ok & (largest > _SLOWEST) & (largest < _FASTEST)
     zero = jnp.zeros((), signal.dtype)
     tensor = jnp.where(has_tensor[..., None], tensor, zero)
     if min_diffusivity is not None:
         raised = clip_eigenvalues(tensor, min_diffusivity)
         tensor = jnp.where(has_tensor[..., None], raised, zero)
+    mean = _mean(log_signal, weights)
     return TensorFit(tensor, jnp.where(has_tensor, beta[6], mean) + log_scale, has_tensor)
 
 

@@ -51,6 +51,13 @@ def scanned(fa, sigma, seed=0, voxels=4000):
                            mask=np.ones((voxels, 1, 1), bool))
 
 
+def test_without_a_b0_there_is_no_fa_to_reach():
+    subject = scanned(0.4, 0.02, voxels=6)
+    subject.dwi[:2, ..., :B0S] = 0
+    found = measured_fa(subject, slice(Q, None))
+    assert np.isnan(found[:2]).all() and np.isfinite(found[2:]).all()
+
+
 @pytest.mark.parametrize("fa", [0.15, 0.4, 0.7])
 def test_fa_without_the_bias_of_noise(fa):
     subject = scanned(fa, 0.05)
