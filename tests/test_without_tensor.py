@@ -9,8 +9,8 @@ import pytest
 from dwijax import cli, dti
 from dwijax.data.cohort import Member
 from dwijax.data.layouts import find_subjects
-from dwijax.evaluation.map_regression import fit_of, judge
-from dwijax.evaluation.scan import read_scan
+from dwijax.evaluation.common.cases import read_scan
+from dwijax.evaluation.maps.protocol import fit_of, judge
 from dwijax.gradients import GradientTable, write_gradients
 from tests.dti.conftest import random_tensors, scheme
 from tests.malformed import SHAPE, save
