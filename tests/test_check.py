@@ -245,7 +245,7 @@ def test_real_scans_are_right_and_faults_are_named(shared_data, name):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_of_a_real_scan_from_files(shared_data, tmp_path, fault):
-    from dwijax.checking import text
+    from dwijax.checking import page
     from dwijax.checking.scan import check_scan
 
     folder = shared_data / "philips_12dir_b1000"
@@ -255,4 +255,4 @@ def test_faults_of_a_real_scan_from_files(shared_data, tmp_path, fault):
     report = check_scan(folder / "dwi.nii.gz", tmp_path / "b", tmp_path / "g",
                         folder / "mask.nii.gz")
     assert report.orientation.verdict == "wrong" and report.orientation.names[0] == fault
-    assert any(fault in line for line in text.warnings(report))
+    assert any(fault in line for line in page.warnings(report))

@@ -79,11 +79,12 @@ def judge(signal, gtab, blocks):
             orders.append(order)
             rows[volumes] = rows[volumes][order.rows]
     kinds = _interchangeable(labels, gtab.bvecs)
-    other = (kinds[rows] != kinds[given]).any()
-    return Companions(
-        misfits, swapped, min((o.explained for o in orders), default=None),
-        min((o.restored for o in orders), default=None), rows if other else None,
-        _change(rows, kinds, labels) if other else "")
+    explained, restored = (min((getattr(o, name) for o in orders), default=None)
+                           for name in ("explained", "restored"))
+    # Rows that say nothing about the directions are no other order.
+    other = (kinds[rows] != kinds[given]).any() and (restored is None or restored >= UNRELATED)
+    return Companions(misfits, swapped, explained, restored, rows if other else None,
+                      _change(rows, kinds, labels) if other else "")
 
 
 def _aligned(labels, classes):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dwijax.checking.text import mending
+from dwijax.checking.page import mending
 from dwijax.gradients import shells, unshelled
 from dwijax.gradients.directions import repeated
 

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from dwijax.checking.text import shown
+from dwijax.checking.page import shown
 
 GIVEN, OTHER, BETTER = "tab:blue", "0.75", "tab:red"
 _OPPOSITE = dict(zip("LRAPSI", "RLPAIS", strict=True))

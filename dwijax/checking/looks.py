@@ -24,7 +24,7 @@ _LEAST_FOR_A_MEAN, _LEAST_FOR_OTHER = 6, 10  # DWIs of a shell
 _OTHER_FARTHER, _AS_ALIKE = 1.6, 0.5  # the second a correlation with some DWI
 _DIFFUSIVITY_NEARER = 0.6
 _DWI_NO_FARTHER = 1.25
-_BRIGHTER = 0.2  # logarithm
+_BRIGHTER, _BRIGHTER_B0 = 0.2, 0.35  # logarithms
 _LEAST_B = 500.0  # s/mm²; below it a b0 and a DWI may be alike
 
 
@@ -92,7 +92,7 @@ def look(signal, labels, shells):
                 and min(mean[near][m], far[near][m]) < noise[near] / 2):
             return MEAN
         if b0 is None:  # a single volume labelled b0: is it one of the DWIs?
-            like_dwi = (brighter[near][m] < _BRIGHTER / 2
+            like_dwi = (-_BRIGHTER < brighter[near][m] < _BRIGHTER / 2
                         and far[near][m] < _DWI_NO_FARTHER * usual[near])
             return DWI if not label and told and like_dwi else None
         members = shells[own]
@@ -118,9 +118,10 @@ def look(signal, labels, shells):
         seen = seen_as(m, label, near, own)
         level = min(shells, key=lambda b: abs(brighter[b][m]))
         if (seen is None and label in shells and len(shells[label]) >= _LEAST_FOR_OTHER
-                and level != label and far[level][m] < far[own][m]
+                and level != label and far[level][m] < 1.05 * far[own][m]
                 and towards[own, level][m] > _TO_SHELL
-                and abs(brighter[own][m]) > max(4 * spread[own], _BRIGHTER / 2)):
+                and abs(brighter[own][m]) > max(6 * spread[own], _BRIGHTER / 2)
+                and abs(brighter[level][m]) < 0.25 * abs(brighter[own][m])):
             seen = f"b={level}"
         if seen is not None:
             misfits.append(Misfit(m, int(label), seen))
@@ -147,10 +148,10 @@ def _resemblance(logs, index):
 def _image_of_b0(logs, labels, shells, far, brighter, usual, largest):
     """Logarithm of what a b0 looks like, ``[V]``, or None where no volume is like one."""
     own = [b if b in shells else largest for b in labels]
-    bright, away = (np.array([table[b][m] for m, b in enumerate(own)]) for table in (brighter, far))
-    away = away / np.array([usual[b] for b in own])
-    for candidates in ((labels == 0) & (bright > _BRIGHTER),
-                       (labels > 0) & (bright > 2 * _BRIGHTER) & (away > 1.15)):
+    bright, away = (np.array([table[b][m] for m, b in enumerate(own)])
+                    for table in (brighter, far))
+    for candidates in ((labels == 0) & (bright > _BRIGHTER_B0),
+                       (labels > 0) & (bright > _BRIGHTER_B0) & (away > 1.15 * usual[largest])):
         index = np.flatnonzero(candidates)
         if index.size:
             apart = np.array([_compare(logs[:, index], logs[:, m])[0] for m in index])

@@ -32,10 +32,10 @@ def add_arguments(parser):
 
 def run(args):
     """Returns what was found; ``status`` 0 where nothing is suspect, otherwise 1."""
-    from dwijax.checking import text
+    from dwijax.checking import page
     from dwijax.checking.facts import facts
     from dwijax.checking.scan import check_scan
-    from dwijax.output import refuse_to_overwrite, whole
+    from dwijax.output import refuse_to_overwrite, whole_files
 
     pages = [] if args.out is None else _pages(args.out)
     if not args.force:
@@ -49,16 +49,15 @@ def run(args):
         trained = args.trained, gtab, input_positions(config, gtab), about
     report = check_scan(args.dwi, args.bvals, args.bvecs, args.mask, trained,
                         args.b0_threshold)
-    found = text.warnings(report)
+    found = page.warnings(report)
     if pages:
         from dwijax.checking.figure import draw
 
-        text, picture = pages
-        with whole(text) as text_path, whole(picture) as picture_path:
-            draw(report, picture_path)
-            text_path.write_text(text.markdown(report, found, os.fsencode(picture.name)),
-                                 encoding="utf-8")
-    said = [*text.lines(report, found)]
+        with whole_files(pages) as (text, picture):
+            draw(report, picture)
+            text.write_text(page.markdown(report, found, os.fsencode(pages[1].name)),
+                            encoding="utf-8")
+    said = [*page.lines(report, found)]
     if args.write_bvecs is not None:
         said.append(_write_mended(report, args.bvecs, args.write_bvecs))
     if not args.quiet:
@@ -77,7 +76,7 @@ def _pages(out):
 
 def _write_mended(report, bvecs, path):
     """Writes the right directions where those of ``bvecs`` were found wrong; says what was done."""
-    from dwijax.checking.text import mending, shown
+    from dwijax.checking.page import mending, shown
     from dwijax.gradients import read_bvecs, write_bvecs
 
     seen = report.orientation

@@ -225,8 +225,8 @@ def sections(report):
     yield "volumes and table", [("belong together", _belonging(report.companions))]
     seen = report.orientation
     if seen is not None:
-        shown = [0, 1, 2] if seen.given < 3 else [0, 1, 2, seen.given]
-        rows = [(seen.names[k], f"{seen.scores[k]:.3f}") for k in shown]
+        best = [0, 1, 2] if seen.given < 3 else [0, 1, 2, seen.given]
+        rows = [(seen.names[k], f"{seen.scores[k]:.3f}") for k in best]
         yield (f"orientation: {seen.verdict} ({abs(seen.margin):.1f} standard errors; fibre "
                "coherence of 24 candidates)", rows)
     run = report.run
