@@ -73,10 +73,9 @@ def whole(least=0, most=MOST):
     return Such(int, lambda v: least <= v <= most, words)
 
 
-def number(least=0.0, most=None):
-    """A number of a range."""
-    words = f"a number from {least:g}" + ("" if most is None else f" to {most:g}")
-    return Such(float, lambda v: least <= v and (most is None or v <= most), words)
+def number(least=0.0, most=1e6):
+    """A number of a range: JAX takes one beyond int32, where it is whole, for a fault."""
+    return Such(float, lambda v: least <= v <= most, f"a number from {least:g} to {most:g}")
 
 
 def listed(spec, least=0, most=None):
@@ -95,7 +94,7 @@ def array(*shape):
 
 
 COUNT = whole(1)
-POSITIVE = Such(float, lambda v: v > 0, "a number above 0")
+POSITIVE = Such(float, lambda v: 0 < v <= 1e6, "a number above 0, to 1e6")
 DECAY = Such(float, lambda v: 0 <= v < 1, "a number from 0 to below 1")
 SHARE = number(0, 1)
 
@@ -117,7 +116,7 @@ _PHANTOM = {
     "subjects": listed(whole(0, 10**6), 3, 3), "shifted_subjects": whole(0, 10**6),
     "shape": listed(whole(4, 10**4), 3, 3), "voxel_size": number(0.5, 6),
     "directions": whole(1, 10_000), "seed": whole(), "snr": POSITIVE, "lesions": bool,
-    "averages": COUNT, "b0s": COUNT,
+    "averages": whole(1, 1000), "b0s": whole(1, 1000),
 }
 _MODEL = {
     "name": one_of(*NETWORKS), "width": whole(1, 4096), "dtype": one_of("float32", "bfloat16"),
@@ -154,7 +153,7 @@ _DIRECTIONS = {
 }
 _MAPS = {"targets": Such([one_of(*map_regression.TARGETS)],
                          lambda v: v and len(set(v)) == len(v), "different maps"),
-         "seeds": COUNT}
+         "seeds": whole(1, 10_000)}
 
 
 def _config(task, name):
@@ -186,6 +185,7 @@ _RANGES = {"b": 1, "voxel size": 3, "SNR": 1, "b0": len(PROBABILITIES),
            "mean DWI": len(PROBABILITIES)}
 _NAMES = [str]
 PARTS = ("train", "validation", "test")
+_DIGESTS = {str: {"sha256": str, "stat": str}}
 _CHOSEN = Such([(None, whole(), [whole()])], lambda v: len(v) == 2 and not isinstance(v[0], int)
                and not isinstance(v[1], list), "slice numbers or null, and their count or null")
 
@@ -194,7 +194,8 @@ RUN = {
     "versions": {str: str},
     "seed": whole(),
     "normalisation": {
-        "rule": str, "training_scales": {str: POSITIVE},
+        "rule": str, "training_scales": {
+            str: Such(float, lambda v: 0 < v < 1e30, "a number above 0")},
         "whitening": (None, {"mean": array(None), "matrix": array(None, None)}),
         "whitening_from": {"directions": [whole()], "subjects": _NAMES},
     },
@@ -214,7 +215,7 @@ RUN = {
     # Of a run's folder; what is exported does not tell.
     "scans?": {
         "chosen": {part: [_CHOSEN] for part in PARTS},
-        "files": {str: {str: {"sha256": str, "stat": str}}},
+        "files": {str: _DIGESTS}, "shifted?": {str: _DIGESTS},
     },
     "calibration?": calibration.SPEC,
     "training?": {"steps?": whole(), "loss?": float, "validation_loss?": float},

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dwijax.data.cohort import Cohort, Member
-from dwijax.data.simulated import made_like
+from dwijax.data.simulated import made_like, shifted_members
 from dwijax.errors import InputError
 from dwijax.threads import ahead
 from dwijax.training.description import PARTS
@@ -37,7 +37,8 @@ def scans(config, cohort, progress=iter):
 
     Returns:
       dict: ``chosen``, by part which slices of each member count and how many of them are used
-      (null: all); ``files``, digests by subject and kind, none of subjects that are not used.
+      (null: all); ``files``, digests by subject and kind, none of subjects that are not used;
+      ``shifted``, those of the phantom's other generator, which are for test only.
     """
     members = [(part, m.files) for part in PARTS for m in getattr(cohort, part)]
     found = {name: {} for name in cohort.unused}
@@ -51,7 +52,8 @@ def scans(config, cohort, progress=iter):
         found[files.name] = found.get(files.name, {}) | told
     chosen = {part: [[None if m.slices is None else np.asarray(m.slices).tolist(), m.count]
                      for m in getattr(cohort, part)] for part in PARTS}
-    return {"chosen": chosen, "files": found}
+    return {"chosen": chosen, "files": found,
+            "shifted": {files.name: digests(("test", files)) for files in _shifted(config)}}
 
 
 def cohort(about, config, found, *, stated=None, bad=None, judging=False, say):
@@ -93,6 +95,11 @@ def cohort(about, config, found, *, stated=None, bad=None, judging=False, say):
             else:
                 members[part].append(Member(
                     files, None if slices is None else np.asarray(slices, np.int64), count))
+    for files in _shifted(config) if judging else ():
+        if changed := _changed(about["scans"].get("shifted", {}).get(files.name, {}),
+                               _paths(config, "test", files), "test"):
+            refused.append(f"{files.name} (test, shifted) has not the {' and '.join(changed)} "
+                           "that it had")
     if refused:
         raise InputError(
             config.data.root, found="other subjects than when the run began: " + _listed(refused),
@@ -106,6 +113,12 @@ def cohort(about, config, found, *, stated=None, bad=None, judging=False, say):
     if harmless:
         say(f"{config.data.root}: since the run began: {_listed(harmless)}")
     return Cohort(**members, within_subject=record["within_subject"], origin=record["origin"])
+
+
+def _shifted(config):
+    if config.data.layout != "phantom":
+        return []
+    return [m.files for m in shifted_members(config.data.root, **config.phantom)]
 
 
 def _paths(config, part, files):

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 
+import jax
 import pytest
 from ml_collections import ConfigDict
 
@@ -76,7 +77,10 @@ def built(parts):
     """What networks are made of, as JSON, by which most descriptions are alike."""
     about = json.loads(parts)
     config, gtab, statistics, _ = run.parse(about, "config.json")
-    return restore.rebuild("config.json", config, gtab, statistics, about)
+    task, predict, like = restore.rebuild("config.json", config, gtab, statistics, about)
+    side = settings.multiple_of(config)
+    x = jax.ShapeDtypeStruct((1, side, side, task.in_channels), "float32")
+    return jax.eval_shape(predict, like, x)
 
 
 def use(about):

@@ -205,6 +205,27 @@ def test_a_manifest_that_has_another_split_now(place, tmp_path):
     assert "s4 is new and not used" in said[0]
 
 
+def test_simulated_subjects_and_those_of_the_other_generator(tmp_path):
+    few = config(tmp_path, "study", **{
+        "data.layout": "phantom", "data.root": str(tmp_path), "phantom.subjects": (1, 1, 1),
+        "phantom.shifted_subjects": 1, "phantom.shape": (12, 14, 6), "phantom.voxel_size": 6.0,
+        "phantom.directions": 9})
+    members = read_cohort(few)
+    about = {"subjects": record.subjects(members), "scans": record.scans(few, members)}
+    assert names(read_cohort(few, about, judging=True, say=pytest.fail)) == names(members)
+    validation = members.validation[0].files
+    shutil.rmtree(validation.truth.parent)  # simulated again, to the same bits
+    assert names(read_cohort(few, about, judging=True, say=pytest.fail)) == names(members)
+    flip(validation.mask)
+    with pytest.raises(InputError, match=r"sub-001 \(validation\) has not the mask"):
+        read_cohort(few, about)
+    shutil.rmtree(validation.truth.parent)
+    flip(next(tmp_path.glob("phantom-shifted-*/sub-*/truth/dwi.nii.gz")))
+    assert names(read_cohort(few, about, say=pytest.fail)) == names(members)
+    with pytest.raises(InputError, match=r"sub-000 \(test, shifted\) has not the truth"):
+        read_cohort(few, about, judging=True)
+
+
 def test_subjects_that_were_never_used_may_go(place):
     few = config(place, "study", **{"data.subjects": 2, "data.slices": (5, 3)})
     members = read_cohort(few)
