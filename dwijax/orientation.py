@@ -86,7 +86,7 @@ def check_orientation(v1, fa, mask, voxel_size, to_array):
     order = np.argsort(-total, kind="stable")
     given = int(np.flatnonzero(order == 0)[0])
     rival = order[int(given == 0)]
-    margin = _standard_errors(scores[0] - scores[rival])
+    margin = standard_errors(scores[0] - scores[rival])
     relative = total[order] / total[0] if total[0] > 0 else total[order]
     return Orientation([describe(m) for m in matrices[order]], matrices[order], relative, given,
                        margin)
@@ -109,10 +109,8 @@ def coherence(v1, fa, mask, voxel_size, matrices):
     weight = np.zeros(mask.shape, np.float32)
     weight[mask] = np.where(fa >= ANISOTROPIC, fa, 0)
     size = np.asarray(voxel_size, float)
-    positions = np.stack(np.indices(mask.shape), axis=-1) * size // _BLOCK
-    counts = positions.reshape(-1, 3).max(axis=0).astype(int) + 1
-    blocks = np.ravel_multi_index(np.moveaxis(positions.astype(int), -1, 0), counts)
-    scores = np.zeros((len(matrices), counts.prod()))
+    blocks = blocks_of(np.indices(mask.shape), mask.shape, voxel_size)
+    scores = np.zeros((len(matrices), blocks.max() + 1))
     # Where voxels are not cubes, neighbours are as many voxels away as make one; otherwise a table
     # that turns fibres into the finer plane would find more of them.
     steps = np.maximum(np.rint(size.max() / size).astype(int), 1)
@@ -130,6 +128,21 @@ def coherence(v1, fa, mask, voxel_size, matrices):
             joined = (np.abs(from_ @ turned) > _COSINE) & (np.abs(to @ turned) > _COSINE)
             scores[k] += np.bincount(where[joined], pair[joined], minlength=scores.shape[1])
     return scores
+
+
+def blocks_of(place, shape, voxel_size, edge=_BLOCK):
+    """Pieces of a brain.
+
+    Args:
+      place: int ``[3, ...]``, voxels. shape: of the image, three values. voxel_size: mm.
+      edge: of a piece, mm; pieces of about 20 mm are taken as independent.
+
+    Returns:
+      int of the shape of ``place[0]``.
+    """
+    size = np.reshape(voxel_size, (3, *[1] * (np.ndim(place) - 1)))
+    counts = ((np.array(shape[:3]) - 1) * np.ravel(voxel_size) // edge).astype(int) + 1
+    return np.ravel_multi_index((np.asarray(place) * size // edge).astype(int), counts)
 
 
 def describe(matrix):
@@ -158,8 +171,9 @@ def _overlap(shape, offset):
     return a, b
 
 
-def _standard_errors(differences):
-    """A sum over blocks in units of its standard error; blocks without a pair do not count."""
+def standard_errors(differences):
+    """A sum over blocks ``[B]`` in units of its standard error; a block of exactly 0 holds nothing
+    and does not count."""
     used = differences[differences != 0]
     if len(used) < 2:
         return 0.0

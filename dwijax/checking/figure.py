@@ -1,6 +1,11 @@
 """One page of pictures: the scan, its directions, the 24 candidate tables."""
 
+import textwrap
+import warnings
+
 import numpy as np
+
+from dwijax.checking.page import shown
 
 GIVEN, OTHER, BETTER = "tab:blue", "0.75", "tab:red"
 _OPPOSITE = dict(zip("LRAPSI", "RLPAIS", strict=True))
@@ -17,14 +22,18 @@ def draw(report, path):
 
     figure = Figure(figsize=(11.5, 7.6), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{report.source}: b = {report.shell} s/mm²", fontsize=11)
+    figure.suptitle(f"{shown(report.source, 100)}: b = {report.shell} s/mm²", fontsize=11,
+                    parse_math=False)
     top, bottom = figure.subfigures(2, 1, height_ratios=(1.05, 1))
     _images(top, report)
     left, middle, right = bottom.subplots(1, 3, width_ratios=(1, 1.25, 1.5))
     _sphere(left, report)
     _brightness(middle, report)
     _candidates(right, report)
-    figure.savefig(path, dpi=120)
+    with warnings.catch_warnings():
+        # File names in scripts that the font has not are drawn as boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(path, dpi=120)
 
 
 def _images(figure, report):
@@ -36,7 +45,7 @@ def _images(figure, report):
     for ax, (name, title) in zip(axes, shown, strict=False):
         plane = _upright(report.images[name][:, :, k], report)
         drawn = ax.imshow(plane, cmap="gray", vmin=0,
-                          vmax=np.percentile(report.images[name][brain], 98),
+                          vmax=max(np.percentile(report.images[name][brain], 98), 1e-6),
                           aspect=_aspect(report))
         figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.02)
         ax.set_title(f"{title}, slice {k}", fontsize=9)
@@ -84,9 +93,9 @@ def _sphere(ax, report):
 
 def _brightness(ax, report):
     change = 100 * (report.series.gains - 1)
-    odd = sorted({m for m, _, _ in report.series.odd})
+    odd = sorted({m for m, *_ in [*report.series.odd, *report.series.odd_volumes]})
     ax.plot(change, ".", color=GIVEN, ms=4)
-    ax.plot(odd, change[odd], "o", mfc="none", color=BETTER, label="with odd slices")
+    ax.plot(odd, change[odd], "o", mfc="none", color=BETTER, label="out of line, or slices of it")
     ax.axhline(0, color="0.6", lw=0.8)
     if odd:
         ax.legend(fontsize=8)
@@ -96,10 +105,20 @@ def _brightness(ax, report):
 
 
 def _candidates(ax, report):
-    seen = report.orientation
-    if seen is None:
+    seen, rows = report.orientation, report.companions.rows
+    if rows is not None:
+        volumes = np.arange(len(rows))
+        ax.plot([0, len(rows) - 1], [0, len(rows) - 1], color=OTHER)
+        ax.scatter(volumes, rows, s=12, c=np.where(rows == volumes, GIVEN, BETTER), zorder=2)
+        ax.set(xlabel="volume", ylabel="row of the table that it belongs to")
+        ax.set_title("volumes and table do not belong together:\n"
+                     + textwrap.fill(report.companions.change, 60), fontsize=9)
+        return
+    if seen is None or not seen.scores.max() > 0:
+        why = ("volumes and table\ndo not belong together" if report.companions.verdict == "apart"
+               else "no tensor, no orientation" if seen is None else "no fibres, no orientation")
         ax.set_axis_off()
-        ax.text(0.5, 0.5, "no tensor, no orientation", ha="center")
+        ax.text(0.5, 0.5, why, ha="center", va="center", fontsize=9)
         return
     count = 10
     shown = list(range(count)) if seen.given < count else [*range(count - 1), seen.given]

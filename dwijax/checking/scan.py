@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 
 from dwijax import dti, voxelwise
+from dwijax.checking.companions import Companions, judge
 from dwijax.checking.series import Series, examine
 from dwijax.data import domain
 from dwijax.data.subject import read_scan_gradients
@@ -22,12 +23,14 @@ from dwijax.directions import best_conditioned, condition_number
 from dwijax.errors import InputError
 from dwijax.fitting.samples import read_samples
 from dwijax.gradients import GradientTable, find_b0s, shells, span
-from dwijax.orientation import Orientation, check_orientation
+from dwijax.orientation import Orientation, blocks_of, check_orientation
 from dwijax.output import scratch
 
 USUAL_B = 1000.0  # s/mm²; the shell looked at closely is the nearest to it, or to the run's
 SIZES = (6, 12, 18, 30, 45, 60, 90)  # numbers of directions whose conditioning is told
 CSF = 1.5  # MD in µm²/ms from which FA is noise
+ENOUGH = 8000  # voxels that tell whether volumes and table belong together
+_PIECES, _PIECE = 64, 20.0  # of a brain for standard errors: so many, or of so many mm
 
 
 @dataclass
@@ -47,8 +50,12 @@ class Report:
       numbers: of `dwijax.data.domain.describe`. scale: intensity that they are in units of.
       dwi_snr: median DWI over σ, or None.
       zeros: share of the samples in the brain that are 0 or less.
+      diffusivity: median over the brain of the mean ADC of the shell's directions, mm²/s.
+      above_b0: share of the brain where the mean DWI is brighter than the b0.
       series: `Series`.
-      orientation: `Orientation`, or None where the shell determines no tensor.
+      companions: `dwijax.checking.companions.Companions`: volumes and table.
+      orientation: `Orientation`, or None where the shell determines no tensor, or where volumes
+        and table do not belong together.
       run: `AgainstRun`, or None.
       notes: of `dwijax.data.volumes.orientation_notes`.
       images: volumes ``b0``, ``dwi`` and ``color_fa [X, Y, Z, 3]``, for the figure.
@@ -70,7 +77,10 @@ class Report:
     scale: float
     dwi_snr: float | None
     zeros: float
+    diffusivity: float
+    above_b0: float
     series: Series
+    companions: Companions
     orientation: Orientation | None = None
     run: "AgainstRun | None" = None
     notes: list = field(default_factory=list)
@@ -127,7 +137,7 @@ def check_scan(dwi, bvals, bvecs, mask=None, trained=None, b0_threshold=None):
             raise InputError(bvals, found=f"b of at most {gtab.bvals.max():g}: b0s only",
                              expected="diffusion-weighted volumes", remedy="give the whole series")
         nominal = span(gtab.bvals[index])
-    signal, means, counts, zeros = _read(image, brain, np.r_[b0s, index])
+    signal, some, place, means, counts, zeros = _read(image, brain, np.r_[b0s, index])
     scale = float(np.median(signal[:, : len(b0s)].mean(axis=1)))
     if scale < SMALLEST:
         raise InputError(dwi, found=f"a median b0 of {scale:g} inside the mask",
@@ -136,6 +146,9 @@ def check_scan(dwi, bvals, bvecs, mask=None, trained=None, b0_threshold=None):
 
     voxel_size, own = np.linalg.norm(image.affine[:3, :3], axis=0), gtab[index]
     weighted = signal[:, len(b0s):]
+    edge = min(_PIECE, float(np.cbrt(brain.sum() * voxel_size.prod() / _PIECES)))
+    blocks = blocks_of(place, brain.shape, voxel_size, edge)
+    companions = judge(some, gtab, blocks)
     numbers = domain.describe(signal[:, : len(b0s)], weighted, own.bvals, own.bvecs, voxel_size)
     report = Report(
         source=str(dwi), shape=tuple(map(int, image.shape)), voxel_size=voxel_size,
@@ -144,7 +157,10 @@ def check_scan(dwi, bvals, bvecs, mask=None, trained=None, b0_threshold=None):
         conditions=conditions(gtab[b0s], own), mask_made=mask is None,
         mask_volume=float(brain.sum() * voxel_size.prod() / 1000), numbers=numbers, scale=scale,
         dwi_snr=numbers["SNR"][0] * float(np.median(weighted)) if numbers["SNR"] else None,
-        zeros=zeros, series=examine(means, counts, gtab), notes=orientation_notes(image))
+        zeros=zeros, diffusivity=_diffusivity(signal[:, : len(b0s)], weighted, own.bvals),
+        above_b0=float(np.mean(weighted.mean(axis=1) > signal[:, : len(b0s)].mean(axis=1))),
+        series=_series(means, counts, gtab, companions), companions=companions,
+        notes=orientation_notes(image))
     if np.isfinite(condition_number(own.bvecs)):
         _look_at_fibres(report, signal, gtab[np.r_[b0s, index]], brain, image.affine)
     report.images |= {"b0": _filled(signal[:, : len(b0s)].mean(axis=1), brain),
@@ -152,6 +168,16 @@ def check_scan(dwi, bvals, bvecs, mask=None, trained=None, b0_threshold=None):
     if trained is not None:
         report.run = against_run(numbers, own, *trained)
     return report
+
+
+def _series(means, counts, gtab, companions):
+    """`Series` of the volumes by the rows that they belong to, without those that no row fits."""
+    means = means.copy()
+    if companions.rows is None:
+        means[[m.volume for m in companions.misfits]] = np.nan
+    else:
+        gtab = gtab[companions.rows]
+    return examine(means, counts, gtab)
 
 
 def conditions(b0s, shell):
@@ -194,9 +220,10 @@ def _read(image, brain, volumes):
 
     Returns:
       ``signal [V, n]`` of the chosen volumes in the brain, in the order of ``image[brain]``;
-      ``means [M, Z]`` of every volume's slices, over samples above 0, NaN where these are fewer
-      than half (the edge of the field of view); ``counts [Z]``, their voxels; share of samples at
-      or below 0.
+      ``some [V', M]`` of all volumes in at most about `ENOUGH` voxels, and these ``[3, V']``;
+      ``means [M, Z]`` of every volume's slices, over samples above 0; where these are fewer than
+      half of the slice, over all samples, or NaN if that is so in most volumes (the edge of the
+      field of view); ``counts [Z]``, their voxels; share of samples at or below 0.
     """
     place = np.nonzero(brain)
     index = np.ravel_multi_index(place, brain.shape, order="F")
@@ -204,21 +231,35 @@ def _read(image, brain, volumes):
     axis = 2 if axis is None else axis
     counts = np.bincount(place[axis], minlength=brain.shape[axis])
     M = image.shape[3]
-    means, zeros = np.full((M, len(counts)), np.nan), 0
+    means, there = np.full((M, len(counts)), np.nan), np.empty((M, len(counts)))
+    chosen = np.arange(0, len(index), -(-len(index) // ENOUGH))
+    some = np.empty((len(chosen), M), np.float32)
     with scratch() as folder:
         samples = read_samples(image, index, np.arange(M), folder)
         try:
             for m in range(M):
                 row = samples.row(m)
+                some[:, m] = row[chosen]
                 positive = row > 0
-                zeros += np.count_nonzero(~positive)
-                there = np.bincount(place[axis], positive, len(counts))
+                there[m] = np.bincount(place[axis], positive, len(counts))
                 sums = np.bincount(place[axis], row * positive, len(counts))
-                np.divide(sums, there, out=means[m], where=there > counts / 2)
+                divisor = np.where(there[m] > counts / 2, there[m], counts)
+                np.divide(sums, divisor, out=means[m], where=divisor > 0)
             signal = np.stack([samples.row(m) for m in volumes], axis=1)
         finally:
             samples.close()
-    return signal, means, counts, zeros / (M * len(index))
+    few = there <= counts / 2
+    means[few & (few.mean(axis=0) > 0.5)] = np.nan
+    zeros = 1 - float(there.sum()) / (M * len(index))
+    return signal, some, np.array(place)[:, chosen], means, counts, zeros
+
+
+def _diffusivity(b0s, weighted, bvals):
+    """Median over the voxels of the mean ADC, mm²/s; samples count as at least 1/1000 of the b0."""
+    b0 = b0s.mean(axis=1)[:, None]
+    used = b0[:, 0] > 0
+    attenuation = np.maximum(weighted[used] / b0[used], 1e-3)
+    return float(np.median((-np.log(attenuation) / bvals.astype(np.float32)).mean(axis=1)))
 
 
 def _look_at_fibres(report, signal, gtab, brain, affine):
@@ -228,7 +269,8 @@ def _look_at_fibres(report, signal, gtab, brain, affine):
     to_array = np.diag([-1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0, 1.0, 1.0])
     v1 = voxelwise.principal_directions(maps.tensor) @ to_array.astype(np.float32)
     fa = np.where(maps.md < CSF, maps.fa, 0)
-    report.orientation = check_orientation(v1, fa, brain, report.voxel_size, to_array)
+    if report.companions.verdict != "apart":
+        report.orientation = check_orientation(v1, fa, brain, report.voxel_size, to_array)
     report.images["color_fa"] = _filled(np.abs(v1) * maps.fa[:, None], brain)
 
 

@@ -1,7 +1,9 @@
 """``dwijax check DWI``: what is in a scan, and is its table right?"""
 
+import os
 from pathlib import Path
 
+from dwijax.errors import InputError
 from dwijax.options import B0_THRESHOLD
 
 HELP = "look a scan over: shells, noise, odd volumes, orientation of the directions, fit to a run"
@@ -31,14 +33,11 @@ def add_arguments(parser):
 def run(args):
     """Returns what was found; ``status`` 0 where nothing is suspect, otherwise 1."""
     from dwijax.checking import page
+    from dwijax.checking.facts import facts
     from dwijax.checking.scan import check_scan
-    from dwijax.gradients import read_bvecs, write_bvecs
-    from dwijax.output import refuse_to_overwrite, whole
+    from dwijax.output import refuse_to_overwrite, whole_files
 
-    pages = []
-    if args.out is not None:
-        stem = args.out.with_suffix("") if args.out.suffix in (".md", ".png") else args.out
-        pages = [stem.with_name(stem.name + ending) for ending in (".md", ".png")]
+    pages = [] if args.out is None else _pages(args.out)
     if not args.force:
         refuse_to_overwrite([*pages, *filter(None, [args.write_bvecs])])
     trained = None
@@ -51,26 +50,40 @@ def run(args):
     report = check_scan(args.dwi, args.bvals, args.bvecs, args.mask, trained,
                         args.b0_threshold)
     found = page.warnings(report)
-    if not args.quiet:
-        print("\n".join(page.lines(report, found)))
     if pages:
         from dwijax.checking.figure import draw
 
-        text, picture = pages
-        with whole(picture) as path:
-            draw(report, path)
-        with whole(text) as path:
-            path.write_text(page.markdown(report, found, picture.name), encoding="utf-8")
-    seen = report.orientation
+        with whole_files(pages) as (text, picture):
+            draw(report, picture)
+            text.write_text(page.markdown(report, found, os.fsencode(pages[1].name)),
+                            encoding="utf-8")
+    said = [*page.lines(report, found)]
     if args.write_bvecs is not None:
-        if seen is None or seen.verdict != "wrong":
-            if not args.quiet:
-                print(f"{args.write_bvecs} is not written: the directions were not found wrong")
-        else:
-            # As they stand in the file: lengths may encode b.
-            bvecs = read_bvecs(args.bvecs, len(report.gtab))
-            write_bvecs(bvecs @ page.mending(seen).T, args.write_bvecs)
-            if not args.quiet:
-                print(f"{args.write_bvecs}: {seen.names[0]}")
-    return {"status": int(bool(found)), "suspect": found,
-            **{title: dict(rows) for title, rows in page.sections(report)}}
+        said.append(_write_mended(report, args.bvecs, args.write_bvecs))
+    if not args.quiet:
+        print("\n".join(said))
+    return {"status": int(bool(found)), "suspect": found, **facts(report)}
+
+
+def _pages(out):
+    """The page's text and picture, from the name of either or of both."""
+    stem = out.with_suffix("") if out.suffix in (".md", ".png") else out
+    if stem.name in ("", ".."):
+        raise InputError("--out", found=repr(str(out)), expected="the name of a page to write",
+                         remedy="give a name such as check")
+    return [stem.with_name(stem.name + ending) for ending in (".md", ".png")]
+
+
+def _write_mended(report, bvecs, path):
+    """Writes the right directions where those of ``bvecs`` were found wrong; says what was done."""
+    from dwijax.checking.page import mending, shown
+    from dwijax.gradients import read_bvecs, write_bvecs
+
+    seen = report.orientation
+    if report.companions.verdict == "apart":
+        return f"{shown(path)} is not written: volumes and table do not belong together"
+    if seen is None or seen.verdict != "wrong":
+        return f"{shown(path)} is not written: the directions were not found wrong"
+    # As they stand in the file: lengths may encode b.
+    write_bvecs(read_bvecs(bvecs, len(report.gtab)) @ mending(seen).T, path)
+    return f"{shown(path)}: {seen.names[0]}"
