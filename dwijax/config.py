@@ -154,7 +154,7 @@ def check(config, where="--config.", *, remedy="give another value"):
     Raises:
       InputError: naming the field.
     """
-    path = "" if where.endswith(".") else "config"
+    path = "" if str(where).endswith(".") else "config"
     plain = to_dict(config) if isinstance(config, ml_collections.ConfigDict) else config
     validate(plain, FIELDS, where, remedy=remedy, path=path)
     config = ml_collections.ConfigDict(plain)

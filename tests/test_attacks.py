@@ -26,12 +26,6 @@ def commands():
 
 
 COMMANDS = commands()
-# Until the pages of ``check`` are drawn of any scan.
-PENDING = pytest.mark.xfail(strict=False)
-
-
-def marks(name, dest=None):
-    return PENDING if name == "check" and dest in (None, "out", "write_bvecs") else ()
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +125,7 @@ def status_of(words):
         return left.code
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=marks(n)) for n in COMMANDS])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_line_that_is_attacked_is_right(made, tmp_path, capfd, name):
     words = words_of(good_line(name, made, tmp_path), COMMANDS[name])
     assert status_of([name, *words]) in ((0, 1) if name == "check" else (0,))
@@ -139,7 +133,7 @@ def test_the_line_that_is_attacked_is_right(made, tmp_path, capfd, name):
 
 
 @pytest.mark.parametrize(("name", "action"), [
-    pytest.param(name, action, id=f"{name}-{action.dest}", marks=marks(name, action.dest))
+    pytest.param(name, action, id=f"{name}-{action.dest}")
     for name, actions in COMMANDS.items() for action in actions])
 def test_an_argument_is_attacked(made, tmp_path, capfd, monkeypatch, name, action):
     faults = []

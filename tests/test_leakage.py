@@ -26,7 +26,8 @@ def about(**changes):
         "whitening": {"mean": [0.0] * (1 + Q), "matrix": np.eye(1 + Q).tolist()},
         "whitening_from": {"directions": list(range(Q)), "subjects": ["a", "b"]},
     }
-    return {"config": {"data": {"b0": True, "neighbours": 0}},
+    data = {"b0": True, "neighbours": 0, "neighbours_order": 2, "denoise": False}
+    return {"config": {"data": data},
             "normalisation": normalisation | changes, "table": {"inputs": Q},
             "subjects": {"train": ["a", "b"], "validation": ["c"], "test": ["d"]}}
 

@@ -85,6 +85,15 @@ def test_names_that_are_no_text(run, tmp_path, capsys):
     assert json.loads((out / "dwi.json").read_text(encoding="utf-8"))["synthetic_volumes"]
 
 
+def test_a_run_whose_name_is_no_text_is_refused(run, scan, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "\udcff")
+    for words in (line("predict", scan, tmp_path / "out", "--run", tmp_path / "\udcff"),
+                  ["export", str(tmp_path / "\udcff"), str(tmp_path / "file")]):
+        assert cli.main(words) == 2
+        said = capsys.readouterr().err
+        assert "no UTF-8" in said and said.count("\n") == 1
+
+
 def test_a_page_beside_the_series(run, scan, tmp_path, capsys):
     out = tmp_path / "out"
     assert cli.main(line("predict", scan, out, "--run", run, "--json")) == 0

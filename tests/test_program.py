@@ -236,6 +236,8 @@ def test_an_ascii_terminal(scan):
     ("train.py", ["--workdir=/proc/x"], "cannot be written"),
     ("train.py", ["--processes=2"], "no --coordinator"),
     ("train.py", ["--threads=many"], "--threads"),
+    ("train.py", [f"--config={ROOT / 'configs' / 'phantom.py'}:smoke", "--workdir=\udcff"],
+     "no UTF-8"),
     ("eval.py", ["--workdir="], "--workdir is empty"),
     ("eval.py", ["--workdir=/proc/x"], "cannot be written"),
     ("eval.py", ["--workdir=/dev/null"], "/dev/null"),

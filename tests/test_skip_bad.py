@@ -44,8 +44,11 @@ def root(sound, tmp_path):
 
 def prepare(root, store, *options, capfd=None, layout="plain"):
     capfd.readouterr()
-    status = cli.main(["prepare", str(root), str(store), "--layout", layout, *SPLIT, "--json",
-                       *options])
+    try:
+        status = cli.main(["prepare", str(root), str(store), "--layout", layout, *SPLIT, "--json",
+                           *options])
+    except SystemExit as left:  # by the parser
+        status = left.code
     return status, *capfd.readouterr()
 
 

@@ -95,7 +95,7 @@ def _brightness(ax, report):
     change = 100 * (report.series.gains - 1)
     odd = sorted({m for m, *_ in [*report.series.odd, *report.series.odd_volumes]})
     ax.plot(change, ".", color=GIVEN, ms=4)
-    ax.plot(odd, change[odd], "o", mfc="none", color=BETTER, label="or slices of it: out of line")
+    ax.plot(odd, change[odd], "o", mfc="none", color=BETTER, label="out of line, or slices of it")
     ax.axhline(0, color="0.6", lw=0.8)
     if odd:
         ax.legend(fontsize=8)
@@ -105,12 +105,18 @@ def _brightness(ax, report):
 
 
 def _candidates(ax, report):
-    seen = report.orientation
+    seen, rows = report.orientation, report.companions.rows
+    if rows is not None:
+        volumes = np.arange(len(rows))
+        ax.plot([0, len(rows) - 1], [0, len(rows) - 1], color=OTHER)
+        ax.scatter(volumes, rows, s=12, c=np.where(rows == volumes, GIVEN, BETTER), zorder=2)
+        ax.set(xlabel="volume", ylabel="row of the table that it belongs to")
+        ax.set_title("volumes and table do not belong together:\n"
+                     + textwrap.fill(report.companions.change, 60), fontsize=9)
+        return
     if seen is None or not seen.scores.max() > 0:
-        apart = report.companions.verdict == "apart"
-        why = ("volumes and table do not belong together\n\n" + textwrap.fill(
-            report.companions.change, 40) if apart
-            else "no tensor, no orientation" if seen is None else "no fibres, no orientation")
+        why = ("volumes and table\ndo not belong together" if report.companions.verdict == "apart"
+               else "no tensor, no orientation" if seen is None else "no fibres, no orientation")
         ax.set_axis_off()
         ax.text(0.5, 0.5, why, ha="center", va="center", fontsize=9)
         return

@@ -18,7 +18,7 @@ LEAST_OF_SHELL = 3  # volumes whose median is an image of their shell
 # DWI's contrast to a b0's, DWIs are at -0.17 to 0.14, b0s at 0.89 to 1.02; DWIs of another shell
 # are at 0.66 to 1.1 of the way there. Distances from the image of their shell over the usual one:
 # DWIs 0.8 to 1.3. Brightness of b0s over DWIs: e^0.74 and more.
-_AS_B0 = (0.7, 1.3)  # of the way, and of the brightness
+_AS_MUCH = (0.7, 1.3)  # of the way to a b0, of its brightness, of a map's contrast
 _HALF_WAY, _TO_SHELL = 0.5, 0.35
 _LEAST_FOR_A_MEAN, _LEAST_FOR_OTHER = 6, 10  # DWIs of a shell
 _OTHER_FARTHER, _AS_ALIKE = 1.6, 0.5  # the second a correlation with some DWI
@@ -73,6 +73,7 @@ def look(signal, labels, shells):
         adc = np.log(np.maximum(b0 - images[largest], 0.05))
         to_b0, below_b0 = _compare(logs, b0)
         to_adc, like_adc = _compare(logs, adc)[0], _correlation(logs, adc)
+        contrast_of_adc = _way(logs, np.zeros_like(adc), adc)
         like_b0 = _correlation(logs, b0)
         towards_b0 = {b: _way(logs, image, b0) for b, image in images.items()}
         gap = {b: np.median(b0 - image) for b, image in images.items()}
@@ -82,10 +83,12 @@ def look(signal, labels, shells):
     def seen_as(m, label, near, own):
         if np.ptp(logs[:, m]) == 0:
             return None  # an empty volume looks like nothing; it is as dark as can be
+        least, most = _AS_MUCH
         if b0 is not None:
             off = brighter[near][m] if label else below_b0[m]
             if (to_adc[m] < _DIFFUSIVITY_NEARER * min(far[near][m], to_b0[m])
-                    and like_adc[m] > 0.8 and abs(off) > _BRIGHTER):
+                    and like_adc[m] > 0.8 and least < contrast_of_adc[m] < most
+                    and abs(off) > max(5 * spread[near], _BRIGHTER)):
                 return DIFFUSIVITY
         told = label or near >= _LEAST_B
         if (told and len(shells[near]) >= _LEAST_FOR_A_MEAN and abs(brighter[near][m]) < _BRIGHTER
@@ -104,7 +107,6 @@ def look(signal, labels, shells):
                 < max(3 * spread[own], 0.15)):
             return OTHER
         way, bright = towards_b0[own][m], brighter[own][m] / gap[own]
-        least, most = _AS_B0
         if not label and way < _HALF_WAY and bright < _HALF_WAY and far[own][m] < to_b0[m]:
             return DWI
         if label and least < way < most and least < bright < most and to_b0[m] < far[own][m]:

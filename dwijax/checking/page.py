@@ -113,7 +113,7 @@ def apart_in_words(companions):
         many = len(volumes) > 1
         listed = ", ".join(volumes[:8]) + (", …" if len(volumes) > 8 else "")
         reasons.append(f"volume{'s' if many else ''} {listed} (b={labelled} in the table) "
-                       f"look{'' if many else 's'} like {seen}")
+                       f"{'each look' if many else 'looks'} like {seen}")
     if companions.swapped:
         low, high = companions.swapped
         reasons.append(f"volumes of b={high} are brighter than those of b={low}")

@@ -68,8 +68,6 @@ def begin(name, interrupted):
 
 
 def _stream(descriptor, old):
-    if old is None and descriptor == 1:
-        return open(os.devnull, "w")
     raw = _Stream(descriptor, "w", closefd=False)
     return io.TextIOWrapper(
         io.BufferedWriter(raw), old.encoding if old else "utf-8", "backslashreplace",

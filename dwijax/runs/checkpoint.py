@@ -48,7 +48,7 @@ def saving(folder, about, *, keep, say=warn):
     Raises:
       InputError: at the end of the block, where the last save failed.
     """
-    root = (Path(folder) / "checkpoints").absolute()
+    root = place(folder)
     first, last = jax.process_index() == 0, None
 
     def finish(response, path):
@@ -103,6 +103,22 @@ def saving(folder, about, *, keep, say=warn):
                    + (f"step {steps(folder)[-1]}" if steps(folder) else "the start"))
 
 
+def place(folder):
+    """Absolute path of a run's checkpoints.
+
+    Raises:
+      InputError: its name is no UTF-8, which TensorStore needs.
+    """
+    path = (Path(folder) / "checkpoints").absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(folder, found="a name that is no UTF-8",
+                         expected="one that checkpoints can be read from and written to",
+                         remedy="rename the folder") from None
+    return path
+
+
 def steps(folder):
     """Steps of the checkpoints there are, ascending."""
     return sorted(int(p.name) for p in _ours(Path(folder) / "checkpoints")
@@ -144,7 +160,7 @@ def restore(folder, like, *, networks=None, say=warn, step=None):
     step = newest(folder, say) if step is None else step
     if step is None:
         return None
-    path = (Path(folder) / "checkpoints" / f"{step:08d}").absolute()
+    path = place(folder) / f"{step:08d}"
     _check_shapes(path, like)
     abstract = jax.tree.map(_on_device if networks is None else _on_host, like)
     with warnings.catch_warnings():

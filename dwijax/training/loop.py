@@ -45,6 +45,7 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
       SystemExit: status 0, with a checkpoint, after the dispatch in which SIGTERM came.
     """
     settings.check(config)
+    checkpoint.place(workdir)
     main = jax.process_index() == 0
     about = folders.begun(workdir, settings.to_dict(config))
     members = read_cohort(config, about, say=warn if main else lambda line: None)

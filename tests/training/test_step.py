@@ -10,6 +10,7 @@ import pytest
 from dwijax import dti
 from dwijax.data.slices import Slices
 from dwijax.data.whitening import whitening
+from dwijax.devices.memory import Pieces
 from dwijax.gradients import GradientTable
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.unet import UNet
@@ -18,7 +19,7 @@ from dwijax.tasks.direction_synthesis import direction_synthesis
 from dwijax.tasks.task import predictor
 from dwijax.training import optimizers
 from dwijax.training import step as steps
-from dwijax.training.step import Pieces, init_state, make_gradients, make_step, make_validation
+from dwijax.training.step import init_state, make_gradients, make_step, make_validation
 
 Q, N = 8, 12
 
