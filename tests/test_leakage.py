@@ -137,7 +137,7 @@ def test_channels_follow_from_the_config(b0, neighbours, order, denoise, channel
     run["config"]["data"] = {"b0": b0, "neighbours": neighbours, "neighbours_order": order,
                              "denoise": denoise}
     leakage.check_statistics(run, "config.json")
-    run["config"]["data"] = {"b0": True, "neighbours": 0}
+    run["config"]["data"] |= {"b0": not b0}
     with pytest.raises(InputError, match=f"{channels} channels"):
         leakage.check_statistics(run, "config.json")
 

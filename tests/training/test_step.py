@@ -10,6 +10,7 @@ import pytest
 from dwijax import dti
 from dwijax.data.slices import Slices
 from dwijax.data.whitening import whitening
+from dwijax.devices import placement
 from dwijax.devices.memory import Pieces
 from dwijax.gradients import GradientTable
 from dwijax.models.stack import functional, network_keys
@@ -218,8 +219,8 @@ def test_input_cannot_be_target():
 
 
 def test_the_sum_over_parts_does_not_depend_on_what_goes_together(monkeypatch):
-    monkeypatch.setattr(steps, "_SMALL", 6)
-    axes = steps.Axes(batch="batch", batches=3)
+    monkeypatch.setattr(placement, "_SMALL", 6)
+    axes = placement.Axes(batch="batch", batches=3)
     rng = np.random.default_rng(0)
     tree = {name: rng.standard_normal((3, *shape)).astype(np.float32)
             for name, shape in (("a", (2, 3)), ("b", (7,)), ("c", ()), ("d", (4, 5)), ("e", (1,)))}
