@@ -136,6 +136,16 @@ def test_a_dark_b0_of_three_and_an_empty_volume_are_suspect(scan, another, capsy
     assert any(line.endswith("of the shell: 1 (-50 %), 9 (-100 %)") for line in suspect(lines))
 
 
+def test_volumes_that_end_before_the_mask_does_are_not_out_of_line(scan, another, capsys):
+    """As registration leaves them."""
+    data = data_of(scan)
+    data[:, :, :3, 6:12] = 0
+    data[:4, :, :, 15:] = 0
+    _, lines, _ = told(capsys, another(data))
+    line, = suspect(lines)
+    assert re.match(r"\d+\.\d+ % of the samples in the mask are 0 or less", line)
+
+
 SLICES = np.full(10, 500)
 
 

@@ -59,6 +59,8 @@ def judge(signal, gtab, blocks):
       `Companions`.
     """
     given = np.arange(signal.shape[1])
+    inside = _inside(signal)
+    signal, blocks = signal[inside], blocks[inside]
     labels, groups = np.rint(gtab.bvals).astype(int), shells_of(gtab.bvals, gtab.b0_threshold)
     for nominal, index in groups:
         labels[index] = nominal
@@ -85,6 +87,14 @@ def judge(signal, gtab, blocks):
     other = (kinds[rows] != kinds[given]).any() and (restored is None or restored >= UNRELATED)
     return Companions(misfits, swapped, explained, restored, rows if other else None,
                       _change(rows, kinds, labels) if other else "")
+
+
+def _inside(signal):
+    """Voxels in the field of view of all volumes that are not empty, bool ``[V]``; all voxels
+    where these are few."""
+    positive = signal > 0
+    inside = positive[:, positive.mean(axis=0) > 0.5].all(axis=1)
+    return inside if inside.mean() > 0.2 else np.ones(len(signal), bool)
 
 
 def _aligned(labels, classes):

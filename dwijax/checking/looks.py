@@ -53,78 +53,24 @@ def look(signal, labels, shells):
       looks deserve, for strangers that of their label or the nearest shell.
     """
     logs = _logarithms(signal)
-    images = {b: np.median(logs[:, index], axis=1) for b, index in shells.items()}
-    largest = max(shells, key=lambda b: len(shells[b]))
-    far, brighter, mean = {}, {}, {}
-    for b, image in images.items():
-        far[b], brighter[b] = _compare(logs, image)
-        # Of a mean only the noise of its members is left; the nearest two DWIs differ by theirs.
-        mean[b] = _compare(logs, np.log(np.maximum(np.exp(logs[:, shells[b]]).mean(axis=1),
-                                                   1e-30)))[0]
-    usual = {b: np.median(far[b][index]) for b, index in shells.items()}
-    # Where all fibres run alike, brightness depends on the direction as much as on b, and a DWI
-    # along them may be all noise.
-    spread = {b: 1.4826 * np.median(np.abs(brighter[b][index])) for b, index in shells.items()}
-    alike, noise = {}, {}
-    for b, index in shells.items():
-        alike[b], noise[b] = _resemblance(logs, index)
-    b0 = _image_of_b0(logs, labels, shells, far, brighter, usual, largest)
-    if b0 is not None:
-        adc = np.log(np.maximum(b0 - images[largest], 0.05))
-        to_b0, below_b0 = _compare(logs, b0)
-        to_adc, like_adc = _compare(logs, adc)[0], _correlation(logs, adc)
-        contrast_of_adc = _way(logs, np.zeros_like(adc), adc)
-        like_b0 = _correlation(logs, b0)
-        towards_b0 = {b: _way(logs, image, b0) for b, image in images.items()}
-        gap = {b: np.median(b0 - image) for b, image in images.items()}
-    towards = {(b, other): _way(logs, images[b], images[other])
+    seen_in = {b: _against_shell(logs, index) for b, index in shells.items()}
+    b0 = _image_of_b0(logs, labels, shells, seen_in)
+    as_b0 = None if b0 is None else _against_b0(logs, b0, shells, seen_in)
+    towards = {(b, other): _way(logs, seen_in[b].image, seen_in[other].image)
                for b in shells for other in shells if b != other}
-
-    def seen_as(m, label, near, own):
-        if np.ptp(logs[:, m]) == 0:
-            return None  # an empty volume looks like nothing; it is as dark as can be
-        least, most = _AS_MUCH
-        if b0 is not None:
-            off = brighter[near][m] if label else below_b0[m]
-            if (to_adc[m] < _DIFFUSIVITY_NEARER * min(far[near][m], to_b0[m])
-                    and like_adc[m] > 0.8 and least < contrast_of_adc[m] < most
-                    and abs(off) > max(5 * spread[near], _BRIGHTER)):
-                return DIFFUSIVITY
-        told = label or near >= _LEAST_B
-        if (told and len(shells[near]) >= _LEAST_FOR_A_MEAN and abs(brighter[near][m]) < _BRIGHTER
-                and min(mean[near][m], far[near][m]) < noise[near] / 2):
-            return MEAN
-        if b0 is None:  # a single volume labelled b0: is it one of the DWIs?
-            like_dwi = (-_BRIGHTER < brighter[near][m] < _BRIGHTER / 2
-                        and far[near][m] < _DWI_NO_FARTHER * usual[near])
-            return DWI if not label and told and like_dwi else None
-        members = shells[own]
-        common = np.quantile(alike[own][members], 0.2)
-        if (len(members) >= _LEAST_FOR_OTHER and common > _AS_ALIKE
-                and max(like_b0[m], alike[own][m]) < _AS_ALIKE * common
-                and min(far[own][m], to_b0[m]) > _OTHER_FARTHER * usual[own]
-                and not -max(5 * spread[own], 0.3) < brighter[own][m]
-                < max(3 * spread[own], 0.15)):
-            return OTHER
-        way, bright = towards_b0[own][m], brighter[own][m] / gap[own]
-        if not label and way < _HALF_WAY and bright < _HALF_WAY and far[own][m] < to_b0[m]:
-            return DWI
-        if label and least < way < most and least < bright < most and to_b0[m] < far[own][m]:
-            return B0
-        return None
-
     misfits, classes = [], np.array(labels)
     for m, label in enumerate(labels):
-        near = min(shells, key=lambda b: far[b][m])
+        near = min(shells, key=lambda b: seen_in[b].far[m])
         own = label if label in shells else near
-        seen = seen_as(m, label, near, own)
-        level = min(shells, key=lambda b: abs(brighter[b][m]))
-        if (seen is None and label in shells and len(shells[label]) >= _LEAST_FOR_OTHER
-                and level != label and far[level][m] < 1.05 * far[own][m]
-                and towards[own, level][m] > _TO_SHELL
-                and abs(brighter[own][m]) > max(6 * spread[own], _BRIGHTER / 2)
-                and abs(brighter[level][m]) < 0.25 * abs(brighter[own][m])):
-            seen = f"b={level}"
+        # By brightness, as contrast varies little from shell to shell.
+        level = min(shells, key=lambda b: abs(seen_in[b].brighter[m]))
+        seen = None
+        if np.ptp(logs[:, m]) > 0:  # an empty volume looks like nothing; it is as dark as can be
+            seen = _seen(m, label, near, seen_in[near], seen_in[own], own, as_b0)
+            if (seen is None and label in shells and level != label
+                    and towards[own, level][m] > _TO_SHELL
+                    and _of_another_shell(m, seen_in[own], seen_in[level])):
+                seen = f"b={level}"
         if seen is not None:
             misfits.append(Misfit(m, int(label), seen))
             if seen == B0:
@@ -132,6 +78,109 @@ def look(signal, labels, shells):
             elif not label or seen == f"b={level}":
                 classes[m] = level
     return misfits, classes
+
+
+class _AgainstShell(NamedTuple):
+    """Volumes ``[M]`` against the median image ``[V]`` of a shell's volumes ``index``.
+
+    ``far`` from it and ``brighter`` than it (logarithm), see `_compare`; ``alike``, correlation
+    with the DWI that is most like it; ``to_mean``, far from the mean; of the shell's own: ``usual``
+    distance, ``spread`` of brightness, ``noise``.
+    """
+
+    index: np.ndarray
+    image: np.ndarray
+    far: np.ndarray
+    brighter: np.ndarray
+    alike: np.ndarray
+    to_mean: np.ndarray
+    usual: float
+    spread: float
+    noise: float
+
+
+def _against_shell(logs, index):
+    image = np.median(logs[:, index], axis=1)
+    far, brighter = _compare(logs, image)
+    # Of a mean only the noise of its members is left; the nearest two DWIs differ by theirs.
+    mean = np.log(np.maximum(np.exp(logs[:, index]).mean(axis=1), 1e-30))
+    alike, noise = _resemblance(logs, index)
+    # Where all fibres run alike, brightness depends on the direction as much as on b, and a DWI
+    # along them may be all noise.
+    spread = 1.4826 * np.median(np.abs(brighter[index]))
+    return _AgainstShell(index, image, far, brighter, alike, _compare(logs, mean)[0],
+                         np.median(far[index]), spread, noise)
+
+
+class _AgainstB0(NamedTuple):
+    """Volumes ``[M]`` against the b0s and the map of diffusivity that these make.
+
+    ``far``, ``brighter`` and ``alike`` as above; by shell the ``way`` from its image to the b0s
+    and their ``gap`` in brightness; of the map: ``far_from_map``, ``like_map``, ``contrast``.
+    """
+
+    far: np.ndarray
+    brighter: np.ndarray
+    alike: np.ndarray
+    way: dict
+    gap: dict
+    far_from_map: np.ndarray
+    like_map: np.ndarray
+    contrast: np.ndarray
+
+
+def _against_b0(logs, b0, shells, seen_in):
+    largest = max(shells, key=lambda b: len(shells[b]))
+    diffusivity = np.log(np.maximum(b0 - seen_in[largest].image, 0.05))
+    return _AgainstB0(
+        *_compare(logs, b0), _correlation(logs, b0),
+        {b: _way(logs, seen_in[b].image, b0) for b in shells},
+        {b: np.median(b0 - seen_in[b].image) for b in shells},
+        _compare(logs, diffusivity)[0], _correlation(logs, diffusivity),
+        _way(logs, np.zeros_like(diffusivity), diffusivity))
+
+
+def _seen(m, label, b, near, own, own_b, b0):
+    """What volume m looks like where that is not what its label says, or None.
+
+    Args:
+      m, label: the volume and its nominal b. b, near: the shell whose image is nearest. own,
+        own_b: its own, or the nearest. b0: `_AgainstB0` or None.
+    """
+    least, most = _AS_MUCH
+    if b0 is not None:
+        gain = near.brighter[m] if label else b0.brighter[m]
+        if (b0.far_from_map[m] < _DIFFUSIVITY_NEARER * min(near.far[m], b0.far[m])
+                and b0.like_map[m] > 0.8 and least < b0.contrast[m] < most
+                and abs(gain) > max(5 * near.spread, _BRIGHTER)):
+            return DIFFUSIVITY
+    told = label or b >= _LEAST_B
+    if (told and len(near.index) >= _LEAST_FOR_A_MEAN and abs(near.brighter[m]) < _BRIGHTER
+            and min(near.to_mean[m], near.far[m]) < near.noise / 2):
+        return MEAN
+    if b0 is None:  # a single volume labelled b0: is it one of the DWIs?
+        like_dwi = (-_BRIGHTER < near.brighter[m] < _BRIGHTER / 2
+                    and near.far[m] < _DWI_NO_FARTHER * near.usual)
+        return DWI if not label and told and like_dwi else None
+    common = np.quantile(own.alike[own.index], 0.2)
+    if (len(own.index) >= _LEAST_FOR_OTHER and common > _AS_ALIKE
+            and max(b0.alike[m], own.alike[m]) < _AS_ALIKE * common
+            and min(own.far[m], b0.far[m]) > _OTHER_FARTHER * own.usual
+            and not -max(5 * own.spread, 0.3) < own.brighter[m] < max(3 * own.spread, 0.15)):
+        return OTHER
+    way, bright = b0.way[own_b][m], own.brighter[m] / b0.gap[own_b]
+    if not label and way < _HALF_WAY and bright < _HALF_WAY and own.far[m] < b0.far[m]:
+        return DWI
+    if label and least < way < most and least < bright < most and b0.far[m] < own.far[m]:
+        return B0
+    return None
+
+
+def _of_another_shell(m, own, other):
+    """Whether the brightness of volume m is that of another shell than its own."""
+    return (len(own.index) >= _LEAST_FOR_OTHER and other.far[m] < 1.05 * own.far[m]
+            and abs(own.brighter[m]) > max(6 * own.spread, _BRIGHTER / 2)
+            and abs(other.brighter[m]) < 0.25 * abs(own.brighter[m]))
 
 
 def _resemblance(logs, index):
@@ -147,18 +196,19 @@ def _resemblance(logs, index):
     return pairs.max(axis=1), np.quantile((apart * apart).mean(axis=0), 0.1) ** 0.5 / np.sqrt(2)
 
 
-def _image_of_b0(logs, labels, shells, far, brighter, usual, largest):
+def _image_of_b0(logs, labels, shells, seen_in):
     """Logarithm of what a b0 looks like, ``[V]``, or None where no volume is like one."""
-    own = [b if b in shells else largest for b in labels]
-    bright, away = (np.array([table[b][m] for m, b in enumerate(own)])
-                    for table in (brighter, far))
+    largest = seen_in[max(shells, key=lambda b: len(shells[b]))]
+    own = [seen_in.get(b, largest) for b in labels]
+    bright, away = (np.array([getattr(shell, name)[m] for m, shell in enumerate(own)])
+                    for name in ("brighter", "far"))
     for candidates in ((labels == 0) & (bright > _BRIGHTER_B0),
-                       (labels > 0) & (bright > _BRIGHTER_B0) & (away > 1.15 * usual[largest])):
+                       (labels > 0) & (bright > _BRIGHTER_B0) & (away > 1.15 * largest.usual)):
         index = np.flatnonzero(candidates)
         if index.size:
             apart = np.array([_compare(logs[:, index], logs[:, m])[0] for m in index])
             medoid = np.median(apart, axis=1).argmin()
-            agreed = apart[medoid] < 0.5 * usual[largest]
+            agreed = apart[medoid] < 0.5 * largest.usual
             agreed[medoid] = True
             return np.median(logs[:, index[agreed]], axis=1)
     return None

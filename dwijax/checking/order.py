@@ -129,7 +129,7 @@ def _search(span, likeness, share):
     N = len(likeness)
     given = np.arange(N)
     projection = span @ span.T
-    exchanged = _exchange(projection, likeness, given)
+    exchanged = _exchange(span, likeness, given)
     if (exchanged == given).all() and share(given) >= _RIGHT:
         return given, True
     turned = sorted(((k, np.roll(row, k)) for row in (given, given[::-1])
@@ -141,17 +141,17 @@ def _search(span, likeness, share):
         starts += [*moved, _move(projection, likeness, moved[0])]
     found += starts
     simple = len(found)
-    found += [exchanged] + [_exchange(projection, likeness, start) for start in starts]
+    found += [exchanged] + [_exchange(span, likeness, start) for start in starts]
     shares = np.array([share(order) for order in found])
     best = int((shares >= shares.max() - _GAIN).argmax())
     return found[best], best < simple or np.count_nonzero(found[best] != given) <= N / 4
 
 
-def _exchange(projection, likeness, order):
+def _exchange(span, likeness, order):
     """Exchanges two volumes as long as that adds to what is explained."""
     order = order.copy()
     for _ in range(4 * len(order)):
-        gains = _gains(projection, likeness[np.ix_(order, order)])
+        gains = _gains(span, likeness[np.ix_(order, order)])
         i, j = np.unravel_index(gains.argmax(), gains.shape)
         if gains[i, j] <= 1e-9:
             break
@@ -159,10 +159,10 @@ def _exchange(projection, likeness, order):
     return order
 
 
-def _gains(projection, likeness):
-    """What exchanging i and j adds to the trace of projection × likeness, ``[N, N]``:
-    2 Σ (P_ik - P_jk)(C_jk - C_ik) over the other k, where C has a diagonal of 1."""
-    both = projection @ likeness
+def _gains(span, likeness):
+    """What exchanging i and j adds to the trace of P × likeness, ``[N, N]``, P the projection on
+    the span: 2 Σ (P_ik - P_jk)(C_jk - C_ik) over the other k, where C has a diagonal of 1."""
+    projection, both = span @ span.T, span @ (span.T @ likeness)
     own, diagonal = np.diag(both), np.diag(projection)
     gains = both + both.T - own[:, None] - own
     gains -= (diagonal[:, None] - projection) * (likeness - 1)

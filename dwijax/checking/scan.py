@@ -222,9 +222,9 @@ def _read(image, brain, volumes):
     Returns:
       ``signal [V, n]`` of the chosen volumes in the brain, in the order of ``image[brain]``;
       ``some [V', M]`` of all volumes in at most about `ENOUGH` voxels, and these ``[3, V']``;
-      ``means [M, Z]`` of every volume's slices, over samples above 0; where these are fewer than
-      half of the slice, over all samples, or NaN if that is so in most volumes (the edge of the
-      field of view); ``counts [Z]``, their voxels; share of samples at or below 0.
+      ``means [M, Z]`` of every volume's slices, over samples above 0, NaN where these are fewer
+      than half (the edge of the field of view), but 0 for a volume that has no more anywhere;
+      ``counts [Z]``, their voxels; share of samples at or below 0.
     """
     place = np.nonzero(brain)
     index = np.ravel_multi_index(place, brain.shape, order="F")
@@ -244,13 +244,11 @@ def _read(image, brain, volumes):
                 positive = row > 0
                 there[m] = np.bincount(place[axis], positive, len(counts))
                 sums = np.bincount(place[axis], row * positive, len(counts))
-                divisor = np.where(there[m] > counts / 2, there[m], counts)
-                np.divide(sums, divisor, out=means[m], where=divisor > 0)
+                np.divide(sums, there[m], out=means[m], where=there[m] > counts / 2)
             signal = np.stack([samples.row(m) for m in volumes], axis=1)
         finally:
             samples.close()
-    few = there <= counts / 2
-    means[few & (few.mean(axis=0) > 0.5)] = np.nan
+    means[~np.isfinite(means).any(axis=1)] = np.where(counts > 0, 0, np.nan)
     zeros = 1 - float(there.sum()) / (M * len(index))
     return signal, some, np.array(place)[:, chosen], means, counts, zeros
 
