@@ -48,7 +48,7 @@ PARSE = """
 import json, os, sys, warnings
 warnings.simplefilter("ignore")
 from absl import flags
-from dwijax.training import settings
+from dwijax import config as settings
 for words in json.loads(sys.argv[1]):
     child = os.fork()
     if not child:

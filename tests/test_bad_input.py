@@ -206,7 +206,7 @@ from pathlib import Path
 from dwijax.errors import InputError
 from dwijax.gradients import read_gradients
 from dwijax.volumes import read_image, read_volumes
-from dwijax.training import export
+from dwijax.runs import export
 import safetensors.numpy
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + {megabytes} * 2**20,) * 2)

@@ -19,7 +19,6 @@ PHANTOM = CONFIGS / "phantom.py"
     (["-config.model.widht", "3"], "the nearest are --config.model.width,"),
     (["--noconfig.calibate"], "--noconfig.calibate: found no such field"),
     ([f"--config={PHANTOM}:smoke", "--config.stepps=3"], "the nearest are --config.steps,"),
-    (["--config", f"{CONFIGS}/superdti.py", "--config.trunk.steps=3"], "field of"),
     ([f"--config={PHANTOM}:fa_los"], "found no variant fa_los"),
     ([f"--config={PHANTOM}:fa_los"], "the nearest are fa_loss, fa_targets"),
     ([f"--config={PHANTOM}:"], None), ([f"--config={PHANTOM}:smoke", "--config.seed=3"], None),
