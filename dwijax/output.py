@@ -87,7 +87,7 @@ def whole(path):
 
 @contextlib.contextmanager
 def whole_files(paths):
-    """`whole` for files that belong together: Ctrl-C finds all of them there, or none.
+    """`whole` for files that belong together: after Ctrl-C all of them are there, or none is.
 
     Args:
       paths: the files to write.

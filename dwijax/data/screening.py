@@ -40,7 +40,7 @@ def usable(found, bad, *, shell, skip, where):
       list of `SubjectFiles`.
 
     Raises:
-      InputError: naming the bad ones, or none is left.
+      InputError: subjects cannot be used, all of them named; or no subject is left.
     """
     total = len(found) + len(bad)
     for files in found:

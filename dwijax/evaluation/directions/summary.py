@@ -221,7 +221,7 @@ class Report(NamedTuple):
         return told + "; less than that limit means leakage or correlated noise"
 
     def _faults(self):
-        """Networks that were left out of updates because theirs was no number."""
+        """Networks that skipped updates because their loss or gradient was not finite."""
         found = skipped(self.workdir)
         if not found:
             return
