@@ -13,8 +13,8 @@ the networks consume.
 """
 
 import argparse
-import importlib.util
 import statistics
+import sys
 import tempfile
 import time
 from functools import partial
@@ -35,15 +35,14 @@ from dwijax.training import build
 from dwijax.training.batches import Resident, Streamed
 from dwijax.training.step import init_state
 
-CONFIG = smallest.ROOT / "configs" / "phantom.py"
+sys.path.insert(0, str(smallest.ROOT))  # configs/ is in no package
+from configs import phantom
+
 SPEC = {"shell": 1000, "axis": 2}
 
 
 def config_of(width, patch, batch, inputs):
-    spec = importlib.util.spec_from_file_location("phantom", CONFIG)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config("random_start")
+    config = phantom.get_config("random_start")
     config.model.width, config.patch, config.batch = width, patch, batch
     config.data.inputs = inputs
     return config

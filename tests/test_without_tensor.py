@@ -105,12 +105,10 @@ def test_one_condition_number(run, tmp_path, capsys):
     assert fitted["condition_number"] == pytest.approx(np.linalg.cond(design), abs=0.006)
 
     _, checked, _ = command(capsys, "check", scan)
-    rows, = (rows for title, rows in checked.items()
-             if "condition number of the tensor design" in title)
-    assert float(rows["all volumes"]) == fitted["condition_number"]
-    text = rows["b0s, 8 at b = 1000"]
-    assert float(text.split()[0]) == fitted["condition_number"]
-    assert float(text.split()[-1].rstrip(")")) == pytest.approx(dti.evenly_spread(2, 8), abs=0.006)
+    assert checked["condition"] == pytest.approx(fitted["condition_number"], abs=0.006)
+    row, = (row for row in checked["conditions"] if row["directions"] == 8)
+    assert row["first"] == checked["condition"]
+    assert row["even"] == pytest.approx(dti.evenly_spread(2, 8), abs=0.006)
 
     _, told, _ = command(capsys, "predict", scan, "-o", tmp_path / "out", "--run", run)
     known = json.loads((tmp_path / "out" / "dwi.json").read_text())["fit"]["condition_number"]

@@ -59,7 +59,7 @@ def compile_ahead(config, shape, *, directions=90, b0s=6):
 
 def describe(found, program):
     """Two lines: the plan, and what the compiler says."""
-    memory = program.memory_analysis()
-    return (f"{found}\ncompiled: arguments {memory.gib(memory.argument_size_in_bytes)} GiB, work "
-            f"{memory.gib(memory.temp_size_in_bytes)} GiB (planned "
+    used = program.memory_analysis()
+    return (f"{found}\ncompiled: arguments {memory.gib(used.argument_size_in_bytes)} GiB, work "
+            f"{memory.gib(used.temp_size_in_bytes)} GiB (planned "
             f"{memory.gib(found.activations)} GiB)")

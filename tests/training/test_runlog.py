@@ -2,6 +2,7 @@
 
 import json
 import struct
+from pathlib import Path
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -51,7 +52,7 @@ def test_full_disk(tmp_path, monkeypatch):
     said = []
     log = RunLog(tmp_path, 0, said.append)
     log.write(1, {"loss": 1.0})
-    real, opened = log.Path.open, []
+    real, opened = Path.open, []
 
     class Full:
         def __init__(self, file):
@@ -74,7 +75,7 @@ def test_full_disk(tmp_path, monkeypatch):
         opened.append(path)
         return Full(real(path, *mode, **options))
 
-    monkeypatch.setattr(log.Path, "open", full)
+    monkeypatch.setattr(Path, "open", full)
     log.write(2, {"loss": 2.0})
     log.write(3, {"loss": 3.0})
     monkeypatch.undo()
