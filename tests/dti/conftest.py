@@ -9,7 +9,7 @@ from dwijax.dti.elements import from_matrix
 
 @pytest.fixture(autouse=True, scope="package")
 def _quick_compilation():
-    """These tests compile much and compute little; ``tests/test_fit_command.py`` optimises."""
+    """These tests compile much and compute little; ``tests/commands/test_fit.py`` optimises."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

@@ -16,7 +16,7 @@ from dwijax.runs import checkpoint, folders, record
 from dwijax.runs.description import PARTS
 from dwijax.training.loop import train_and_evaluate
 from dwijax.training.reading import read_cohort
-from tests.test_store import SPEC, SPLIT, config_of, write_subject
+from tests.data.test_store import SPEC, SPLIT, config_of, write_subject
 
 STEPS = 4
 

@@ -1,0 +1,459 @@
+"""SuperDTI's protocol: its statistics by hand, its numbers on maps that are known."""
+
+import csv
+import importlib.util
+import json
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import stats
+
+from dwijax import baselines, cli
+from dwijax import config as settings
+from dwijax.data.cohort import Cohort, Member
+from dwijax.data.layouts import find_subjects
+from dwijax.data.phantom import simulate
+from dwijax.data.subject import load_subject
+from dwijax.errors import InputError
+from dwijax.evaluation.common import figures, groups, regions
+from dwijax.evaluation.common.cases import Scan, read_scan
+from dwijax.evaluation.common.tables import Record, Results
+from dwijax.evaluation.maps import map_report, protocol
+from dwijax.evaluation.maps.atlas import Atlas, read_atlas, register
+from dwijax.evaluation.maps.equivalence import (
+    agreement,
+    anova,
+    false_discovery,
+    intraclass_correlation,
+)
+from dwijax.evaluation.maps.protocol import FIT, SMOOTHED, named
+from dwijax.evaluation.maps.rois import Roi, read_rois, read_table
+from dwijax.evaluation.maps.targets import target_table
+from dwijax.evaluation.studies import map_studies
+from dwijax.fitting.frames import told_frame
+from dwijax.fitting.voxels import fit_maps, principal_directions
+from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
+from dwijax.inference import Run
+from dwijax.inference.network_maps import DIRECT, TENSOR, NetworkMaps, from_outputs
+from dwijax.training.build import build_optimizer
+from dwijax.training.step import init_state
+
+# Statistics
+
+
+def test_equations_4_5_and_6_by_hand():
+    rng = np.random.default_rng(0)
+    y = rng.normal(0.3, 0.02, 10)
+    x, z = y + rng.normal(0.005, 0.01, 10), y + rng.normal(0.03, 0.01, 10)
+    a = agreement(x, y)
+    dx, dy = x - x.mean(), y - y.mean()
+    r = (dx * dy).sum() / (np.sqrt((dx**2).sum()) * np.sqrt((dy**2).sum()))
+    pooled = np.sqrt((x.var(ddof=1) + y.var(ddof=1)) / 2)
+    t = (x.mean() - y.mean()) / (pooled * np.sqrt(2 / 10))
+    groups, grand = np.stack([x, z, y]), np.mean([x, z, y])
+    ssr = 10 * ((groups.mean(1) - grand) ** 2).sum()
+    sse = ((groups - groups.mean(1, keepdims=True)) ** 2).sum()
+    f = (ssr / 2) / (sse / 27)
+    np.testing.assert_allclose((a.r, a.t), (r, t))
+    assert a.t_p == pytest.approx(2 * stats.t.sf(abs(t), 18))
+    np.testing.assert_allclose(anova(x, z, y), (f, stats.f.sf(f, 2, 27), 2, 27))
+    # Fisher's interval of r.
+    half = 1.959964 / np.sqrt(7)
+    np.testing.assert_allclose((a.r_low, a.r_high), np.tanh(np.arctanh(r) + half * np.r_[-1, 1]),
+                               rtol=1e-6)
+
+
+@pytest.mark.parametrize("shift, equivalent", [(1.02, True), (1.10, False)])
+def test_equivalence_is_not_the_absence_of_a_difference(shift, equivalent):
+    rng = np.random.default_rng(1)
+    y = rng.normal(0.3, 0.05, 10)
+    a = agreement(shift * y + rng.normal(0, 0.002, 10), y)
+    assert (a.tost_p < 0.05) == equivalent
+    assert a.paired_p < 0.05 < a.t_p  # both differ, and the paper's test sees neither
+
+
+def test_limits_of_agreement():
+    x, y = np.array([1.0, 2.0, 4.0, 8.0]), np.array([1.5, 2.0, 3.0, 8.5])
+    a = agreement(x, y)
+    d = x - y
+    assert a.limits_high - a.limits_low == pytest.approx(2 * 1.959964 * d.std(ddof=1))
+    assert a.limits_high + a.limits_low == pytest.approx(2 * d.mean())
+
+
+def test_intraclass_correlation_of_shrout_and_fleiss():
+    """Their table 2 (1979): ICC(2,1) of six targets and four judges is 0.29."""
+    table = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
+    assert intraclass_correlation(table) == pytest.approx(0.29, abs=0.005)
+
+
+def test_many_regions_are_corrected():
+    p = np.array([0.001, 0.02, np.nan, 0.04])
+    harmonic = 1 + 1 / 2 + 1 / 3
+    np.testing.assert_allclose(false_discovery(p)[[0, 1, 3]],
+                               harmonic * np.array([0.003, 0.03, 0.04]))
+    assert np.isnan(false_discovery(p)[2])
+
+
+@pytest.mark.parametrize("x, y", [([0.3], [0.3]), ([0.3, 0.2, 0.4], [0.3, 0.2, 0.4])])
+def test_nothing_is_claimed_where_nothing_can_be(x, y):
+    assert np.isnan(agreement(x, y).t_p)
+
+
+def test_errors_of_a_map():
+    x, y = np.array([0.5, 0.1]), np.array([0.4, 0.2])
+    assert protocol.nmse(x, y) == pytest.approx(100 * 0.02 / 0.20)
+    assert protocol.psnr(x, y, 1.0) == pytest.approx(20)
+    assert protocol.psnr(3 * x, 3 * y, 3.0) == pytest.approx(20)
+    np.testing.assert_allclose(protocol.angle(np.array([[1.0, 0, 0], [0, 1, 0]]),
+                                                    np.array([[-1.0, 0, 0], [0, 0.6, 0.8]])),
+                               [0, np.degrees(np.arccos(0.6))], atol=1e-6)
+
+
+# The protocol
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """12 × 14 × 5 voxels of smoothly changing tensors, 2 b0s and 30 directions, with noise."""
+    rng = np.random.default_rng(0)
+    directions = direction_set(30)
+    gtab = GradientTable(np.r_[np.full(2, 5.0), np.full(30, 1000.0)],
+                         np.concatenate([directions[:2], directions]))
+    shape = (12, 14, 5)
+    turn = np.linspace(0, 3, 12 * 14 * 5)  # across the seam
+    v = np.stack([np.cos(turn), np.sin(turn), 0.3 + 0 * turn], -1)
+    v /= np.linalg.norm(v, axis=-1, keepdims=True)
+    clean = np.exp(-gtab.bvals / 1000 * (0.5 + 1.0 * (v @ gtab.bvecs.T) ** 2))
+    signal = np.abs(clean + 0.05 * rng.standard_normal(clean.shape))
+    clean, signal = clean.astype(np.float32), signal.astype(np.float32)
+    tissue = np.where(np.arange(len(v)) % 2, 4, 2)
+    acquired = baselines.Acquired(signal, gtab, np.ones(shape, bool), np.full(3, 2.0))
+    return Scan("sub", acquired, clean, 2, 0.05, "known", regions.from_tissue(tissue), "known",
+                {"all acquired": fit_maps([signal], gtab), "noise-free": fit_maps([clean], gtab)},
+                np.diag([-2.0, 2, 2, 1]), 0.0)
+
+
+def rows_of(rows):
+    return {row[:4]: row.value for row in rows}
+
+
+def test_perfect_networks_have_no_error(scan):
+    truth = scan.references["noise-free"]
+    v1 = principal_directions(truth.tensor)
+    perfect = NetworkMaps(fa=truth.fa, md=truth.md, v1=-v1, signed=v1)
+    everywhere = np.ones(len(v1), bool)
+    rois = [Roi("all of it", "WM", everywhere)]
+    maps = {named(FIT, 6): protocol.fit_of(scan.acquired, np.arange(6), 2),
+            named(SMOOTHED, 6): protocol.fit_of(scan.acquired, np.arange(6), 2, 3.0),
+            named(DIRECT, 6): perfect,
+            "all": protocol.from_fit(scan.references["all acquired"])}
+    rows = rows_of(protocol.judge(scan, maps, rois))
+    brain = "noise-free", "brain", named(DIRECT, 6)
+    assert rows["FA NMSE", *brain] == rows["MD RMSE", *brain] == 0
+    assert rows["FA r", *brain] == pytest.approx(1)
+    assert rows["V1 angle", "noise-free", "WM near the seam", named(DIRECT, 6)] < 0.1
+    assert rows["ROI FA error %", "noise-free", "all of it", named(DIRECT, 6)] == 0
+    # The errors of the others are what they are: six directions worse than 30, smoothed between.
+    nmse = [rows["FA NMSE", "noise-free", "brain", m]
+            for m in (named(FIT, 6), named(SMOOTHED, 6), "all")]
+    assert nmse[0] > nmse[1] > 0 and nmse[0] > 2 * nmse[2] > 0
+    assert ("FA NMSE", "all acquired", "brain", "all") not in rows
+
+
+def test_three_directions_have_no_fit_of_fa(scan):
+    rows = protocol.judge(scan, {
+        named(FIT, 3): protocol.fit_of(scan.acquired, np.arange(3), 2),
+        named(DIRECT, 3): NetworkMaps(md=scan.references["noise-free"].md)}, [])
+    quantities = {row.quantity for row in rows}
+    assert quantities and all(q.startswith("MD") for q in quantities)
+
+
+def test_smoothing_is_tuned_where_it_helps(scan):
+    """Of 12 × 14 slowly changing voxels a wide Gaussian is best; a fit of six needs it more."""
+    errors = protocol.smoothing_errors(scan, np.arange(6), widths=(0.5, 2.0, 4.0))
+    assert errors.argmin() > 0
+
+
+def test_runs_of_one_number_of_directions_are_told_apart():
+    def runs(*kinds):
+        return [SimpleNamespace(inputs=np.arange(q), config=SimpleNamespace(
+            seeds=seeds, data=SimpleNamespace(added_noise=noise))) for q, seeds, noise in kinds]
+
+    found = protocol.contend(runs((6, 1, 0.0), (6, 1, 0.3), (6, 5, 0.0), (18, 5, 0.0)))
+    assert [c.named(DIRECT) for c in found] == [
+        "networks 6", "noise-trained networks 6", "ensemble networks 6", "networks 18"]
+    assert protocol.split_name(found[1].named(TENSOR)) == ("noise-trained tensor network", 6)
+    assert map_studies.of_counts(found, (6, 8)) == found[:1]
+    assert map_studies.of_counts(found, (8,)) == [found[0], found[3]]
+
+
+def test_targets_are_held_against_what_was_found():
+    rows = [("FA r", "brain", 0.99), ("FA NMSE", "brain", 4.0), ("ROI FA error %", "a", 2.0),
+            ("ROI FA error %", "b", 6.0)]
+    results = Results([Record("g", s, quantity, "all acquired", region, named(TENSOR, 6), value)
+                       for s in "xy" for quantity, region, value in rows])
+    table = target_table(results, "g", {"a": "GM", "b": "CSF"})
+    assert [row[1:] for row in table.rows] == [
+        ["≥ 0.9850", "0.9900", "yes"], ["≤ 3.00", "4.00", "no"], ["≤ 5.00", "2.00", "yes"]]
+    assert not target_table(results, "another", {})
+
+
+def test_coverage_of_a_known_spread(scan):
+    """Errors are half a standard deviation everywhere: all within one, none within a quarter."""
+    truth = scan.references["noise-free"]
+    maps = {"some 6": NetworkMaps(fa=truth.fa + np.float32(0.01),
+                                  fa_std=np.full(len(truth.fa), 0.02, np.float32))}
+    rows = rows_of(protocol.judge(scan, maps, []))
+    key = "fa_std coverage", "noise-free"
+    assert rows[*key, "1", "some 6"] == 1 and rows[*key, "0.25", "some 6"] == 0
+    assert rows["fa_std factor", "noise-free", "brain", "some 6"] == pytest.approx(0.5, rel=1e-4)
+
+
+def test_networks_of_several_seeds_are_one_map_with_a_spread():
+    fa = np.array([[0.2, 0.4], [0.4, 0.4]])[..., None]
+    dyadic = np.tile(np.array([0.0, 0, 0.5, 0, 0, 0]), (2, 2, 1)).astype(np.float32)
+    found = from_outputs({"fa": fa, "dyadic": dyadic})[DIRECT]
+    np.testing.assert_allclose(found.fa, [0.3, 0.4])
+    np.testing.assert_allclose(found.fa_std, [np.std([0.2, 0.4], ddof=1), 0])
+    np.testing.assert_allclose(np.abs(found.v1), [[0, 1, 0]] * 2, atol=1e-6)
+    assert found.md is None and TENSOR not in from_outputs({"fa": fa})
+
+
+# Regions of interest
+
+
+def test_tables_of_labels(tmp_path):
+    bids, freesurfer = tmp_path / "a.tsv", tmp_path / "b.txt"
+    bids.write_text("index\tname\tcolor\n1\tleft thalamus\t#fff\n7\tprecuneus\t#000\n")
+    freesurfer.write_text("#No. Label Name: R G B A\n\n10  Left-Thalamus  0 118 14 0\n")
+    assert read_table(bids) == {1: "left thalamus", 7: "precuneus"}
+    assert read_table(freesurfer) == {10: "Left-Thalamus"}
+    for text in ("nonsense\n", "index\tname\nx\ty\n", "index\tname\n1\t\n", "index\tname\n1\n",
+                 "1\n", "", "index\tname\n", "index\tname\n1\t" + "x" * 10**6):
+        bids.write_text(text)
+        with pytest.raises(InputError, match="no table of labels"):
+            read_table(bids)
+    bids.write_bytes("1 noyau caudé\n".encode("latin-1"))
+    assert list(read_table(bids)) == [1]
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("none.txt", "pipe", ".", "a\0b", "x" * 999):
+        with pytest.raises(InputError):
+            read_table(tmp_path / name)
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("map phantom")
+    simulate(folder, subjects=3, progress=False, workers=1, shape=(24, 28, 6), voxel_size=5.0,
+             n_directions=12, b0s=2, seed=3)
+    return folder
+
+
+def test_labels_that_do_not_fit_are_refused(phantom, tmp_path):
+    files = find_subjects(phantom, "phantom")[0]
+    subject = load_subject(files)
+    voxels = int(subject.mask.sum())
+    tissue = {name: np.zeros(voxels, bool) for name in ("GM", "WM", "CSF")}
+    image, table = files.truth / "labels.nii.gz", files.truth / "labels.tsv"
+    found = read_rois(image, table, subject, tissue, least=10)
+    labels = np.asarray(nib.load(image).dataobj)
+    assert len(found) == sum(np.bincount(labels[labels > 0]) >= 10)
+    assert {r.group for r in found if "thalamus" in r.name} == {"subcortical"}
+    short = tmp_path / "short.tsv"
+    short.write_text("index\tname\n1\tone\n")
+    with pytest.raises(InputError, match=r"no name for \d+ labels"):
+        read_rois(image, short, subject, tissue)
+    moved = tmp_path / "moved.nii.gz"
+    nib.save(nib.Nifti1Image(labels, np.diag([5.0, 5, 5, 1])), moved)
+    with pytest.raises(InputError, match="voxels away"):
+        read_rois(moved, table, subject, tissue)
+    for values, words in ((labels + 0.5, "no labels"), (labels * 1e300, "no labels")):
+        nib.save(nib.Nifti1Image(values, subject.image.affine), moved)
+        with pytest.raises(InputError, match=words):
+            read_rois(moved, table, subject, tissue)
+    # The same labels stored otherwise, with NaN for none.
+    other = np.where(labels, labels, np.nan).astype(np.float32)
+    other = nib.Nifti1Image(other, subject.image.affine).as_reoriented([[2, 1], [0, -1], [1, 1]])
+    nib.save(other, moved)
+    again = read_rois(moved, table, subject, tissue, least=10)
+    assert [roi.name for roi in again] == [roi.name for roi in found]
+    for one, two in zip(again, found, strict=True):
+        np.testing.assert_array_equal(one.voxels, two.voxels)
+
+
+def test_an_atlas_may_be_stored_in_two_orientations(tmp_path):
+    fa = np.random.default_rng(0).random((9, 10, 11)).astype(np.float32)
+    labels, affine = np.rint(fa * 9).astype(np.int16), np.diag([-2.0, 2, 2, 1])
+    table = tmp_path / "labels.txt"
+    table.write_text("1 one\n")
+    nib.save(nib.Nifti1Image(np.where(fa > 0.1, fa, np.nan), affine), tmp_path / "fa.nii")
+    nib.save(nib.Nifti1Image(labels, affine).as_reoriented([[2, 1], [0, -1], [1, 1]]),
+             tmp_path / "labels.nii")
+    found = read_atlas(tmp_path / "fa.nii", tmp_path / "labels.nii", table)
+    np.testing.assert_array_equal(found.labels, labels)
+    np.testing.assert_array_equal(found.fa, np.where(fa > 0.1, fa, 0))
+    nib.save(nib.Nifti1Image(labels, np.diag([-2.0, 2, 2.2, 1])), tmp_path / "labels.nii")
+    with pytest.raises(InputError, match="voxels away"):
+        read_atlas(tmp_path / "fa.nii", tmp_path / "labels.nii", table)
+
+
+def test_an_atlas_is_carried_to_a_subject():
+    """An ellipsoid of two labels, moved and stretched."""
+    def head(centre, radii):
+        i, j, k = ((g - c) / r for g, c, r in zip(np.indices((22, 26, 16)), centre, radii,
+                                                  strict=True))
+        inside = i**2 + j**2 + k**2
+        return np.clip(1.5 - inside, 0, 1), np.where(inside < 1, np.where(j > 0, 2, 1), 0)
+
+    affine = np.diag([-2.0, 2, 2, 1])
+    fa, labels = head((10, 12, 7), (7, 9, 5))
+    subject_fa, expected = head((11, 13.5, 8), (8, 9, 5.5))
+    found = register(Atlas(fa, labels, affine, "", ""), subject_fa, affine)
+    for number in (1, 2):
+        a, b = found == number, expected == number
+        assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.85
+    with pytest.raises(InputError, match="at least 9"):
+        register(Atlas(fa, labels, affine, "", "labels"), subject_fa[..., :6], affine)
+
+
+def test_a_lesion_mask_beside_a_scan(phantom, tmp_path):
+    files = find_subjects(phantom, "phantom")[0]
+    dwi = tmp_path / "dwi.nii.gz"
+    dwi.symlink_to(files.dwi)
+    member = Member(replace(files, dwi=dwi, truth=None), None)
+    subject = load_subject(files)
+    how = {"gtab": subject.gtab[~subject.gtab.b0s_mask], "shell": 1000, "axis": 2}
+    white = subject.mask & (np.indices(subject.mask.shape)[0] < 12)
+    for lesion, fault in ((white, None), (np.zeros_like(white), "empty"), (white[1:], "shape")):
+        nib.save(nib.Nifti1Image(lesion.astype(np.uint8), subject.image.affine),
+                 tmp_path / "lesion.nii.gz")
+        if fault:
+            with pytest.raises(InputError, match=f"lesion.nii.gz: .*{fault}"):
+                read_scan(member, **how)
+            continue
+        scan, _ = read_scan(member, **how)
+        assert scan.regions["lesion"].sum() == white.sum()
+        rows = list(map_studies.judge_measured_lesion([], scan, {
+            "all": protocol.from_fit(scan.references["all acquired"])}))
+        assert {r.quantity for r in rows} >= {"lesion FA contrast", "lesion MD contrast"}
+
+
+# The whole road
+
+
+@pytest.fixture(scope="module")
+def run(phantom):
+    """Untrained networks: their FA and MD are those of the fit of their six directions."""
+    path = Path(__file__).resolve().parents[3] / "configs" / "superdti.py"
+    spec = importlib.util.spec_from_file_location("superdti", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config("smoke")
+    config.model.width, config.data.root, config.seeds = 2, str(phantom), 2
+    subject = load_subject(find_subjects(phantom, "phantom")[0])
+    gtab = subject.gtab[~subject.gtab.b0s_mask]
+    task = settings.build_task(config, gtab, 2)
+    network, optimizer = settings.build_network(config, task), build_optimizer(config)
+    state = jax.jit(partial(init_state, network, optimizer))(settings.build_keys(config, task))
+    about = {"config": {}, "versions": {}, "table": {"b0s": 2, "inputs": 6}, "subjects": {
+        "train": ["other"], "validation": [], "test": [], "within_subject": False, "origin": ""},
+        "normalisation": {"training_scales": {}, "whitening": None}}
+    return Run(config, gtab, settings.input_positions(config, gtab), task.numbers, task,
+               state.params,
+               jax.jit(settings.build_predictor(config, task, None)), about)
+
+
+def test_report(run, phantom, tmp_path, monkeypatch, capsys):
+    members = [Member(f, None) for f in find_subjects(phantom, "phantom")]
+    monkeypatch.setattr(figures, "DPI", 40)
+    monkeypatch.setattr(groups, "shifted_members", lambda root, **_: [])
+    monkeypatch.setattr(map_report, "read_cohort",
+                        lambda *_, **__: Cohort([], members[:1], members[1:], False))
+    monkeypatch.setattr(map_report, "read_rois", partial(read_rois, least=10))
+    monkeypatch.setattr(map_report, "STUDIED", 1)
+    monkeypatch.setattr(map_report.map_studies.added_noise, "LEVELS", (0,))
+    monkeypatch.setattr(map_report.map_studies.lesions, "RADII", (2,))
+    results = map_report.evaluate([(tmp_path, run)], tmp_path)
+    printed = capsys.readouterr().out
+    assert "default generator (2)" in printed
+    for title in ("Regions of interest", "Tracts against", "Lesions in FA", "FA with noise added",
+                  "Targets", "Networks of one map each", "so many fa_std"):
+        assert title in printed
+    key = "default generator", "FA RMSE", "noise-free", "brain"
+    # Seven volumes determine seven unknowns: any fit is the fit. A tensor network's is positive.
+    for kind, tolerance in ((DIRECT, 0.02), (TENSOR, 0.15)):
+        assert results.estimate(*key, named(kind, 6)).mean == pytest.approx(
+            results.estimate(*key, named(FIT, 6)).mean, rel=tolerance)
+    # Two seeds of each: the run is an ensemble.
+    written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert written == {
+        "report.html", *(f"tables/{n}" for n in (
+            "per_subject.csv", "summary.csv", "rois.csv", "agreement.csv", "report.md")),
+        *(f"figures/{n}_default_generator.png" for n in (
+            "fa", "md", "colour", "rois", "boxes", "tracts", "noise", "lesions")),
+        "figures/fa_std.png"}
+    with (tmp_path / "tables" / "rois.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["group"] for row in rows} <= {"GM", "WM", "subcortical", "CSF"}
+    assert all(float(row["worst_error_%"]) >= float(row["mean_error_%"]) >= 0 for row in rows)
+
+
+def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeypatch):
+    """Seven volumes in another order, directions turned by 180°: the maps of the whole scan's."""
+    files = find_subjects(phantom, "phantom")[0]
+    image = nib.load(files.dwi)
+    bvals, bvecs = np.loadtxt(files.bval), np.loadtxt(files.bvec)
+    positions = np.r_[0, 2 + run.inputs[::-1], 1]
+    short = tmp_path / "dwi.nii.gz"
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[..., positions], image.affine), short)
+    np.savetxt(tmp_path / "dwi.bval", bvals[positions][None])
+    np.savetxt(tmp_path / "dwi.bvec", -bvecs[:, positions])
+    # Modules that are first imported now would keep what is pretended here.
+    importlib.import_module("dwijax.inference.prediction")
+    monkeypatch.setattr("dwijax.inference.load_run", lambda _: run)
+    monkeypatch.setattr("dwijax.runs.folders.read", lambda _: (run.config, None, None, None))
+    command = ["predict", str(short), "--bvals", str(tmp_path / "dwi.bval"), "--bvecs",
+               str(tmp_path / "dwi.bvec"), "--mask", str(files.mask), "--run", str(tmp_path), "-o"]
+    assert cli.main([*command, str(tmp_path / "out"), "--quiet"]) == 0
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == {"maps.json", "report.html", *(f"{n}.nii.gz" for n in (
+        "fa", "md", "v1", "color_fa", "tensor", "fa_std"))}
+    found = {n: np.asarray(nib.load(tmp_path / "out" / f"{n}.nii.gz").dataobj)
+             for n in ("fa", "md", "v1", "tensor")}
+    subject = load_subject(files)
+    expected = protocol.fit_of(
+        baselines.Acquired(subject.dwi[subject.mask], subject.gtab, subject.mask, np.full(3, 5.0)),
+        run.inputs, 2)
+    mask = np.asarray(nib.load(files.mask).dataobj) > 0
+    # LAS on disk as in memory. Some voxels have eigenvalues below the least of a tensor network.
+    for name, scale in (("fa", 1), ("md", 1e-3)):
+        error = np.abs(found[name][mask] - scale * getattr(expected, name))
+        assert np.quantile(error, 0.8) < 0.01 * scale
+    world = expected.v1 * [-1, 1, 1]  # RAS+
+    clear = expected.fa > 0.3
+    assert np.quantile(protocol.angle(found["v1"][mask][clear], world[clear]), 0.8) < 2
+    trace = found["tensor"][mask][:, [0, 2, 5]].sum(-1) / 3
+    np.testing.assert_allclose(trace, found["md"][mask], rtol=1e-4)
+    sources = json.loads((tmp_path / "out" / "maps.json").read_text())["maps"]
+    assert sources["fa"] == TENSOR
+    told, by = told_frame(tmp_path / "out" / "v1.nii.gz")
+    assert (told, by.name) == ("scanner", "maps.json")
+    # A b-value that is only nearly the run's: D = -ln(S / S0) / b.
+    np.savetxt(tmp_path / "dwi.bval", np.where(bvals < 50, bvals, 1050)[positions][None])
+    assert cli.main([*command, str(tmp_path / "near"), "--quiet"]) == 0
+    near = np.asarray(nib.load(tmp_path / "near" / "md.nii.gz").dataobj)
+    np.testing.assert_allclose(near[mask], found["md"][mask] / 1.05, rtol=1e-4)
+    np.savetxt(tmp_path / "dwi.bvec", np.roll(bvecs, 1, axis=0)[:, positions])
+    assert cli.main([*command, str(tmp_path / "no"), "--quiet"]) == 2
+    assert not (tmp_path / "no").exists()
+    assert cli.main([*command, str(tmp_path / "other"), "--resample", "--quiet"]) == 0
+    told = json.loads((tmp_path / "other" / "maps.json").read_text())
+    assert told["directions"] == "resampled" and any("interpolated" in n for n in told["notes"])

@@ -1,0 +1,26 @@
+"""Every benchmark runs, at its smallest."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+# These measure nothing: what benchmarks run on, and the writer of tables.
+BENCHMARKS = sorted({path.stem for path in FOLDER.glob("*.py")} - {"smallest", "render"})
+# A word of what each prints; one that is new has to print a table of Markdown.
+SAYS = {"killed_runs": "1 kills: 0 faults", "like_scan": "step 4 of 4: validation loss",
+        "predict": "times as fast", "resample": "networks, resampled"}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_quick_benchmark_prints_its_table(name, tmp_path):
+    done = subprocess.run(
+        [sys.executable, FOLDER / f"{name}.py", "--quick"], capture_output=True, text=True,
+        check=False, cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert SAYS.get(name, "|---|---|") in done.stdout
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())  # what was made for it is gone
