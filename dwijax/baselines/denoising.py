@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.fitting.voxels import residual_sigma
+from dwijax.baselines.interface import Acquired, Predictor
+from dwijax.fitting.noise import residual_sigma
+from dwijax.volumes import into_volume
 
 _FWHM = float(np.sqrt(8 * np.log(2)))
 
@@ -26,19 +28,19 @@ class Denoiser(NamedTuple):
     name: str
     short: str
     label: str
-    apply: Callable
+    apply: Callable[[Acquired, float], Acquired]
     strengths: tuple
 
 
-def denoised(denoiser, strength, then):
-    """An `Interpolator` after a `Denoiser`."""
+def denoised(denoiser: Denoiser, strength: float, then: Predictor) -> Predictor:
+    """A `Predictor` after a `Denoiser`."""
     apply = partial(denoiser.apply, strength=strength)
     return then._replace(
         name=denoiser.name, short=f"{denoiser.short}, {then.short}",
         label=f"{denoiser.label.format(strength)}, {then.label}", denoise=apply)
 
 
-def smooth(acquired, strength):
+def smooth(acquired: Acquired, strength: float) -> Acquired:
     """`Acquired` with every volume smoothed inside the mask by a Gaussian.
 
     Smoothing the mask too and dividing by it (normalised convolution, Knutsson and Westin 1993)
@@ -54,11 +56,9 @@ def smooth(acquired, strength):
                    mode="constant", truncate=3.0)
     share = blur(mask.astype(np.float32))[mask]
     signal = np.empty_like(acquired.signal)
-    volume = np.zeros(mask.shape, np.float32)
     for i in range(signal.shape[1]):
-        volume[mask] = acquired.signal[:, i]
-        signal[:, i] = blur(volume)[mask] / share
-    return acquired._replace(signal=signal, outside=None)
+        signal[:, i] = blur(into_volume(acquired.signal[:, i], mask))[mask] / share
+    return acquired._replace(signal=signal, subject=None)
 
 
 def non_local_means(acquired, strength):
@@ -77,7 +77,7 @@ def non_local_means(acquired, strength):
 
     sigma = strength * residual_sigma(acquired.signal, acquired.gtab)
     if not sigma > 0:  # unknown
-        return acquired._replace(outside=None)
+        return acquired._replace(subject=None)
     return _replaced(acquired, nlmeans(acquired.volume(), sigma, mask=acquired.mask, rician=False,
                                        method="classic", block_radius=2))
 
@@ -116,18 +116,18 @@ def patch2self(acquired, strength):
     from sklearn.linear_model import LinearRegression
 
     volume = acquired.volume()
-    found = volume.copy()
+    denoised = volume.copy()
     for kind in acquired.gtab.b0s_mask, ~acquired.gtab.b0s_mask:
         for i in np.flatnonzero(kind) if kind.sum() > 1 else ():
             others = volume[..., kind & (np.arange(len(kind)) != i)]
             x = others.reshape(-1, others.shape[-1])
             fit = LinearRegression().fit(x, volume[..., i].ravel())
-            found[..., i] = fit.predict(x).reshape(found.shape[:3])
-    return _replaced(acquired, found)
+            denoised[..., i] = fit.predict(x).reshape(volume.shape[:3])
+    return _replaced(acquired, denoised)
 
 
 def _replaced(acquired, volume):
-    return acquired._replace(signal=volume[acquired.mask].astype(np.float32), outside=None)
+    return acquired._replace(signal=volume[acquired.mask].astype(np.float32), subject=None)
 
 
 GAUSSIAN = Denoiser("smoothed", "smoothing", "Gaussian {:.1f} mm", smooth,

@@ -1,11 +1,14 @@
-"""What a baseline is given and what it must do."""
+"""What everything that predicts DWIs is given, and what it must do: baselines and networks alike."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from dwijax.data.subject import Subject
 from dwijax.gradients import GradientTable
+from dwijax.volumes import into_volume, voxel_size
 
 
 class Acquired(NamedTuple):
@@ -16,50 +19,72 @@ class Acquired(NamedTuple):
       gtab: `GradientTable` of these ``n + q`` volumes.
       mask: bool ``[X, Y, Z]`` with V voxels set, in the order of ``signal``.
       voxel_size: mm, three values.
-      outside: float32 ``[U, n + q]``, the other voxels, for methods that look at neighbours; or
-        None where nothing asks for them.
+      subject: the scan that they are from, for what looks beyond the brain; None: 0 is there.
+      volumes: int64 ``[n + q]``, which of the subject's volumes these are.
     """
 
     signal: np.ndarray
     gtab: GradientTable
     mask: np.ndarray
     voxel_size: np.ndarray
-    outside: np.ndarray | None = None
+    subject: Subject | None = None
+    volumes: np.ndarray | None = None
 
-    def take(self, volumes):
+    def take(self, volumes: np.ndarray) -> "Acquired":
         """The same voxels with fewer volumes."""
-        outside = None if self.outside is None else self.outside[:, volumes]
         return self._replace(signal=self.signal[:, volumes], gtab=self.gtab[volumes],
-                             outside=outside)
+                             volumes=None if self.subject is None else self.volumes[volumes])
 
-    def volume(self):
-        """float32 ``[X, Y, Z, n + q]``; 0 outside the mask where ``outside`` is not known."""
-        out = np.zeros((*self.mask.shape, self.signal.shape[1]), np.float32)
+    def inputs(self, positions: np.ndarray) -> "Acquired":
+        """The b0s and those DWIs that have these positions ``[q]`` in the shell."""
+        return self.take(np.r_[self.gtab.b0s, self.gtab.dwis[positions]])
+
+    def volume(self) -> np.ndarray:
+        """float32 ``[X, Y, Z, n + q]``."""
+        if self.subject is None:
+            return into_volume(self.signal, self.mask)
+        out = self.subject.dwi[..., self.volumes] / np.float32(self.subject.scale)
         out[self.mask] = self.signal
-        if self.outside is not None:
-            out[~self.mask] = self.outside
         return out
 
+    def scan(self) -> Subject:
+        """The subject without its other volumes."""
+        return replace(self.subject, dwi=self.subject.dwi[..., self.volumes], gtab=self.gtab,
+                       volumes=self.subject.volumes[self.volumes])
 
-class Interpolator(NamedTuple):
-    """A baseline, fitted to the acquired volumes of a subject and asked for other directions.
+
+def acquired(subject: Subject) -> Acquired:
+    """`Acquired` of all volumes of a subject, in units of its scale."""
+    return Acquired(subject.dwi[subject.mask] / np.float32(subject.scale), subject.gtab,
+                    subject.mask, voxel_size(subject.affine), subject,
+                    np.arange(len(subject.gtab)))
+
+
+class Predictor(NamedTuple):
+    """Networks or a baseline: given the acquired volumes of a subject, asked for other directions.
 
     Attributes:
       name: for files. short: for figures. label: for tables, with what was tuned.
       predict: ``(Acquired, GradientTable of K directions) -> float32 [V, K]``, in the intensity
         unit of what was acquired.
-      check: the same where the first step of the tensor fit judges (`voxelwise.fit_maps`), for
-        predictions that come from b0s and a tensor fit themselves; None: ``predict`` serves.
+      predict_volume: the same beyond the brain too, ``[X, Y, Z, K]``; None: it has nothing there.
+      predict_first_step: as ``predict``, where the first step of the tensor fit judges
+        (`dwijax.fitting.voxels.fit_maps`), for predictions that come from b0s and a tensor fit
+        themselves; None: ``predict`` serves.
       denoise: ``Acquired -> Acquired``, what comes before ``predict``; a tensor may be fitted to
         its result too. None: nothing does.
+      gtab: table of the K directions that its outputs stand for, whatever it is asked for; None:
+        for those that it is asked for.
     """
 
     name: str
     short: str
     label: str
-    predict: Callable
-    check: Callable | None = None
-    denoise: Callable | None = None
+    predict: Callable[[Acquired, GradientTable], np.ndarray]
+    predict_volume: Callable[[Acquired, GradientTable], np.ndarray] | None = None
+    predict_first_step: Callable[[Acquired, GradientTable], np.ndarray] | None = None
+    denoise: Callable[[Acquired], Acquired] | None = None
+    gtab: GradientTable | None = None
 
 
 class Case(NamedTuple):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dwijax.baselines.interface import Interpolator
+from dwijax.baselines.interface import Predictor
 from dwijax.baselines.moments import best
 from dwijax.gradients.harmonics import gaussian_process, sh_interpolation
 
@@ -13,27 +13,27 @@ ANGLES = tuple(float(a) for a in np.geomspace(0.4, 8.0, 12))  # radians
 NOISES = tuple(float(n) for n in np.geomspace(0.01, 10.0, 13))
 
 
-def spherical_harmonics(order, weight):
+def spherical_harmonics(order: int, weight: float) -> Predictor:
     """Regularised even spherical harmonics (Descoteaux et al. 2007).
 
     Args:
       order: maximal order. weight: of Laplace-Beltrami.
     """
-    return Interpolator(
+    return Predictor(
         f"sh{order}", f"SH {order}", f"SH order {order}, weight {weight:.2g}",
         _predictor(sh_interpolation, {"order": order, "weight": weight}))
 
 
-def process(covariance, angle, noise):
+def process(covariance: str, angle: float, noise: float) -> Predictor:
     """Gaussian process on the sphere; arguments: `dwijax.gradients.harmonics.gaussian_process`."""
     label = (f"Gaussian process, {covariance}, a = {np.degrees(angle):.0f}°, "
              f"noise/signal {noise:.2g}")
     point = {"covariance": covariance, "angle": angle, "noise": noise}
-    return Interpolator("gp", "GP", label, _predictor(gaussian_process, point))
+    return Predictor("gp", "GP", label, _predictor(gaussian_process, point))
 
 
 def tune_harmonics(found, orders=ORDERS, weights=WEIGHTS):
-    """``(squared error, Interpolator)`` of the best weight for the best of the orders.
+    """``(squared error, Predictor)`` of the best weight for the best of the orders.
 
     Args:
       found: list of `Moments` of DWIs.
@@ -44,7 +44,7 @@ def tune_harmonics(found, orders=ORDERS, weights=WEIGHTS):
 
 
 def tune_process(found, angles=ANGLES, noises=NOISES):
-    """`Interpolator`: the Gaussian process whose hyperparameters predict best.
+    """`Predictor`: the Gaussian process whose hyperparameters predict best.
 
     Andersson and Sotiropoulos maximise the marginal likelihood or leave each DWI out in turn;
     predicting directions that are left out is what is asked for here.

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dwijax.baselines.interface import Interpolator
+from dwijax.baselines.interface import Predictor
 from dwijax.baselines.moments import sample
 from dwijax.fitting.voxels import fit_maps, in_chunks, tensor_signal
 from dwijax.gradients.harmonics import log_sh_coefficients, log_sh_system, sh_basis
@@ -15,17 +15,17 @@ ORDERS = (2, 4)
 WEIGHTS = (0.001, *(float(w) for w in np.geomspace(0.003, 0.1, 4)))
 
 
-def tensor():
+def tensor() -> Predictor:
     """The tensor fitted to b0s and DWIs predicts the signal (`dwijax.fitting.voxels.fit_maps`)."""
     def predict(acquired, gtab, first_step=False):
         maps = fit_maps([acquired.signal], acquired.gtab, first_step)
         return tensor_signal(maps, gtab)
 
-    return Interpolator("tensor", "tensor", "tensor interpolation", predict,
-                        partial(predict, first_step=True))
+    return Predictor("tensor", "tensor", "tensor interpolation", predict,
+                     predict_first_step=partial(predict, first_step=True))
 
 
-def log_harmonics(order, weight):
+def log_harmonics(order: int, weight: float) -> Predictor:
     """Weighted spherical harmonics of ln S: with order 2 and weight 0.001 what the networks of the
     default config add to.
 
@@ -40,8 +40,8 @@ def log_harmonics(order, weight):
         return scale * in_chunks(lambda x: (_predict(x, rows, start, wanted),),
                                  [acquired.signal[:, dwi] / scale])[0]
 
-    return Interpolator("log_sh", "SH of ln S", f"SH of ln S, order {order}, weight {weight:.2g}",
-                        predict)
+    return Predictor("log_sh", "SH of ln S", f"SH of ln S, order {order}, weight {weight:.2g}",
+                     predict)
 
 
 @jax.jit
@@ -65,5 +65,5 @@ class LogHarmonicsGrid:
             self._errors[point] += float(np.sum((found - case.measured[chosen]) ** 2))
 
     def best(self):
-        """`Interpolator`."""
+        """`Predictor`."""
         return log_harmonics(*min(self._errors, key=self._errors.get))

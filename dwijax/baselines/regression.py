@@ -6,7 +6,7 @@ without a non-linearity would find.
 
 import numpy as np
 
-from dwijax.baselines.interface import Interpolator
+from dwijax.baselines.interface import Predictor
 from dwijax.baselines.moments import add, moments, sample
 
 # Of the mean square of a channel.
@@ -56,8 +56,8 @@ def ridge(matrix, weight, side, axis):
         return np.concatenate([p @ matrix.T for p in parts])
 
     matrix = matrix.astype(np.float32)
-    return Interpolator(f"ridge{side}", f"ridge {side}×{side}",
-                        f"ridge regression, {side}×{side}, weight {weight:.2g}", predict)
+    return Predictor(f"ridge{side}", f"ridge {side}×{side}",
+                     f"ridge regression, {side}×{side}, weight {weight:.2g}", predict)
 
 
 class Regression:
@@ -80,7 +80,7 @@ class Regression:
         self._add(self._validation, case)
 
     def best(self, weights=WEIGHTS):
-        """`Interpolator` with the weight that suits the validation subjects best."""
+        """`Predictor` with the weight that suits the validation subjects best."""
         xx, xy = (sum(getattr(m, name) for m in self._training) for name in ("xx", "xy"))
         values, vectors = np.linalg.eigh(xx)
         projected = vectors.T @ xy

@@ -1,5 +1,6 @@
 """All baselines, learnt from training subjects and tuned on validation subjects."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from dwijax.baselines.denoising import (
     PATCH2SELF,
     denoised,
 )
+from dwijax.baselines.interface import Case, Predictor
 from dwijax.baselines.linear import (
     ORDERS,
     spherical_harmonics,
@@ -37,7 +39,15 @@ SETS = {"fewest": Chosen((), False, False),
         "all": Chosen((GAUSSIAN, NON_LOCAL_MEANS, MARCHENKO_PASTUR, PATCH2SELF), True)}
 
 
-def tune(training, validation, *, axis, chosen=SETS["quick"]):
+class Tuned(NamedTuple):
+    """Baselines, and the name of that of the spherical harmonics which validates best."""
+
+    baselines: list[Predictor]
+    sh: str
+
+
+def tune(training: Iterable[Case], validation: Iterable[Case], *, axis: int,
+         chosen: Chosen = SETS["quick"]) -> Tuned:
     """Baselines with the least squared error against the measured DWIs of validation subjects.
 
     Args:
@@ -46,10 +56,6 @@ def tune(training, validation, *, axis, chosen=SETS["quick"]):
         time is in memory.
       axis: of the slices.
       chosen: `Chosen`.
-
-    Returns:
-      ``(interpolators, sh)``: list of `Interpolator`, and the name of that of the spherical
-      harmonics which validates best.
 
     Raises:
       ValueError: there is no validation case.
@@ -77,18 +83,18 @@ def tune(training, validation, *, axis, chosen=SETS["quick"]):
     by_order = [tune_harmonics(raw, (order,)) for order in ORDERS]
     sh = min(by_order, key=lambda pair: pair[0])[1]
     harmonics = [found for _, found in by_order] if chosen.every_order else [sh]
-    interpolators = [tensor(), *harmonics]
+    baselines = [tensor(), *harmonics]
     if chosen.others:
-        interpolators += [logarithm.best(), tune_process(raw)]
+        baselines += [logarithm.best(), tune_process(raw)]
     if learnt:
-        interpolators += [regression.best() for regression in regressions]
+        baselines += [regression.best() for regression in regressions]
     for denoiser in chosen.denoisers:
         tuned = [(*tune_harmonics(found), strength)
                  for (other, strength), found in after.items() if other is denoiser]
         if tuned:
             _, then, strength = min(tuned, key=lambda t: t[0])
-            interpolators.append(denoised(denoiser, strength, then))
-    return interpolators, sh.name
+            baselines.append(denoised(denoiser, strength, then))
+    return Tuned(baselines, sh.name)
 
 
 def _count(found, acquired, case):
@@ -97,9 +103,9 @@ def _count(found, acquired, case):
                        acquired.gtab.bvecs[dwi], case.gtab.bvecs))
 
 
-def untuned():
+def untuned() -> Tuned:
     """As `tune`, with the weight of Descoteaux et al. 2007 where there is nothing to tune on."""
-    interpolators = [tensor(), *(spherical_harmonics(order, 0.006) for order in ORDERS)]
-    interpolators = [i._replace(label=f"{i.label}, not tuned") if i.name != "tensor" else i
-                     for i in interpolators]
-    return interpolators, "sh4"
+    baselines = [tensor(), *(spherical_harmonics(order, 0.006) for order in ORDERS)]
+    baselines = [b._replace(label=f"{b.label}, not tuned") if b.name != "tensor" else b
+                 for b in baselines]
+    return Tuned(baselines, "sh4")

@@ -59,25 +59,6 @@ def tensor_signal(maps, gtab):
     return np.exp(maps.tensor @ design[:, :6].T + maps.log_s0[:, None])
 
 
-def residual_sigma(signal, gtab):
-    """Noise level by the residuals of the tensor fit in the DWIs; its misfit counts as noise.
-
-    Args:
-      signal: float32 ``[V, M]``. gtab: `GradientTable` of the M volumes.
-
-    Returns:
-      float, in the unit of ``signal``: 1.4826 times the median absolute residual, times
-      ``sqrt(M / (M - 7))`` for the seven parameters. NaN of seven volumes, and where no voxel has
-      a tensor.
-    """
-    dwi, count = ~gtab.b0s_mask, len(gtab)
-    maps = fit_maps([signal], gtab)
-    if count <= 7 or not maps.determined.any():
-        return np.nan
-    residual = (signal[:, dwi] - tensor_signal(maps, gtab[dwi]))[maps.determined]
-    return float(1.4826 * np.median(np.abs(residual)) * np.sqrt(count / (count - 7)))
-
-
 def along_and_across(tensor):
     """``(ad [V], rd [V], v1 [V, 3])`` float32 of tensors ``[V, 6]``: axial and radial diffusivity
     in their unit, unit eigenvector of the largest eigenvalue."""

@@ -95,9 +95,8 @@ def in_order_of(subject, gtab, *, where, name):
     Raises:
       InputError: its directions are not those of the table.
     """
-    weighted = np.flatnonzero(~subject.gtab.b0s_mask)
-    b0s = np.flatnonzero(subject.gtab.b0s_mask)
-    own = subject.gtab[weighted]
+    b0s, dwis = subject.gtab.b0s, subject.gtab.dwis
+    own = subject.gtab[dwis]
     if len(own) < len(gtab):
         raise InputError(
             where, found=f"{len(own)} directions at b={np.median(own.bvals):g}",
@@ -106,7 +105,7 @@ def in_order_of(subject, gtab, *, where, name):
     if found.fits:
         if found.in_order and len(own) == len(gtab):
             return subject
-        return _taken(subject, np.r_[b0s, weighted[found.order]])
+        return _taken(subject, np.r_[b0s, dwis[found.order]])
     raise _not_those(where, name, found, "leave the subject out")
 
 

@@ -58,6 +58,16 @@ class GradientTable:
         """bool [M]: volumes with b at or below the threshold."""
         return self.bvals <= self.b0_threshold
 
+    @property
+    def b0s(self):
+        """int64 [n]: where the b0 volumes are."""
+        return np.flatnonzero(self.b0s_mask)
+
+    @property
+    def dwis(self):
+        """int64 [M - n]: where the others are."""
+        return np.flatnonzero(~self.b0s_mask)
+
     def __len__(self):
         return len(self.bvals)
 

@@ -1,6 +1,6 @@
 """NIfTI volumes: reading with checks, orientation, matching, masks, padding, writing."""
 
-from dwijax.volumes.masks import make_mask, read_mask
+from dwijax.volumes.masks import filled_slices, into_volume, make_mask, read_mask
 from dwijax.volumes.matching import read_on_grid
 from dwijax.volumes.orientation import (
     CANONICAL,
@@ -10,6 +10,7 @@ from dwijax.volumes.orientation import (
     uncanonical,
     uncanonical_affine,
     uncanonical_bvecs,
+    voxel_size,
 )
 from dwijax.volumes.padding import pad_to
 from dwijax.volumes.reading import (
@@ -29,7 +30,9 @@ __all__ = [
     "SMALLEST",
     "canonical",
     "canonical_bvecs",
+    "filled_slices",
     "header_like",
+    "into_volume",
     "make_mask",
     "not_usable",
     "only_usable",
@@ -46,4 +49,5 @@ __all__ = [
     "uncanonical_affine",
     "uncanonical_bvecs",
     "usable",
+    "voxel_size",
 ]

@@ -1,4 +1,4 @@
-"""Masks: read onto the grid of their image, or made from its b0 volumes."""
+"""Masks: read onto the grid of their image, or made from its b0 volumes; what is inside."""
 
 import numpy as np
 
@@ -82,3 +82,16 @@ def make_mask(dwi, b0s_mask, where="image"):
             remedy="give a mask",
         )
     return mask
+
+
+def filled_slices(mask: np.ndarray, axis: int) -> np.ndarray:
+    """Which slices along ``axis`` of a mask ``[X, Y, Z]`` have a voxel in it, bool ``[S]``."""
+    return mask.any(axis=tuple(i for i in range(3) if i != axis))
+
+
+def into_volume(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Values ``[V, ...]`` of a mask's V voxels put back into the volume ``[X, Y, Z, ...]``, 0
+    outside."""
+    out = np.zeros((*mask.shape, *values.shape[1:]), values.dtype)
+    out[mask] = values
+    return out

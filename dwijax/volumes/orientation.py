@@ -13,6 +13,11 @@ from nibabel.spatialimages import HeaderDataError
 CANONICAL = "LAS"
 
 
+def voxel_size(affine: np.ndarray) -> np.ndarray:
+    """mm along the three axes of an array, of its affine ``[4, 4]``."""
+    return np.linalg.norm(affine[:3, :3], axis=0)
+
+
 def canonical(array, affine):
     """Reorders and reverses axes to LAS. Exact: no value changes.
 

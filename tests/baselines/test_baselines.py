@@ -8,6 +8,7 @@ from dipy.reconst.shm import real_sh_descoteaux
 from dwijax import baselines, dti
 from dwijax.baselines import denoising, linear, moments, regression
 from dwijax.fitting import voxels
+from dwijax.fitting.noise import residual_sigma
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.gradients.harmonics import gaussian_process
@@ -251,7 +252,7 @@ def test_the_volume_is_put_together_again(noisy):
 
 def test_the_noise_level_of_residuals(noisy):
     given, _ = noisy
-    assert voxels.residual_sigma(given.signal, given.gtab) == pytest.approx(0.1, rel=0.1)
+    assert residual_sigma(given.signal, given.gtab) == pytest.approx(0.1, rel=0.1)
     assert denoising.non_local_means(given, 1.0).signal.std() < given.signal.std()
     # Told of a tenth of the noise, it changes little; dipy 1.12's blockwise method blurs as ever.
     assert np.std(denoising.non_local_means(given, 0.1).signal - given.signal) < 0.02

@@ -6,7 +6,6 @@ import numpy as np
 from flax import nnx
 from scipy.signal import correlate2d
 
-from dwijax.inference.tiling import tiled
 from dwijax.models.stack import functional
 from dwijax.models.superdti import LAYERS, RECEPTIVE_FIELD, SuperDTI
 from dwijax.tasks.losses import squared_error
@@ -88,15 +87,3 @@ def test_projected_residual():
     x = jax.random.normal(jax.random.key(1), (1, 4, 4, 3))
     kernel = params["shortcut"][0]["kernel"][0, 0]
     np.testing.assert_allclose(net.apply(params, x), x @ kernel, rtol=1e-5, atol=1e-6)
-
-
-def test_tiled_patches_of_the_network():
-    """Far from every border a pixel is that of the whole slice where its patches are centred."""
-    net = network()
-    params = positive(jax.vmap(net.init)(jax.random.split(jax.random.key(0), 2)))
-    predict = jax.vmap(net.apply, in_axes=(0, None))
-    x = jax.random.uniform(jax.random.key(1), (1, 30, 26, 3))
-    out = tiled(predict, 21, 5)(params, x)
-    assert out.shape == (2, 1, 30, 26, 2)
-    top = predict(params, x[:, :21, :21])  # the only patch that holds the first pixels
-    np.testing.assert_allclose(out[:, :, :5, :5], top[:, :, :5, :5], rtol=1e-5)

@@ -7,7 +7,8 @@ import pytest
 
 from dwijax import dti
 from dwijax.evaluation.common.noise import from_scan
-from dwijax.fitting.voxels import fit_maps, residual_sigma
+from dwijax.fitting.noise import residual_sigma
+from dwijax.fitting.voxels import fit_maps
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.gradients.harmonics import log_sh_coefficients, log_sh_system

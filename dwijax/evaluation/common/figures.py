@@ -1,21 +1,21 @@
-"""Slices of one subject: synthetic DWIs, FA and colour FA.
+"""Slices of one subject in sheets of pictures, and how figures are made and written.
 
 Drawn as radiologists look at them: the subject's right on the left, anterior or superior up.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.evaluation.common.rows import ALL, INPUTS, MORE, NETWORKS
+from dwijax.evaluation.common.scans import Scan
 from dwijax.gradients import fsl_to_world
 from dwijax.output import whole
+from dwijax.report_html import page
 
 DPI = 160
 # Of the two image axes after cutting along 0, 1, 2 of a LAS volume: what is left and right.
 _SIDES = ("P", "A"), ("R", "L"), ("R", "L")
-# Directions to show: those nearest to the scanner's axes.
-_WANTED = {"left–right": (1, 0, 0), "front–back": (0, 1, 0), "up–down": (0, 0, 1)}
 
 
 class Scale(NamedTuple):
@@ -66,11 +66,11 @@ class View(NamedTuple):
         return self.shape[0] * self.spacing[0] / (self.shape[1] * self.spacing[1])
 
 
-def middle_slice(scan, axis):
+def middle_slice(scan: Scan, axis: int) -> View:
     """The `View` of the middle one of the slices that count, cropped to the brain.
 
     Args:
-      scan: `dwijax.evaluation.common.cases.Scan`. axis: of the slices, 0 to 2.
+      scan: `dwijax.evaluation.common.scans.Scan`. axis: of the slices, 0 to 2.
     """
     position = np.array(np.nonzero(scan.acquired.mask))
     judged = np.unique(position[axis, scan.regions["brain"]])
@@ -81,121 +81,6 @@ def middle_slice(scan, axis):
     shape = rows.max() + 1 + margin, columns.max() + 1 + margin
     spacing = np.delete(scan.acquired.voxel_size, axis)
     return View(voxels, rows, columns, shape, (spacing[1], spacing[0]), _SIDES[axis])
-
-
-def draw_directions(path, view, scan, split, shown, baseline, title):
-    """Several directions: nearest input, synthetic, measured, noise-free, errors.
-
-    Args:
-      path: PNG to write. view: `View`. scan: `Scan`. split: `Split`.
-      shown: method to its DWIs ``[n, K]`` in the slice. baseline: `Interpolator` beside the
-        networks.
-      title: str.
-    """
-    n = scan.b0s
-    signal = scan.acquired.signal[view.voxels]
-    world = fsl_to_world(scan.affine)
-    inputs = scan.acquired.gtab.bvecs[n + split.inputs]
-    targets = scan.acquired.gtab.bvecs[n + split.targets]
-    truth = None if scan.clean is None else scan.clean[view.voxels]
-    reference, name = (signal, "measured") if truth is None else (truth, "noise-free")
-
-    columns = ["nearest input", "networks", "measured", *(["noise-free"] if truth is not None
-                                                          else []),
-               f"networks − {name}", f"{baseline.short} − {name}"]
-    pictures, row_names, used = [], [], []
-    for label, direction in _WANTED.items():
-        near = np.abs(targets @ world.T @ np.asarray(direction, float))
-        near[used] = 0
-        k = int(near.argmax())
-        used.append(k)
-        volume = n + split.targets[k]
-        nearest = n + split.inputs[int(np.abs(inputs @ targets[k]).argmax())]
-        row = [signal[:, nearest], shown[NETWORKS][:, k], signal[:, volume]]
-        row += [] if truth is None else [truth[:, volume]]
-        row += [shown[m][:, k] - reference[:, volume] for m in (NETWORKS, baseline.name)]
-        pictures.append([view.picture(p) for p in row])
-        row_names.append(f"{label}\nno. {split.targets[k] + 1}")
-    errors = len(columns) - 2
-    high = float(np.nanpercentile([r[:errors] for r in pictures], 99.7))
-    wide = float(np.nanpercentile(np.abs([r[errors:] for r in pictures]), 99.5))
-    scales = [Scale("gray", 0, high, "DWI / median b0", range(errors)),
-              Scale("RdBu_r", -wide, wide, "error / median b0", range(errors, len(columns)))]
-    sheet(path, view, pictures, row_names, columns, scales, title)
-
-
-def draw_fa(path, view, scan, judged, labels, title):
-    """FA, colour FA and the error of FA: inputs alone, with synthetic, acquired, truth.
-
-    Args:
-      path: PNG to write. view: `View`. scan: `Scan`. judged: `Judged`.
-      labels: method to str. title: str.
-    """
-    columns = {labels[m]: judged.maps[m] for m in (INPUTS, NETWORKS, MORE, ALL) if m in judged.maps}
-    if "noise-free" in judged.references:
-        columns["noise-free"] = judged.references["noise-free"]
-    against, reference = list(columns.items())[-1]
-    expected = reference.maps.fa[view.voxels]
-    grey, colour = _fa_pictures(view, scan, columns.values())
-    error = [view.picture(m.maps.fa[view.voxels] - expected) for m in columns.values()]
-    wide = float(np.nanpercentile(np.abs(error[:-1]), 99))
-    scales = [Scale("gray", 0, 1, "FA", range(1)),
-              Scale("RdBu_r", -wide, wide, f"FA − {against}", range(2, 3))]
-    sheet(path, view, [grey, colour, error], ["FA", "colour FA", "error of FA"], list(columns),
-           scales, title, by_rows=True)
-
-
-def draw_gtfa(path, view, scan, gtfa, title):
-    """Figure 4 a and b of He et al.: colour and grey FA of their three fits.
-
-    Args:
-      path: PNG to write. view: `View`. scan: `Scan`. gtfa: of `Judged`. title: str.
-    """
-    columns = {"32 GTFA": gtfa["32 GTFA"], "prediction": gtfa[NETWORKS], "64 GTFA": gtfa["64 GTFA"]}
-    grey, colour = _fa_pictures(view, scan, columns.values())
-    sheet(path, view, [colour, grey], ["a) colour FA", "b) FA"], list(columns),
-           [Scale("gray", 0, 1, "FA", range(1, 2))], title, by_rows=True)
-
-
-def draw_bias(path, view, scan, judged, split, methods, labels, title):
-    """Bias maps: what is left of errors when noise is averaged out.
-
-    Of the DWIs the mean error over the K directions; of FA the error after smoothing over 8 mm in
-    the slice.
-
-    Args:
-      path: PNG to write. view: `View`. scan: `Scan`. judged: `Judged`. split: `Split`.
-      methods: of DWIs, the columns. labels: method to str. title: str.
-    """
-    volumes = scan.b0s + split.targets
-    signal = scan.acquired.signal if scan.clean is None else scan.clean
-    expected = signal[view.voxels][:, volumes]
-    against = "all acquired" if scan.clean is None else "noise-free"
-    fa = judged.references[against].maps.fa
-    names = [INPUTS, *methods, ALL]
-    first, second = [], []
-    for name in names:
-        if name in judged.shown:
-            first.append(view.picture((judged.shown[name] - expected).mean(axis=1)))
-        else:
-            first.append(np.full(view.shape, np.nan, np.float32))
-        second.append(view.smooth((judged.maps[name].maps.fa - fa)[view.voxels], 8.0))
-    wide = [float(np.nanpercentile(np.abs(row), 99)) for row in (first, second)]
-    reference = "measured" if scan.clean is None else "noise-free"
-    scales = [Scale("RdBu_r", -wide[0], wide[0], f"DWI − {reference}\n/ median b0", range(1)),
-              Scale("RdBu_r", -wide[1], wide[1], f"FA − {against}", range(1, 2))]
-    sheet(path, view, [first, second], ["DWIs,\nmean error", "FA,\nsmoothed error"],
-           [labels[n] for n in names], scales, title, by_rows=True)
-
-
-def _fa_pictures(view, scan, columns):
-    """Grey and colour pictures of `FullMaps`."""
-    world = fsl_to_world(scan.affine)
-    grey = [view.picture(m.maps.fa[view.voxels]) for m in columns]
-    v1 = [m.v1[view.voxels] @ world.T for m in columns]
-    colour = [view.picture(np.abs(v) * m.maps.fa[view.voxels, None])
-              for v, m in zip(v1, columns, strict=True)]
-    return grey, colour
 
 
 def sheet(path, view, pictures, row_names, columns, scales, title, by_rows=False, notes=()):
@@ -280,8 +165,21 @@ def pyplot():
     return plt
 
 
-def save(figure, path):
+def save(figure, path: Path):
     """Writes a PNG, whole or not at all, and closes the figure."""
     with whole(path) as temporary:
         figure.savefig(temporary, dpi=DPI, facecolor="white")
     pyplot().close(figure)
+
+
+def colour_fa(scan: Scan, fa: np.ndarray, v1: np.ndarray) -> np.ndarray:
+    """FA ``[V]`` in the colour of the direction of ``v1 [V, 3]`` (along the axes of the array):
+    red left-right, green front-back, blue up-down; ``[V, 3]``, 0 to 1."""
+    return np.abs(v1 @ fsl_to_world(scan.affine).T) * np.clip(fa, 0, 1)[:, None]
+
+
+def fa_layers(slices: page.Slices, scan: Scan, name: str, fa: np.ndarray, v1: np.ndarray,
+              kind: str) -> list:
+    """FA and colour FA for the viewer of a page."""
+    return [slices.gray("FA", scan.volume(fa), 0, 1, f"FA: {name}", kind, name),
+            slices.rgb("colour FA", scan.volume(colour_fa(scan, fa, v1)), page.COLOUR, kind, name)]

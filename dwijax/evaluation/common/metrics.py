@@ -2,28 +2,30 @@
 
 import numpy as np
 
+from dwijax.volumes import into_volume
 
-def rms(squared):
+
+def rms(squared: np.ndarray) -> float:
     """Root of the mean; NaN of nothing."""
     return float(np.sqrt(np.mean(squared, dtype=np.float64))) if np.size(squared) else np.nan
 
 
-def mean(values):
+def mean(values: np.ndarray) -> float:
     """Mean; NaN of nothing."""
     return float(np.mean(values, dtype=np.float64)) if np.size(values) else np.nan
 
 
-def rmse(values, reference, region):
+def rmse(values: np.ndarray, reference: np.ndarray, region: np.ndarray) -> float:
     """Root mean squared error of ``values [V, ...]`` over ``region`` (bool ``[V]``)."""
     return rms((values[region] - reference[region]) ** 2)
 
 
-def bias(values, reference, region):
+def bias(values: np.ndarray, reference: np.ndarray, region: np.ndarray) -> float:
     """Mean of ``values - reference`` over ``region`` (bool ``[V]``); NaN of nothing."""
     return mean(values[region] - reference[region])
 
 
-def excess(error, sigma):
+def excess(error: float, sigma: float) -> float:
     """``sqrt(max(error² - σ², 0))``: what an RMSE against measured images holds beside their noise.
 
     Where the measured DWIs come near the noise floor their SD is below σ (Rician), and this is a
@@ -32,15 +34,15 @@ def excess(error, sigma):
     return np.sqrt(np.maximum(np.square(error) - sigma**2, 0.0))
 
 
-def axis_angles(a, b):
-    """Angles between axes ``[n, 3]``, degrees ``[n]``; a vector and its opposite are one axis."""
-    return np.degrees(np.arccos(np.clip(np.abs(np.sum(a * b, axis=-1)), 0, 1)))
+def psnr(error: float, peak: float) -> float:
+    """Peak signal-to-noise ratio in dB: ``20 log10(peak / error)``, ``error`` an RMSE."""
+    return float(20 * np.log10(peak / error)) if error else np.inf
 
 
-def psnr(error, reference):
-    """Peak signal-to-noise ratio in dB: 20 log10 of the reference's largest value over ``error``,
-    an RMSE."""
-    return float(20 * np.log10(np.max(reference) / error)) if error > 0 else np.inf
+def nmse(values: np.ndarray, reference: np.ndarray) -> float:
+    """``|x - y|² / |y|²``, in percent; NaN of nothing."""
+    power = np.sum(reference**2)
+    return float(100 * np.sum((values - reference) ** 2) / power) if power > 0 else np.nan
 
 
 class Similarity:
@@ -55,7 +57,7 @@ class Similarity:
       largest: the range of values that the constants are fractions of.
     """
 
-    def __init__(self, reference, mask, axis, largest):
+    def __init__(self, reference: np.ndarray, mask: np.ndarray, axis: int, largest: float):
         self._mask, self._axis = mask, axis
         self._c1, self._c2 = (0.01 * largest) ** 2, (0.03 * largest) ** 2
         self._share = self._blur(np.ones(int(mask.sum()), np.float32))
@@ -63,7 +65,7 @@ class Similarity:
         self._mean = self._local(reference)
         self._variance = self._local(reference**2) - self._mean**2
 
-    def __call__(self, values):
+    def __call__(self, values: np.ndarray) -> np.ndarray:
         """SSIM of images like the reference, ``[V]`` or ``[V, n]``, at every voxel."""
         mean = self._local(values)
         variance = self._local(values**2) - mean**2
@@ -79,7 +81,6 @@ class Similarity:
     def _blur(self, values):
         from scipy.ndimage import gaussian_filter
 
-        volume = np.zeros((*self._mask.shape, *values.shape[1:]), np.float32)
-        volume[self._mask] = values
+        volume = into_volume(values, self._mask)
         axes = tuple(i for i in range(3) if i != self._axis)
         return gaussian_filter(volume, 1.5, mode="constant", truncate=3.5, axes=axes)[self._mask]

@@ -1,5 +1,6 @@
 """Means over subjects and what they are worth. The subject is the unit, never the voxel."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,16 +23,28 @@ class Estimate(NamedTuple):
         return bool(self.low > 0 or self.high < 0)
 
 
-def estimate(values, between_subjects=True):
+class Paired(NamedTuple):
+    """Difference of two methods on the same subjects, and the relative one ``100 (value / other -
+    1)`` of each subject."""
+
+    difference: Estimate
+    percent: Estimate
+
+
+class PValues(NamedTuple):
+    """p-values, two-sided: of the paired t-test, of Wilcoxon's signed-rank test."""
+
+    t: float
+    wilcoxon: float
+
+
+def estimate(values: Sequence[float], between_subjects: bool = True) -> Estimate:
     """Mean, SD (n - 1) and the t-interval of the mean.
 
     Args:
       values: one per subject; those that are not finite are left out.
       between_subjects: False where the values do not come from independent subjects: SD and
         interval are NaN.
-
-    Returns:
-      `Estimate`.
     """
     values = np.asarray(values, np.float64)
     values = values[np.isfinite(values)]
@@ -51,7 +64,8 @@ def _quantile(freedom):
     return t.ppf((1 + CONFIDENCE) / 2, freedom)
 
 
-def bootstrap(values, between_subjects=True, draws=10_000):
+def bootstrap(values: Sequence[float], between_subjects: bool = True,
+              draws: int = 10_000) -> Estimate:
     """Mean, SD and the percentile interval of the mean over subjects drawn with replacement.
 
     For ratios of errors, which need not be normal. With few subjects it is too narrow: 6 give
@@ -60,9 +74,6 @@ def bootstrap(values, between_subjects=True, draws=10_000):
     Args:
       values, between_subjects: as `estimate`.
       draws: how often subjects are drawn.
-
-    Returns:
-      `Estimate`.
     """
     e = estimate(values, between_subjects)
     if e.low != e.low:
@@ -75,8 +86,8 @@ def bootstrap(values, between_subjects=True, draws=10_000):
     return e._replace(low=float(low), high=float(high))
 
 
-def tests(values, others):
-    """``(p of the paired t-test, p of Wilcoxon's signed-rank test)``, two-sided, from scipy.
+def p_values(values: Sequence[float], others: Sequence[float]) -> PValues:
+    """`PValues` of the difference, from scipy.
 
     Args:
       values, others: one per subject, in the same order.
@@ -88,26 +99,23 @@ def tests(values, others):
     difference = np.asarray(values, np.float64) - np.asarray(others, np.float64)
     difference = difference[np.isfinite(difference)]
     if len(difference) < 2 or np.ptp(difference) == 0:
-        return np.nan, np.nan
+        return PValues(np.nan, np.nan)
     from scipy.stats import ttest_1samp, wilcoxon
 
-    return float(ttest_1samp(difference, 0.0).pvalue), float(wilcoxon(difference).pvalue)
+    return PValues(float(ttest_1samp(difference, 0.0).pvalue),
+                   float(wilcoxon(difference).pvalue))
 
 
-def paired(values, others, between_subjects=True):
-    """Difference of two methods on the same subjects.
+def paired(values: Sequence[float], others: Sequence[float],
+           between_subjects: bool = True) -> Paired:
+    """`Paired` of ``values - others``, one per subject, in the same order.
 
     Args:
-      values, others: one per subject, in the same order.
       between_subjects: as `estimate`.
-
-    Returns:
-      ``(difference, percent)``: `Estimate` of ``values - others`` and of the relative difference
-      ``100 (value / other - 1)`` of each subject.
     """
     values, others = np.asarray(values, np.float64), np.asarray(others, np.float64)
     if values.shape != others.shape:
         raise ValueError(f"{values.shape} and {others.shape}: the subjects must be the same")
     percent = np.full(values.shape, np.nan)
     np.divide(100 * (values - others), others, out=percent, where=others != 0)
-    return estimate(values - others, between_subjects), estimate(percent, between_subjects)
+    return Paired(estimate(values - others, between_subjects), estimate(percent, between_subjects))

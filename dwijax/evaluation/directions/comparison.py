@@ -1,7 +1,6 @@
 """``eval.py --compare RUN...``: the tables of several runs side by side."""
 
 import csv
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -10,23 +9,38 @@ import numpy as np
 
 from dwijax.errors import InputError
 from dwijax.evaluation.common.figures import pyplot, save
-from dwijax.evaluation.common.rows import ALL, INPUTS, NETWORKS, WITH_TARGETS
+from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH, Key
 from dwijax.evaluation.common.tables import DASH, Table, write_csv
+from dwijax.evaluation.directions.rows import INPUTS, NETWORKS, WITH_TARGETS
 from dwijax.output import whole
 from dwijax.runs.folders import read as read_run
 from dwijax.schema import read_json, validate
 
-# What is compared: column, quantity, candidates for the reference (the first there is), region.
+
+class Column(NamedTuple):
+    """What is compared: a quantity against the first there is of some references, in a region; its
+    digits and sign."""
+
+    name: str
+    quantity: str
+    references: tuple[str, ...]
+    region: str = "brain"
+    digits: int = 4
+    sign: str = ""
+
+
+DWI = Column("DWI RMSE", "DWI RMSE", (TRUTH, "measured"))
+FA = Column("FA RMSE", "FA RMSE", (TRUTH, ALL_ACQUIRED))
 COLUMNS = (
-    ("DWI RMSE", "DWI RMSE", ("noise-free", "measured"), "brain"),
-    ("DWI excess/σ", "DWI excess/sigma", ("measured",), "brain"),
-    ("FA RMSE", "FA RMSE", ("noise-free", "all acquired"), "brain"),
-    ("FA bias WM", "FA bias", ("noise-free", "all acquired"), "WM"),
-    ("FA bias GM", "FA bias", ("noise-free", "all acquired"), "GM"),
-    ("V1 angle WM, °", "V1 angle", ("noise-free", "all acquired"), "WM"),
-    ("R", "R", (WITH_TARGETS,), "brain"),
+    DWI,
+    Column("DWI excess/σ", "DWI excess/sigma", ("measured",)),
+    FA,
+    Column("FA bias WM", "FA bias", (TRUTH, ALL_ACQUIRED), "WM", sign="+"),
+    Column("FA bias GM", "FA bias", (TRUTH, ALL_ACQUIRED), "GM", sign="+"),
+    Column("V1 angle WM, °", "V1 angle", (TRUTH, ALL_ACQUIRED), "WM", digits=2),
+    Column("R", "R", (WITH_TARGETS,), digits=3),
 )
-PLOTTED = ("DWI RMSE", "FA RMSE")
+PLOTTED = (DWI, FA)
 
 # What is looked at of ``evaluation.json``.
 EVALUATION = {"data": str, "origins": {str: str}, "inputs": int, "targets": int, "sh": str,
@@ -35,28 +49,37 @@ EVALUATION = {"data": str, "origins": {str: str}, "inputs": int, "targets": int,
 
 class Evaluated(NamedTuple):
     """An evaluated run: its folder's name, ``config.json``, ``evaluation.json``, and the mean over
-    subjects by ``(cohort, quantity, against, region, method)``."""
+    subjects by `Key`."""
 
     name: str
     about: dict
     evaluation: dict
-    means: dict
+    means: dict[Key, float]
 
 
 class Line(NamedTuple):
     """A row of the comparison: seeds of one variant, or a baseline that the runs share."""
 
     name: str
-    runs: tuple
+    runs: tuple[Evaluated, ...]
     method: str
 
 
-def data_hash(subjects, shell):
-    """Sixteen hexadecimal digits of the test subjects ``[(name, origin or size)]`` and b."""
-    return hashlib.sha256(json.dumps([subjects, shell]).encode()).hexdigest()[:16]
+class Value(NamedTuple):
+    """A number of a run, NaN where there is none, and what it is against."""
+
+    value: float
+    against: str
 
 
-def compare(workdirs, out, *, quiet=False):
+class Values(NamedTuple):
+    """The same of every run of a `Line`, ``[seeds]``."""
+
+    values: np.ndarray
+    against: str
+
+
+def compare(workdirs: list[str], out: str | Path, *, quiet: bool = False) -> list[Table]:
     """Writes ``comparison.csv``, ``comparison.md`` and ``comparison.png``, and prints the table.
 
     Runs whose configs differ in nothing but the seed are one row: mean ± SD over seeds.
@@ -67,7 +90,7 @@ def compare(workdirs, out, *, quiet=False):
       quiet: print nothing.
 
     Returns:
-      list of `Table`, one for each group of subjects.
+      One for each group of subjects.
 
     Raises:
       InputError: fewer than two runs, one that is not evaluated, or runs judged on different
@@ -100,8 +123,8 @@ def compare(workdirs, out, *, quiet=False):
     return tables
 
 
-def read(workdir):
-    """`Evaluated`.
+def read(workdir: str | Path) -> Evaluated:
+    """What eval.py has written of a run.
 
     Raises:
       InputError: the run was not evaluated, or its tables cannot be read.
@@ -114,8 +137,8 @@ def read(workdir):
     path = folder / "tables" / "summary.csv"
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            means = {tuple(row[k] for k in ("cohort", "quantity", "against", "region", "method")):
-                     float(row["mean"] or "nan") for row in csv.DictReader(file)}
+            means = {Key(*(row[field] for field in Key._fields)): float(row["mean"] or "nan")
+                     for row in csv.DictReader(file)}
     except FileNotFoundError:
         found = "no such file"
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
@@ -127,15 +150,13 @@ def read(workdir):
 
 def _lines(runs):
     """Baselines of the first run, then the runs, seeds of a variant together."""
-    first, best = runs[0], {}
-    sh = first.evaluation["sh"]
+    first, sh = runs[0], runs[0].evaluation["sh"]
     group = next(iter(first.evaluation["origins"]))
-    others = {m for c, q, _, _, m in first.means
-              if c == group and q == "DWI RMSE" and m not in (NETWORKS, sh)}
-    for method in others:
-        best[method] = _value(first, group, *COLUMNS[0][1:], method)[0]
-    there = {key[4] for key in first.means}
-    shown = [INPUTS, ALL, "tensor", sh, *sorted(best, key=best.get)[:1]]
+    errors = {key.method: _value(first, group, DWI, key.method).value for key in first.means
+              if key.cohort == group and key.quantity == DWI.quantity
+              and key.method not in (NETWORKS, sh)}
+    there = {key.method for key in first.means}
+    shown = [INPUTS, ALL, "tensor", sh, *sorted(errors, key=errors.get)[:1]]
     lines = [Line(_baseline(m, first), (first,), m) for m in dict.fromkeys(shown) if m in there]
     variants = {}
     for run in runs:
@@ -150,28 +171,25 @@ def _baseline(method, run):
     return {INPUTS: f"{q} acquired", ALL: f"{q + k} acquired"}.get(method, method)
 
 
-def _value(run, group, quantity, candidates, region, method):
-    """``(value, reference)``; NaN where there is none."""
-    for against in candidates:
-        value = run.means.get((group, quantity, against, region, method))
+def _value(run, group, column, method):
+    """`Value`."""
+    for against in column.references:
+        value = run.means.get(Key(group, column.quantity, against, column.region, method))
         if value is not None:
-            return value, against
-    return np.nan, candidates[0]
+            return Value(value, against)
+    return Value(np.nan, column.references[0])
 
 
 def _values(line, group, column):
-    _, quantity, candidates, region = column
-    found = [_value(run, group, quantity, candidates, region, line.method) for run in line.runs]
-    return np.array([v for v, _ in found]), found[0][1]
+    """`Values`."""
+    found = [_value(run, group, column, line.method) for run in line.runs]
+    return Values(np.array([f.value for f in found]), found[0].against)
 
 
 def _against_sh(line, group):
     """Error of the DWIs, in % of that of each run's own tuned spherical harmonics."""
-    def errors(method_of):
-        return np.array([_value(run, group, *COLUMNS[0][1:], method_of(run))[0]
-                         for run in line.runs])
-
-    share = errors(lambda run: line.method) / errors(lambda run: run.evaluation["sh"]) - 1
+    sh = np.array([_value(run, group, DWI, run.evaluation["sh"]).value for run in line.runs])
+    share = _values(line, group, DWI).values / sh - 1
     return DASH if np.isnan(share).any() else f"{share.mean():+.1%}"
 
 
@@ -184,37 +202,36 @@ def _rows(lines, group):
         for column in COLUMNS:
             values, against = _values(line, group, column)
             if np.isfinite(values).any():
-                yield (group, line.name, line.method, column[1], against, column[3], len(values),
-                       float(values.mean()), _spread(values))
+                yield (group, line.name, line.method, column.quantity, against, column.region,
+                       len(values), float(values.mean()), _spread(values))
 
 
 def _table(lines, group):
     rows = []
     for line in lines:
-        run, cells = line.runs[0], []
+        cells = []
         for column in COLUMNS:
-            values, _ = _values(line, group, column)
-            digits, sign = (3, "") if column[0] == "R" else (2, "") if "°" in column[0] else \
-                (4, "+" if "bias" in column[0] else "")
-            cell = f"{values.mean():{sign}.{digits}f}"
+            values = _values(line, group, column).values
+            cell = f"{values.mean():{column.sign}.{column.digits}f}"
             if len(values) > 1:
-                cell += f" ± {_spread(values):.{digits}f}"
+                cell += f" ± {_spread(values):.{column.digits}f}"
             cells.append(DASH if np.isnan(values).any() else cell)
-        cells.insert(1, _against_sh(line, group))
-        q, k = run.evaluation["inputs"], run.evaluation["targets"]
-        directions = f"{q} → {k}" if line.method == NETWORKS else DASH
-        seeds = str(len(line.runs)) if line.method == NETWORKS else DASH
-        rows.append([line.name, directions, seeds, *cells])
-    against = _values(lines[0], group, COLUMNS[2])[1]
-    notes = [f"mean over subjects (± SD over seeds); FA and V1 against {against}, DWIs against "
-             + _values(lines[-1], group, COLUMNS[0])[1],
+        dwi, *rest = cells
+        directions = seeds = DASH
+        if line.method == NETWORKS:
+            about = line.runs[0].evaluation
+            directions, seeds = f"{about['inputs']} → {about['targets']}", str(len(line.runs))
+        rows.append([line.name, directions, seeds, dwi, _against_sh(line, group), *rest])
+    notes = [f"mean over subjects (± SD over seeds); FA and V1 against "
+             f"{_values(lines[0], group, FA).against}, DWIs against "
+             f"{_values(lines[-1], group, DWI).against}",
              "baselines: those of the first run, with its inputs",
              "numbers of other targets (directions) are of other DWIs: compare their FA and V1, "
              "and what they gain over the spherical harmonics tuned on the same inputs"]
     origin = lines[0].runs[0].evaluation["origins"][group]
+    first, *others = (column.name for column in COLUMNS)
     return Table(f"{group}: comparison of runs" + f" ({origin})" * bool(origin),
-                 ["", "directions", "seeds", COLUMNS[0][0], "against tuned SH",
-                  *(c[0] for c in COLUMNS[1:])], rows, notes)
+                 ["", "directions", "seeds", first, "against tuned SH", *others], rows, notes)
 
 
 def _short(line):
@@ -226,26 +243,25 @@ def _short(line):
 def _draw(path, lines, groups):
     """One row a group: RMSE of DWIs and of FA."""
     plt = pyplot()
-    columns = [c for c in COLUMNS if c[0] in PLOTTED]
     figure, grid = plt.subplots(
-        len(groups), len(columns), squeeze=False, layout="constrained",
+        len(groups), len(PLOTTED), squeeze=False, layout="constrained",
         figsize=(11, 0.9 + len(groups) * (0.8 + 0.32 * len(lines))))
     for axes_row, group in zip(grid, groups, strict=True):
-        for axes, column in zip(axes_row, columns, strict=True):
-            shown = [(line, *_values(line, group, column)) for line in lines]
-            shown = [s for s in shown if np.isfinite(s[1]).all()]
-            for y, (line, values, _) in enumerate(shown):
+        for axes, column in zip(axes_row, PLOTTED, strict=True):
+            shown = [(line, _values(line, group, column)) for line in lines]
+            shown = [(line, found) for line, found in shown if np.isfinite(found.values).all()]
+            for y, (line, (values, against)) in enumerate(shown):
                 color = "#D55E00" if line.method == NETWORKS else "#0072B2" \
                     if line.method == ALL else "0.45"
                 axes.plot(values, np.full(len(values), y), "o", color=color, alpha=0.35,
                           markersize=5)
                 axes.plot(values.mean(), y, "D", color=color, markersize=6)
-            axes.set_yticks(range(len(shown)), [_short(line) for line, *_ in shown], fontsize=9)
+            axes.set_yticks(range(len(shown)), [_short(line) for line, _ in shown], fontsize=9)
             axes.set_ylim(len(shown) - 0.4, -0.6)
             axes.grid(axis="x", alpha=0.3)
             axes.locator_params(axis="x", nbins=6)  # long numbers beside each other
             axes.spines[["top", "right"]].set_visible(False)
-            axes.set_title(f"{group}\n{column[0]} against {shown[0][2]}", fontsize=10)
+            axes.set_title(f"{group}\n{column.name} against {against}", fontsize=10)
     figure.suptitle("Runs compared: mean over subjects (diamond: over seeds too)", fontsize=12,
                     weight="bold")
     save(figure, path)

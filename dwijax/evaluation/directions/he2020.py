@@ -3,8 +3,7 @@
 Stated: FA of 30 acquired and the last 32 synthetic DWIs and two volumes of b ≈ 5 is compared with
 that of 30 + 32 acquired ("64 GTFA") and of 30 acquired ("32 GTFA") by its RMSE, the 60 outputs with
 the measured slices by theirs; mean and SD. MRtrix3 made the maps: `dwijax.fitting.voxels.FIT` is
-its
-default fit.
+its default fit.
 
 Chosen: an RMSE is over the brain of one slice. DWIs are divided by the 99.9th percentile of the
 subject's input DWIs in the brain, so that they range over about [0, 1]. Of each subject the central
@@ -15,15 +14,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dwijax.baselines import Acquired
 from dwijax.data.cohort import central_slices
+from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.directions.rows import NETWORKS, PERFECT, FullMaps
 
 PUBLISHED = {"prediction vs 64 GTFA": "0.03", "prediction vs 32 GTFA": "0.04",
              "outputs vs measured DWIs": "0.048 ± 0.0034"}
-HISTOGRAM = np.linspace(0, 1, 51)
+METHODS = (NETWORKS, PERFECT)  # that the table has, and what limits them
 
 
 class SliceRow(NamedTuple):
-    """One number of one slice of one subject."""
+    """One RMSE of one slice of one subject."""
 
     comparison: str
     method: str
@@ -39,7 +41,8 @@ class Paper:
       inputs: `Acquired`. gtfa: `FullMaps` of 32 and 64 GTFA.
     """
 
-    def __init__(self, scan, axis, measured, inputs, gtfa):
+    def __init__(self, scan: Scan, axis: int, measured: np.ndarray, inputs: Acquired,
+                 gtfa: dict[str, FullMaps]):
         self._measured, self._gtfa = measured, {k: m.maps.fa for k, m in gtfa.items()}
         self._slice = np.nonzero(scan.acquired.mask)[axis]
         brain = scan.regions["brain"]

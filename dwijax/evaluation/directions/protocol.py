@@ -18,14 +18,17 @@ fit of the other targets and the other b0s, by the same step, judged on the same
 """
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from dwijax.baselines import Acquired, Predictor
 from dwijax.evaluation.common import metrics
-from dwijax.evaluation.common.rows import (
-    ALL,
+from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH, Row
+from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.directions import he2020, spectra
+from dwijax.evaluation.directions.rows import (
     INDEPENDENT,
     INPUTS,
     MORE,
@@ -34,16 +37,17 @@ from dwijax.evaluation.common.rows import (
     SIMULATED,
     TRUE_MAP,
     FullMaps,
-    Row,
     fa_rows,
+    full_maps,
     map_rows,
     shared_noise_rows,
     signal_rows,
 )
-from dwijax.evaluation.directions import he2020, spectra
-from dwijax.fitting.voxels import along_and_across, fit_maps, tensor_signal
+from dwijax.evaluation.directions.spectra import Spectrum
+from dwijax.fitting.voxels import fit_maps, tensor_signal
 from dwijax.gradients import GradientTable
 from dwijax.process.threads import ahead
+from dwijax.volumes import filled_slices
 
 LAST = 32
 B0S = 2
@@ -59,61 +63,76 @@ class Split(NamedTuple):
     gtab: GradientTable
 
     @property
-    def last(self):
+    def last(self) -> np.ndarray:
         """Positions among the K targets of those that He et al. take for FA."""
         return np.arange(len(self.targets))[-LAST:]
 
     @property
-    def others(self):
+    def others(self) -> np.ndarray:
         """Positions among the K targets of those that they do not."""
         return np.arange(len(self.targets))[:-LAST]
 
 
-class Judged(NamedTuple):
+@dataclass(frozen=True)
+class Judged:
     """What is known of a subject after it was judged.
 
     Attributes:
       rows: list of `Row`.
       maps: method to `FullMaps`. references: name to `FullMaps`.
       shown: method to its DWIs ``[v, K]`` in the voxels shown.
+      everywhere: ``NETWORKS`` to their DWIs ``[V, K]``.
       slices: list of `he2020.SliceRow`. gtfa: maps of He et al. by their names, `FullMaps`.
       directions: method to its RMSE against the measured DWI of each direction ``[K]``, brain.
       squares: method to its squared error against the measured DWIs, mean over these, ``[V]``.
       spectra: method to `Spectrum`.
     """
 
-    rows: list
-    maps: dict
-    references: dict
-    shown: dict
-    slices: list
-    gtfa: dict
-    directions: dict
-    squares: dict
-    spectra: dict
+    rows: list[Row] = field(default_factory=list)
+    maps: dict[str, FullMaps] = field(default_factory=dict)
+    references: dict[str, FullMaps] = field(default_factory=dict)
+    shown: dict[str, np.ndarray] = field(default_factory=dict)
+    everywhere: dict[str, np.ndarray] = field(default_factory=dict)
+    slices: list[he2020.SliceRow] = field(default_factory=list)
+    gtfa: dict[str, FullMaps] = field(default_factory=dict)
+    directions: dict[str, np.ndarray] = field(default_factory=dict)
+    squares: dict[str, np.ndarray] = field(default_factory=dict)
+    spectra: dict[str, Spectrum] = field(default_factory=dict)
+
+    def add(self, other: "Judged"):
+        """Adds what is known from another method."""
+        for mine, more in zip(vars(self).values(), vars(other).values(), strict=True):
+            (mine.extend if isinstance(mine, list) else mine.update)(more)
 
 
-def judge(scan, split, networks, interpolators, shown, axis=2):
+class _Prediction(NamedTuple):
+    """DWIs ``[V, K]`` by a method, for the directions of ``gtab``; ``from_few``: the same from
+    no more b0s than He et al.'s fits have; ``denoised``: inputs, where the method denoises."""
+
+    method: str
+    dwi: np.ndarray
+    gtab: GradientTable
+    from_few: np.ndarray
+    denoised: Acquired | None = None
+
+
+def judge(scan: Scan, split: Split, predictors: list[Predictor], shown: np.ndarray,
+          axis: int = 2) -> Judged:
     """All numbers of one subject.
 
     Args:
-      scan: `dwijax.evaluation.common.cases.Scan`.
-      split: `Split`.
-      networks: their DWIs, float32 ``[V, K]``, in units of the subject's scale.
-      interpolators: list of `dwijax.baselines.Interpolator`.
+      scan: `Scan`. split: `Split`.
+      predictors: networks and baselines alike; none sees more of the scan than b0s and inputs.
       shown: bool ``[V]``, voxels whose synthetic DWIs are handed back.
       axis: of the slices.
-
-    Returns:
-      `Judged`.
     """
-    n, table = scan.b0s, scan.acquired.gtab
-    inputs = scan.acquired.take(np.r_[:n, n + split.inputs])
+    table = scan.acquired.gtab
+    inputs = scan.acquired.inputs(split.inputs)
     from_inputs = fit_maps([inputs.signal], inputs.gtab)
     scan = scan.judged_where(from_inputs.determined)
-    few = inputs.take(np.r_[:min(n, B0S), n:n + len(split.inputs)])
-    targets, own = n + split.targets, table[n + split.targets]
-    measured = scan.acquired.signal[:, targets]
+    few = inputs.take(np.r_[inputs.gtab.b0s[:B0S], inputs.gtab.dwis])
+    targets = table.dwis[split.targets]
+    own, measured = table[targets], scan.acquired.signal[:, targets]
     clean = None if scan.clean is None else scan.clean[:, targets]
     last = split.last
 
@@ -123,72 +142,80 @@ def judge(scan, split, networks, interpolators, shown, axis=2):
 
     fa32 = fit_maps([few.signal], few.gtab, first_step=True).fa
     fa64 = with_last(measured, own, first_step=True).fa
-    apart = _independent_fa(scan, split)
+    independent = _independent_fa(scan, split)
     gtfa = {"32 GTFA": full_maps(fit_maps([few.signal], few.gtab)),
             "64 GTFA": full_maps(with_last(measured, own))}
     paper = he2020.Paper(scan, axis, measured, inputs, gtfa)
-    out = Judged([], {}, {k: full_maps(m) for k, m in scan.references.items()}, {},
-                 paper.inputs_rows(), gtfa, {}, {}, {})
+    out = Judged(references={k: full_maps(m) for k, m in scan.references.items()},
+                 slices=paper.inputs_rows(), gtfa=gtfa)
     likeness = _Likeness(scan, measured if clean is None else clean, out.references, axis)
 
     out.maps[INPUTS] = full_maps(from_inputs)
     if len(split.others):
         out.maps[MORE] = full_maps(
             fit_maps([inputs.signal, measured[:, last]], _joined(inputs.gtab, own[last])))
-    out.maps[ALL] = out.references["all acquired"]
+    out.maps[ALL] = out.references[ALL_ACQUIRED]
     out.rows.extend(shared_noise_rows(scan, INPUTS, fa32, fa32, fa64))
     out.spectra["measured"] = likeness.spectrum(measured)
-    if apart is not None:
-        out.rows.extend(fa_rows(scan, INPUTS, fa32, INDEPENDENT, apart))
-        out.rows.extend(fa_rows(scan, MORE, fa64, INDEPENDENT, apart))
+    if independent is not None:
+        out.rows.extend(fa_rows(scan, INPUTS, fa32, INDEPENDENT, independent))
+        out.rows.extend(fa_rows(scan, MORE, fa64, INDEPENDENT, independent))
     if clean is not None:
-        true = out.references["noise-free"].maps.fa
+        true = out.references[TRUTH].maps.fa
         out.rows.extend(shared_noise_rows(scan, TRUE_MAP, true, fa32, fa64))
     else:
         out.rows.extend(_simulated_limit(scan, few, own[last]))
 
-    def predictions():
-        yield NETWORKS, networks, networks, split.gtab
-        for baseline in interpolators:
-            began = time.perf_counter()
-            given = baseline.denoise(inputs) if baseline.denoise else inputs
-            prediction = baseline.predict(given, own)
-            out.rows.append(Row("seconds", "subject", "brain", baseline.name,
-                                time.perf_counter() - began))
-            if baseline.denoise:
-                out.maps[alone(baseline.name)] = full_maps(fit_maps([given.signal], given.gtab))
-            # R compares fits of the same acquired volumes: two b0s for all.
-            from_few = baseline.check(few, own) if baseline.check else prediction
-            yield baseline.name, prediction, from_few, own
-        if clean is not None:
-            yield PERFECT, clean, clean, own
+    if (subject := scan.acquired.subject) is not None:
+        volume = subject.dwi[..., targets] / np.float32(subject.scale)
+        out.rows.append(_dots(scan, "measured", volume, axis))
 
-    def score(item):
-        name, prediction, from_few, gtab = item
-        one = Judged([], {}, {}, {}, [], {}, {}, {}, {})
-        one.spectra[name] = likeness.spectrum(prediction)
-        one.rows.extend(likeness.signal_rows(name, prediction, one.spectra[name]))
-        if name != PERFECT:
-            one.rows.extend(signal_rows(scan, name, prediction, measured, clean))
-            squares = np.square(prediction - measured)
-            one.directions[name] = np.sqrt(np.mean(squares[scan.regions["brain"]], axis=0,
-                                                   dtype=np.float64))
-            one.squares[name] = squares.mean(axis=1)
-        one.maps[name] = full_maps(
-            fit_maps([inputs.signal, prediction], _joined(inputs.gtab, gtab)))
-        fa = with_last(from_few, gtab, first_step=True).fa
-        one.rows.extend(shared_noise_rows(scan, name, fa, fa32, fa64))
-        if apart is not None:
-            one.rows.extend(fa_rows(scan, name, fa, INDEPENDENT, apart))
-        if name in (NETWORKS, PERFECT):
-            one.gtfa[name] = full_maps(with_last(prediction, gtab))
-            one.slices.extend(paper.rows(name, prediction, one.gtfa[name].maps.fa))
-        one.shown[name] = prediction[shown]
+    def predictions():
+        for predictor in predictors:
+            began = time.perf_counter()
+            given = predictor.denoise(inputs) if predictor.denoise else inputs
+            volume = predictor.predict_volume and predictor.predict_volume(given, own)
+            dwi = predictor.predict(given, own) if volume is None else volume[given.mask]
+            out.rows.append(Row("seconds", "subject", "brain", predictor.name,
+                                time.perf_counter() - began))
+            if volume is not None:
+                out.rows.append(_dots(scan, predictor.name, volume, axis))
+            # R compares fits of the same acquired volumes: two b0s for all.
+            first_step = predictor.predict_first_step
+            yield _Prediction(predictor.name, dwi, predictor.gtab or own,
+                              first_step(few, own) if first_step else dwi,
+                              given if predictor.denoise else None)
+        if clean is not None:
+            yield _Prediction(PERFECT, clean, own, clean)
+
+    def score(p):
+        one = Judged()
+        one.spectra[p.method] = likeness.spectrum(p.dwi)
+        one.rows.extend(likeness.signal_rows(p.method, p.dwi, one.spectra[p.method]))
+        if p.denoised is not None:
+            one.maps[alone(p.method)] = full_maps(fit_maps([p.denoised.signal], p.denoised.gtab))
+        if p.method != PERFECT:
+            one.rows.extend(signal_rows(scan, p.method, p.dwi, measured, clean))
+            squares = np.square(p.dwi - measured)
+            one.directions[p.method] = np.sqrt(np.mean(squares[scan.regions["brain"]], axis=0,
+                                                       dtype=np.float64))
+            one.squares[p.method] = squares.mean(axis=1)
+        one.maps[p.method] = full_maps(
+            fit_maps([inputs.signal, p.dwi], _joined(inputs.gtab, p.gtab)))
+        fa = with_last(p.from_few, p.gtab, first_step=True).fa
+        one.rows.extend(shared_noise_rows(scan, p.method, fa, fa32, fa64))
+        if independent is not None:
+            one.rows.extend(fa_rows(scan, p.method, fa, INDEPENDENT, independent))
+        if p.method in he2020.METHODS:
+            one.gtfa[p.method] = full_maps(with_last(p.dwi, p.gtab))
+            one.slices.extend(paper.rows(p.method, p.dwi, one.gtfa[p.method].maps.fa))
+        one.shown[p.method] = p.dwi[shown]
+        if p.method == NETWORKS:
+            one.everywhere[p.method] = p.dwi
         return one
 
     for one in ahead(score, predictions(), workers=2):
-        for together, part in zip(out, one, strict=True):
-            (together.extend if isinstance(together, list) else together.update)(part)
+        out.add(one)
     for against, reference in out.references.items():
         for name, found in out.maps.items():
             if found is not reference:
@@ -198,14 +225,20 @@ def judge(scan, split, networks, interpolators, shown, axis=2):
     return out
 
 
-def alone(name):
+def alone(name: str) -> str:
     """What the fit of denoised inputs without synthetic volumes is called."""
     return f"{name}, inputs alone"
 
 
-def full_maps(maps):
-    """`FullMaps` of `Maps`."""
-    return FullMaps(maps, *along_and_across(maps.tensor))
+def _dots(scan, method, volume, axis):
+    """`Row` of the share of values of ``volume [X, Y, Z, K]`` beyond 4 σ outside the brain, in the
+    slices that hold some of it."""
+    mask = scan.acquired.mask
+    at = [1, 1, 1]
+    at[axis] = -1
+    outside = ~mask & filled_slices(mask, axis).reshape(at)
+    return Row("dots outside the brain, %", "4 σ", "background", method,
+               spectra.dots(volume[outside], 4 * scan.sigma))
 
 
 class _Likeness:
@@ -213,8 +246,8 @@ class _Likeness:
 
     def __init__(self, scan, reference, references, axis):
         self._scan, self._axis = scan, axis
-        self._against = "measured" if scan.clean is None else "noise-free"
-        self._maps_against = "all acquired" if scan.clean is None else "noise-free"
+        self._against = "measured" if scan.clean is None else TRUTH
+        self._maps_against = ALL_ACQUIRED if scan.clean is None else TRUTH
         self._shown = spectra.directions_shown(reference.shape[1])
         self._reference = reference[:, self._shown]
         mask = scan.acquired.mask
@@ -235,7 +268,7 @@ class _Likeness:
         if method != PERFECT:
             error = metrics.rmse(values, self._reference, brain)
             yield Row("DWI PSNR", self._against, "brain", method,
-                      metrics.psnr(error, self._reference[brain]))
+                      metrics.psnr(error, np.max(self._reference[brain])))
             yield Row("DWI SSIM", self._against, "brain", method,
                       metrics.mean(self._dwi(values)[brain]))
 
@@ -245,22 +278,23 @@ class _Likeness:
             yield Row("FA SSIM", self._maps_against, "brain", method,
                       metrics.mean(self._fa(found.maps.fa)[brain]))
             yield Row("FA PSNR", self._maps_against, "brain", method,
-                      metrics.psnr(metrics.rmse(found.maps.fa, best, brain), best[brain]))
+                      metrics.psnr(metrics.rmse(found.maps.fa, best, brain), np.max(best[brain])))
 
 
 def _independent_fa(scan, split):
     """FA of the volumes that none of He et al.'s three maps holds; None without such."""
-    n = scan.b0s
-    if n <= B0S or len(split.others) < 6:
+    table = scan.acquired.gtab
+    if len(table.b0s) <= B0S or len(split.others) < 6:
         return None
-    apart = scan.acquired.take(np.r_[B0S:n, n + split.targets[split.others]])
-    return fit_maps([apart.signal], apart.gtab, first_step=True).fa
+    others = scan.acquired.take(
+        np.r_[table.b0s[B0S:], table.dwis[split.targets[split.others]]])
+    return fit_maps([others.signal], others.gtab, first_step=True).fa
 
 
 def _simulated_limit(scan, few, last):
     """R of perfect synthesis, simulated on the tensors of a scan without a truth, at its σ."""
     every = -(-len(few.signal) // _SIMULATED_VOXELS)
-    maps = scan.references["all acquired"]
+    maps = scan.references[ALL_ACQUIRED]
     maps = type(maps)(*(m[::every] for m in maps))
     rng = np.random.default_rng(0)
 

@@ -4,12 +4,16 @@ He et al. see both in their images. Power is per voxel, so that white noise of v
 power σ² at every frequency.
 """
 
+from collections import defaultdict
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from dwijax.evaluation.common.figures import pyplot, save
-from dwijax.evaluation.common.rows import NETWORKS, PERFECT, Row
+from dwijax.evaluation.common.results import Row
+from dwijax.evaluation.directions.rows import NETWORKS, PERFECT
+from dwijax.volumes import into_volume
 
 FINE = 4.0  # voxels; shorter wavelengths are fine detail, or noise
 DIRECTIONS = 6  # at most, evenly spread over the targets
@@ -63,19 +67,18 @@ class Spectrum(NamedTuple):
         return float(max(ratios))
 
 
-def spectrum(values, mask, axis):
+def spectrum(values: np.ndarray, mask: np.ndarray, axis: int) -> Spectrum:
     """`Spectrum` of images in a mask.
 
     Args:
       values: float32 ``[V, n]``, n volumes. mask: bool ``[X, Y, Z]`` with V voxels.
       axis: of the slices; those at least 60 % as full as the fullest are taken.
     """
-    volume = np.zeros((*mask.shape, values.shape[1]), np.float32)
-    volume[mask] = values
     inside = np.moveaxis(mask, axis, 0)
     filled = inside.sum(axis=(1, 2))
     chosen = filled >= 0.6 * filled.max()
-    inside, images = inside[chosen][..., None], np.moveaxis(volume, axis, 0)[chosen]
+    inside = inside[chosen][..., None]
+    images = np.moveaxis(into_volume(values, mask), axis, 0)[chosen]
     mean = images.sum(axis=(1, 2), keepdims=True) / inside.sum(axis=(1, 2), keepdims=True)
     images = np.where(inside, images - mean, 0)
     ends = [(0, 0), *((0, n % 2) for n in images.shape[1:3]), (0, 0)]
@@ -99,13 +102,8 @@ def spectrum_rows(method, found, reference, against):
     yield Row("checkerboard", "itself", "brain", method, found.checkerboard)
 
 
-def dots(volume, outside, level):
-    """Share of voxels and directions outside the brain above ``level``, in %.
-
-    Args:
-      volume: ``[X, Y, Z, K]``. outside: bool ``[X, Y, Z]``. level: in its unit.
-    """
-    values = volume[outside]
+def dots(values: np.ndarray, level: float) -> float:
+    """Share of values outside the brain above ``level``, in %; NaN of nothing."""
     return 100 * float((values > level).mean()) if values.size else np.nan
 
 
@@ -113,28 +111,28 @@ class Profiles:
     """Mean power by frequency of each group's subjects, in units of σ²."""
 
     def __init__(self):
-        self._found = {}
+        self._found = defaultdict(lambda: defaultdict(list))  # [group][method]: of subjects
 
     def add(self, group, scan, judged):
-        """Takes one subject's spectra."""
+        """Takes one subject's spectra, of `dwijax.evaluation.directions.protocol.Judged`."""
+        level = scan.sigma**2 if scan.sigma > 0 else np.nan
         for method, found in judged.spectra.items():
-            level = scan.sigma**2 if scan.sigma > 0 else np.nan
-            self._found.setdefault((group, method), []).append(found.profile / level)
+            self._found[group][method].append(found.profile / level)
 
-    def draw(self, path, methods, labels, title):
+    def draw(self, path: Path, methods: list[str], labels: dict[str, str], title: str):
         """One panel a group.
 
         Args:
           path: PNG to write. methods: those drawn. labels: method to str. title: str.
         """
         plt = pyplot()
-        groups = list(dict.fromkeys(g for g, _ in self._found))
-        figure, grid = plt.subplots(1, len(groups), figsize=(1 + 5 * len(groups), 4), squeeze=False,
+        count = len(self._found)
+        figure, grid = plt.subplots(1, count, figsize=(1 + 5 * count, 4), squeeze=False,
                                     sharey=True, layout="constrained")
         centres = (BINS[1:] + BINS[:-1]) / 2
-        for axes, group in zip(grid[0], groups, strict=True):
-            for i, method in enumerate(m for m in methods if (group, m) in self._found):
-                axes.plot(centres, np.mean(self._found[group, method], axis=0),
+        for axes, (group, found) in zip(grid[0], self._found.items(), strict=True):
+            for i, method in enumerate(m for m in methods if m in found):
+                axes.plot(centres, np.mean(found[method], axis=0),
                           label=labels.get(method, method), **STYLES.get(
                               method, {"color": f"C{i}", "linewidth": 1.3}))
             axes.axhline(1, color="0.6", linewidth=0.8, linestyle=":")

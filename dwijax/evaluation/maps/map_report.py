@@ -145,8 +145,6 @@ def _judge_part(part, atlas, judged, done):
             rows += map_studies.judge_measured_lesion(contenders, scan, maps)
             if number < STUDIED:
                 rng = np.random.default_rng(number)
-                for contender in map_studies.tiled_contenders(contenders):
-                    rows += map_studies.judge_tiling(contender, scan, subject)
                 if scan.clean is not None:
                     rows += map_studies.judge_lesions(contenders, scan, subject, rng)
                 rows += map_studies.judge_noise(contenders, scan, subject, rng)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import jax
 import numpy as np
 
 from dwijax.data.cohort import central_slices
@@ -21,8 +20,7 @@ from dwijax.evaluation.maps.protocol import (
 from dwijax.evaluation.studies import added_noise, lesions
 from dwijax.evaluation.studies import tractography as tracts
 from dwijax.fitting.voxels import fit_maps
-from dwijax.inference.network_maps import DIRECT, TENSOR, network_maps
-from dwijax.inference.tiling import tiled
+from dwijax.inference.network_maps import DIRECT, TENSOR
 from dwijax.tasks.map_regression import LEAST
 
 TRUTH = "noise-free"
@@ -94,34 +92,6 @@ def _measured(scan, subject, signal):
         dwi[subject.mask] = signal * scale
     other = replace(subject, dwi=dwi, b0=dwi[..., :scan.b0s].mean(axis=-1))
     return scan.acquired._replace(signal=signal), other
-
-
-def tiled_contenders(contenders):
-    """Of the fewest directions, and of the fewest that give FA: what `judge_tiling` is shown on."""
-    fewest = contenders[0]
-    of_fa = (c for c in contenders if {"fa", "tensor"} & set(c.run.config.targets))
-    other = next(of_fa, fewest)
-    return [fewest] if other is fewest else [fewest, other]
-
-
-def judge_tiling(contender, scan, subject):
-    """Rows of the error of FA and MD of whole slices and of averaged patches through the same
-    networks, to the truth (the fit of all where there is none)."""
-    run = contender.run
-    patch, stride = run.config.patch, run.config.stride
-    plane = np.delete(scan.acquired.mask.shape, run.config.data.axis)
-    if not 0 < patch <= plane.min() or stride > patch:
-        return
-    reference = scan.references.get(TRUTH, scan.references["all acquired"])
-    by_patches = run._replace(predict=jax.jit(tiled(run.predict, patch, stride)))
-    for way, through in (("whole slices", run), (f"patches of {patch} every {stride}", by_patches)):
-        for method, found in network_maps(through, subject).items():
-            for quantity in ("fa", "md"):
-                if getattr(found, quantity) is not None:
-                    yield Row(f"tiling {quantity.upper()} RMSE", way, "brain",
-                              contender.named(method),
-                              metrics.rmse(getattr(found, quantity), getattr(reference, quantity),
-                                           scan.regions["brain"]))
 
 
 def judge_lesions(contenders, scan, subject, rng):

@@ -12,12 +12,14 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from scipy.special import chdtri
 
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import make_settings, simulate_subject
 from dwijax.data.subject import load_subject
+from dwijax.fitting.noise import harmonics_sigma, repeats_sigma
 from dwijax.gradients import read_gradients, shells
+from dwijax.gradients.harmonics import sh_basis
+from dwijax.volumes import into_volume, voxel_size
 
 FIELD_OF_VIEW = (140.0, 170.0, 60.0)  # mm, of the matching phantoms
 BANDS = ((20.0, np.inf), (10.0, 20.0), (0.0, 10.0))  # mm, wavelengths in the image plane
@@ -40,8 +42,7 @@ def describe(dwi, gtab, mask, voxel_size, sigma):
     mask = mask.copy()
     mask[mask] = determined
     fa, md, fitted = fa[determined], md[determined], fitted[determined]
-    volume = np.zeros(mask.shape, np.float32)
-    volume[mask] = fa
+    volume = into_volume(fa, mask)
     b0 = dwi[..., gtab.b0s_mask].mean(-1)
     weighted = ~gtab.b0s_mask
     white = (fa > 0.35) & (md < 1.0)
@@ -80,20 +81,10 @@ def noise_level(subject):
     what spherical harmonics of order 4 leave over; NaN where that is nothing."""
     (fa, md), _, determined = _fit(subject.dwi[subject.mask], subject.gtab)
     white = (fa > 0.35) & (md < 1.0) & determined
-    b0s = subject.dwi[..., subject.gtab.b0s_mask]
-    if b0s.shape[-1] > 1:
-        freedom = b0s.shape[-1] - 1
-        squares = ((b0s - b0s.mean(-1, keepdims=True)) ** 2).sum(-1)[subject.mask][white]
-    else:
-        weighted = ~subject.gtab.b0s_mask
-        voxels = subject.dwi[subject.mask][white][:, weighted]
-        basis, _ = _harmonics(subject.gtab.bvecs[weighted])
-        freedom = len(basis) - basis.shape[1]
-        residual = voxels.T - basis @ np.linalg.lstsq(basis, voxels.T, rcond=None)[0]
-        squares = (residual**2).sum(0) if freedom > 0 else np.full(len(voxels), np.nan)
-    # The median withstands vessels and motion; for noise it is that of chi squared.
-    sigma = np.sqrt(np.median(squares) / chdtri(max(freedom, 1), 0.5))
-    return float(sigma), float(np.median(subject.b0[subject.mask][white]) / sigma)
+    voxels, gtab = subject.dwi[subject.mask][white], subject.gtab
+    sigma = repeats_sigma(voxels[:, gtab.b0s]) if len(gtab.b0s) > 1 else \
+        harmonics_sigma(voxels[:, gtab.dwis], gtab.bvecs[gtab.dwis])
+    return sigma, float(np.median(subject.b0[subject.mask][white]) / sigma)
 
 
 def realism_table(root, generators=("default", "shifted"), seed=0):
@@ -103,7 +94,7 @@ def realism_table(root, generators=("default", "shifted"), seed=0):
         gtab = read_gradients(files.bval, files.bvec)
         shell = shells(gtab.bvals, gtab.b0_threshold)[-1][0]
         subject = load_subject(files, shell=shell)
-        size = np.abs(np.linalg.norm(subject.affine[:3, :3], axis=0))
+        size = voxel_size(subject.affine)
         sigma, snr = noise_level(subject)
         rows.append((subject.name, "scan", {"SNR": snr, **describe(
             subject.dwi, subject.gtab, subject.mask, size, sigma)}))
@@ -151,22 +142,12 @@ def _fit(voxels, gtab):
 def _harmonic_ratio(voxels, gtab):
     """Power of spherical-harmonic order 4 over order 2, mean over voxels [V, M]."""
     weighted = ~gtab.b0s_mask
-    basis, orders = _harmonics(gtab.bvecs[weighted])
+    basis, orders = sh_basis(gtab.bvecs[weighted], 4)
     if len(basis) < basis.shape[1]:
         return np.nan
     signal = voxels[:, weighted] / voxels[:, ~weighted].mean(1, keepdims=True)
     power = np.linalg.lstsq(basis, signal.T, rcond=None)[0] ** 2
     return power[orders == 4].sum() / power[orders == 2].sum()
-
-
-def _harmonics(bvecs, order=4):
-    """Real even spherical harmonics at [n, 3] unit vectors: [n, coefficients] and their orders."""
-    from dipy.core.geometry import cart2sphere
-    from dipy.reconst.shm import real_sh_descoteaux
-
-    _, theta, phi = cart2sphere(*bvecs.T)
-    basis, _, orders = real_sh_descoteaux(order, theta, phi, full_basis=False, legacy=False)
-    return basis, orders
 
 
 def _spectrum(image, mask, voxel_size):

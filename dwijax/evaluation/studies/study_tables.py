@@ -24,15 +24,6 @@ def study_tables(results, group, label):
         n = max(len(results.values(group, *k)) for k in keys if k[0] == quantity)
         return f"{n} subject" + "s" * (n > 1)
 
-    ways = [k for k in keys if k[0].startswith("tiling")]
-    if ways:
-        columns = list(dict.fromkeys((k[0], k[1]) for k in ways))
-        rows = [[label(method), *(mean(results.estimate(group, *c, "brain", method))
-                                  for c in columns)]
-                for method in dict.fromkeys(k[3] for k in ways)]
-        yield Table("Whole slices or averaged patches, RMSE in the brain, " + subjects(ways[0][0]),
-                    ["maps by", *(f"{q.split()[1]}, {way}" for q, way in columns)], rows, [])
-
     for against in found("against", quantity="tract Dice"):
         bundles = found("region", quantity="tract Dice", against=against)
         rows = []

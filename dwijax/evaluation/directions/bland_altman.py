@@ -1,56 +1,80 @@
 """Bland-Altman plots of FA, over all voxels of all subjects of a group."""
 
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 
 from dwijax.evaluation.common.figures import pyplot, save
-from dwijax.evaluation.common.rows import ALL, INPUTS, NETWORKS
+from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH
+from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.directions.protocol import Judged
+from dwijax.evaluation.directions.rows import INPUTS, NETWORKS
 
 MEANS, DIFFERENCES = np.linspace(0, 1, 101), np.linspace(-0.3, 0.3, 121)
 
 
-class Agreement:
-    """Counts of voxels by mean and difference of two FA maps (Bland and Altman 1986); the maps are
-    not kept."""
+class Differences(NamedTuple):
+    """Of two FA maps (Bland and Altman 1986): counts of voxels by mean and difference, their
+    number, and the sums of differences and of their squares."""
+
+    counts: np.ndarray
+    n: int
+    total: float
+    squares: float
+
+    @property
+    def bias(self) -> float:
+        return self.total / self.n
+
+    @property
+    def limit(self) -> float:
+        """1.96 SD."""
+        return 1.96 * np.sqrt(self.squares / self.n - self.bias**2)
+
+
+class BlandAltman:
+    """`Differences` of all subjects of each group; the maps are not kept."""
 
     def __init__(self):
-        self._counts, self._sums = {}, {}
+        self._found = defaultdict(dict)  # group to method
 
-    def add(self, group, scan, judged):
+    def add(self, group: str, scan: Scan, judged: Judged):
         """Counts one subject's maps in the brain."""
-        reference = judged.references.get("noise-free") or judged.references["all acquired"]
+        reference = judged.references.get(TRUTH) or judged.references[ALL_ACQUIRED]
         brain = scan.regions["brain"]
         for method in (INPUTS, NETWORKS, ALL):
             found = judged.maps[method]
             if found is reference:
                 continue
             a, b = found.maps.fa[brain], reference.maps.fa[brain]
-            key, difference = (group, method), (a - b).astype(np.float64)
+            difference = (a - b).astype(np.float64)
             counts = np.histogram2d((a + b) / 2, difference, (MEANS, DIFFERENCES))[0]
-            self._counts[key] = self._counts.get(key, 0) + counts
-            sums = np.array([len(difference), difference.sum(), (difference**2).sum()])
-            self._sums[key] = self._sums.get(key, 0) + sums
+            new = Differences(counts, len(difference), difference.sum(), (difference**2).sum())
+            before = self._found[group].get(method)
+            self._found[group][method] = new if before is None else Differences(
+                *(x + y for x, y in zip(before, new, strict=True)))
 
-    def draw(self, path, labels, against, title):
+    def draw(self, path: Path, labels: dict[str, str], against: str, title: str):
         """One row a group, one column a method.
 
         Args:
           path: PNG to write. labels: method to str. against: name of the reference. title: str.
         """
         plt = pyplot()
-        groups = list(dict.fromkeys(g for g, _ in self._counts))
-        methods = list(dict.fromkeys(m for _, m in self._counts))
+        groups = list(self._found)
+        methods = list(dict.fromkeys(m for found in self._found.values() for m in found))
         figure, grid = plt.subplots(
             len(groups), len(methods), figsize=(1.2 + 3.1 * len(methods), 1 + 2.7 * len(groups)),
             squeeze=False, sharex=True, sharey=True, layout="constrained")
         for axes_row, group in zip(grid, groups, strict=True):
             for axes, method in zip(axes_row, methods, strict=True):
-                counts = self._counts[group, method]
-                share = np.where(counts > 0, counts / counts.sum(), np.nan)
+                found = self._found[group][method]
+                share = np.where(found.counts > 0, found.counts / found.counts.sum(), np.nan)
                 image = axes.pcolormesh(MEANS, DIFFERENCES, share.T, norm="log", vmin=1e-6,
                                         vmax=1e-2, cmap="viridis", rasterized=True)
-                n, total, squares = self._sums[group, method]
-                bias = total / n
-                limit = 1.96 * np.sqrt(squares / n - bias**2)
+                bias, limit = found.bias, found.limit
                 for y, style in ((bias, "-"), (bias - limit, "--"), (bias + limit, "--")):
                     axes.axhline(y, color="#D55E00", linestyle=style, linewidth=1.2)
                 axes.text(0.97, 0.96, f"{bias:+.4f} ± {limit:.4f}", transform=axes.transAxes,

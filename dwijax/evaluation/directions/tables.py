@@ -1,11 +1,17 @@
 """The report's tables: DWIs, images, FA, diffusivities, He et al.'s comparison, their Table 1."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from dwijax.data.cohort import CENTRAL
 from dwijax.evaluation.common.regions import LESION
-from dwijax.evaluation.common.rows import (
-    ALL,
+from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH, Key
+from dwijax.evaluation.common.slabs import THICKNESS, slab_interval
+from dwijax.evaluation.common.tables import DASH, Table, interval, mean, mean_sd
+from dwijax.evaluation.directions import he2020
+from dwijax.evaluation.directions.protocol import B0S
+from dwijax.evaluation.directions.rows import (
     INDEPENDENT,
     INPUTS,
     INPUTS_ALONE,
@@ -15,40 +21,36 @@ from dwijax.evaluation.common.rows import (
     SIMULATED,
     WITH_TARGETS,
 )
-from dwijax.evaluation.common.slabs import THICKNESS, slab_interval
-from dwijax.evaluation.common.tables import DASH, Table, interval, mean, mean_sd
-from dwijax.evaluation.directions import he2020
-from dwijax.evaluation.directions.protocol import B0S
 
 
-def tables(report, group):
-    """All tables of one group of a `dwijax.evaluation.directions.summary.Report`."""
-    made = [table1, signal_table, image_table, maps_table, diffusivity_table, shared_noise_table]
-    if not report.within_subject:
-        made.append(tests_table)
-    if group in report.heads:
-        made.insert(2, slab_table)
+def tables(report, group: str) -> Iterator[Table]:
+    """All tables of one group of a `dwijax.evaluation.directions.tabulate.Report`, in their order.
+    """
+    one_head = [slab_table] if group in report.heads else []
+    tests = [] if report.within_subject else [tests_table]
     note = report.notes[group]
-    for make in made:
+    for make in (table1, signal_table, *one_head, image_table, maps_table, diffusivity_table,
+                 shared_noise_table, *tests):
         table = make(report, group)
         yield table._replace(title=table.title + f" ({note})" * bool(note))
 
 
-def compared(sh):
-    """Quantity to the methods that others are compared with, subject by subject."""
+def compared(sh: str) -> dict[str, tuple[str, ...]]:
+    """Quantity to the methods that others are compared with, subject by subject; ``sh``: name of
+    the spherical harmonics."""
     return {"DWI RMSE": (sh,), "FA RMSE": (sh, INPUTS, ALL), "MD RMSE": (sh, INPUTS),
             "V1 angle": (sh, INPUTS, ALL), "FA bias": (ALL,)}
 
 
 def signal_table(report, group):
     """Errors of synthetic DWIs."""
-    results, truth = report.results, report.reference(group) == "noise-free"
-    best = "noise-free" if truth else "measured"
+    results, truth = report.results, report.reference(group) == TRUTH
+    best = TRUTH if truth else "measured"
 
     def against_sh(method, reference):
-        key = (group, "DWI RMSE", reference, "brain")
-        pair = None if method == report.sh else results.paired((*key, method), (*key, report.sh))
-        return interval(pair and pair[1], 1, "+")
+        key = Key(group, "DWI RMSE", reference, "brain", method)
+        pair = None if method == report.sh else results.paired(key, report.sh)
+        return interval(pair and pair.percent, 1, "+")
 
     regions = _regions(report, group)
     columns = ["DWIs by", *(["noise-free", "vs SH, %"] if truth else []), "measured", "vs SH, %",
@@ -58,8 +60,7 @@ def signal_table(report, group):
         cell = _cell(report, group, method)
         rows.append([
             report.labels.signal[method],
-            *([cell("DWI RMSE", "noise-free", show=mean_sd),
-               against_sh(method, "noise-free")] if truth else []),
+            *([cell("DWI RMSE", TRUTH, show=mean_sd), against_sh(method, TRUTH)] if truth else []),
             cell("DWI RMSE", "measured", show=mean_sd), against_sh(method, "measured"),
             cell("DWI RMSE/sigma", "measured", digits=3),
             cell("DWI excess/sigma", "measured", digits=3),
@@ -77,8 +78,8 @@ def signal_table(report, group):
 
 def image_table(report, group):
     """Likeness of images, smoothness, checkerboards."""
-    results, truth = report.results, report.reference(group) == "noise-free"
-    best = "noise-free" if truth else "measured"
+    results, truth = report.results, report.reference(group) == TRUTH
+    best = TRUTH if truth else "measured"
     rows = []
     for method in results.methods(group, "checkerboard", "itself"):
         cell = _cell(report, group, method)
@@ -98,7 +99,7 @@ def image_table(report, group):
 def maps_table(report, group):
     """Errors of FA."""
     best = report.reference(group)
-    everything, truth = report.labels.maps[ALL], best == "noise-free"
+    everything, truth = report.labels.maps[ALL], best == TRUTH
     regions = _regions(report, group)
     columns = ["FA of the fit of (and b0s)", "RMSE", "bias", "± 1.96 SD", *(
         f"{region} {what}" for region in regions for what in ("RMSE", "bias")),
@@ -112,7 +113,7 @@ def maps_table(report, group):
             cell("FA bias", best, sign="+"), f"{1.96 * spread.mean:.4f}",
             *(c for r in regions for c in (cell("FA RMSE", best, r),
                                            cell("FA bias", best, r, sign="+"))),
-            *([cell("FA RMSE", "all acquired")] if truth else []), cell("FA SSIM", best)])
+            *([cell("FA RMSE", ALL_ACQUIRED)] if truth else []), cell("FA SSIM", best)])
     name = "the fit of the noise-free signal" if truth else f"the fit of {everything}"
     notes = ["± 1.96 SD: half the width of Bland and Altman's limits of agreement"]
     if not truth:
@@ -144,12 +145,11 @@ def shared_noise_table(report, group):
     all_b0s = report.run.about["table"]["b0s"]
     b0s = min(all_b0s, B0S)
     few, many = f"{q + b0s} GTFA", f"{q + last + b0s} GTFA"
-    apart = bool(report.results.methods(group, "FA RMSE", INDEPENDENT))
+    independent = bool(report.results.methods(group, "FA RMSE", INDEPENDENT))
+    ratios = report.results.methods(group, "R", WITH_TARGETS)
     rows = []
-    for method in [*report.results.methods(group, "R", WITH_TARGETS), MORE]:
+    for method in [*ratios, *[MORE] * independent]:
         cell = _cell(report, group, method)
-        if method == MORE and not apart:
-            continue
         name = {INPUTS: few, MORE: many}.get(method, report.labels.signal.get(method))
         ratio = report.results.bootstrap(group, "R", WITH_TARGETS, "brain", method)
         rows.append([
@@ -164,12 +164,11 @@ def shared_noise_table(report, group):
         "all share the inputs' noise; by the first step of the fit, for which tensor "
         "interpolation must give 1",
         f"the networks see the mean of all {all_b0s} b0s"]
-    if apart:
+    if independent:
         notes.append(f"independent: the fit of the other {len(report.split.others)} targets and "
                      f"{all_b0s - b0s} b0s, in none of the maps above; its own noise lifts its FA, "
                      "so that a map lifted as much looks nearer than it is: see the bias")
-    if report.results.methods(group, "R", WITH_TARGETS) and SIMULATED in report.results.methods(
-            group, "R", WITH_TARGETS):
+    if SIMULATED in ratios:
         notes.append("simulated: noise-free DWIs of the fitted tensors, scanned again at this σ")
     return Table("FA as He et al. compare it, brain",
                  ["prediction by", f"to {many}", f"to {few}", "R", "R WM", "R GM", "R CSF",
@@ -179,19 +178,18 @@ def shared_noise_table(report, group):
 def table1(report, group):
     """Table 1 of He et al."""
     found = report.slices[group]
-    comparisons = list(dict.fromkeys(row.comparison for _, row in found))
-    methods = [m for m in (NETWORKS, PERFECT, "acquired") if any(r.method == m for _, r in found)]
     rows = []
-    for comparison in comparisons:
-        for method in methods:
-            slices = [(s, r.value) for s, r in found if r[:2] == (comparison, method)]
-            if not slices:
+    for comparison in dict.fromkeys(row.comparison for row in found):
+        for method in (*he2020.METHODS, "acquired"):
+            by_subject = {}
+            for row in found:
+                if (row.comparison, row.method) == (comparison, method):
+                    by_subject.setdefault(row.subject, []).append(row.value)
+            if not by_subject:
                 continue
-            values = np.array([v for _, v in slices])
-            means = [np.mean([v for s, v in slices if s == name])
-                     for name in dict.fromkeys(s for s, _ in slices)]
-            between = f"{np.std(means, ddof=1):.4f}" \
-                if len(means) > 1 and not report.within_subject else DASH
+            values = np.concatenate(list(by_subject.values()))
+            between = f"{np.std([np.mean(v) for v in by_subject.values()], ddof=1):.4f}" \
+                if len(by_subject) > 1 and not report.within_subject else DASH
             published = he2020.PUBLISHED.get(comparison, DASH) if method == NETWORKS else DASH
             name = {NETWORKS: "networks", PERFECT: "noise-free DWIs (limit)"}.get(method, method)
             rows.append([f"{comparison}, {name}", f"{values.mean():.4f}",
@@ -212,22 +210,20 @@ def table1(report, group):
 def tests_table(report, group):
     """Paired tests of the networks against what they must beat; all others are in the CSV."""
     best = report.reference(group)
-    dwi = "noise-free" if best == "noise-free" else "measured"
+    dwi = TRUTH if best == TRUTH else "measured"
     rows, acquired = [], (INPUTS, MORE, ALL, report.sh)
     for quantity, against, region, names, methods in (
             ("DWI RMSE", dwi, "brain", report.labels.signal,
              report.results.methods(group, "DWI RMSE", dwi)),
             ("FA RMSE", best, "brain", report.labels.maps, acquired),
             ("V1 angle", best, "WM", report.labels.maps, acquired)):
-        key = (group, quantity, against, region)
+        key = Key(group, quantity, against, region, NETWORKS)
         for method in methods:
-            if method in (NETWORKS, PERFECT):
-                continue
-            pair = report.results.paired((*key, NETWORKS), (*key, method))
+            pair = None if method in (NETWORKS, PERFECT) else report.results.paired(key, method)
             if pair:
-                p = report.results.tests((*key, NETWORKS), (*key, method))
+                p = report.results.p_values(key, method)
                 rows.append([f"{quantity}, {region}, against {names[method]}",
-                             interval(pair[0], 4, "+"), interval(pair[1], 1, "+"),
+                             interval(pair.difference, 4, "+"), interval(pair.percent, 1, "+"),
                              *(DASH if v != v else f"{v:.2g}" for v in p)])
     return Table(f"Networks against each, subject by subject, to {best}",
                  ["networks −", "difference", "%", "p, t-test", "p, Wilcoxon"], rows,
@@ -255,7 +251,7 @@ def slab_table(report, group):
 
 
 def _regions(report, group):
-    lesions = (group, "DWI RMSE", "measured", LESION, NETWORKS) in report.results.keys
+    lesions = report.results.values(group, "DWI RMSE", "measured", LESION, NETWORKS)
     return ("WM", "GM", "CSF", "border", *([LESION] if lesions else []))
 
 

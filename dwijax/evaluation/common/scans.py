@@ -4,16 +4,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.baselines import Acquired, Case
+from dwijax.baselines import Acquired, acquired
+from dwijax.data.cohort import Cohort, Member
+from dwijax.data.files import SubjectFiles
 from dwijax.data.screening import leave_out
-from dwijax.data.subject import load_subject
+from dwijax.data.subject import Subject, load_subject
 from dwijax.errors import InputError, warn
 from dwijax.evaluation.common import regions as tissue
-from dwijax.evaluation.common.noise import from_scan, from_truth
+from dwijax.evaluation.common.noise import NoiseLevel, from_scan, from_truth
+from dwijax.evaluation.common.results import ALL_ACQUIRED, TRUTH
 from dwijax.fitting.voxels import Maps, fit_maps
-from dwijax.gradients import compare
+from dwijax.gradients import GradientTable, compare
 from dwijax.gradients.matching import in_order_of
-from dwijax.volumes import canonical, read_mask
+from dwijax.inference import Run
+from dwijax.volumes import canonical, into_volume, read_mask
 
 LESION = "lesion.nii.gz"  # a mask beside a subject's series, or in its truth, by this name
 
@@ -29,12 +33,11 @@ class Scan(NamedTuple):
       name: the subject's.
       acquired: `Acquired`, ``[V, n + N]``, in units of the subject's scale.
       clean: the same without noise, or None.
-      b0s: n.
-      sigma: noise level in units of the scale. sigma_source: where it is known from.
+      noise: `NoiseLevel`, in units of the scale.
       regions: dict of bool ``[V]``, already kept to the slices that count.
       regions_source: in words.
-      references: dict of `Maps` that FA is judged against: ``all acquired`` and, where there is a
-        truth, ``noise-free``, by the same fit.
+      references: dict of `Maps` that FA is judged against: ``ALL_ACQUIRED`` and, where there is a
+        truth, ``TRUTH``, by the same fit.
       affine: ``[4, 4]`` of the volume, LAS.
       angle: largest angle between its directions and the run's, degrees.
 
@@ -44,16 +47,24 @@ class Scan(NamedTuple):
     name: str
     acquired: Acquired
     clean: np.ndarray | None
-    b0s: int
-    sigma: float
-    sigma_source: str
+    noise: NoiseLevel
     regions: dict
     regions_source: str
     references: dict[str, Maps]
     affine: np.ndarray
     angle: float
 
-    def judged_where(self, determined):
+    @property
+    def b0s(self) -> int:
+        """n."""
+        return len(self.acquired.gtab.b0s)
+
+    @property
+    def sigma(self) -> float:
+        """Noise level in units of the scale."""
+        return self.noise.sigma
+
+    def judged_where(self, determined: np.ndarray) -> "Scan":
         """The scan with its regions kept to voxels that have a tensor (bool ``[V]``), which is said
         where that takes some away."""
         lost = int((self.regions["brain"] & ~determined).sum())
@@ -64,14 +75,12 @@ class Scan(NamedTuple):
         return self._replace(
             regions={name: region & determined for name, region in self.regions.items()})
 
-    def volume(self, values):
+    def volume(self, values: np.ndarray) -> np.ndarray:
         """Values ``[V, ...]`` put back into the volume, 0 outside the brain."""
-        out = np.zeros((*self.acquired.mask.shape, *values.shape[1:]), values.dtype)
-        out[self.acquired.mask] = values
-        return out
+        return into_volume(values, self.acquired.mask)
 
 
-def usable(run, cohort):
+def usable(run: Run, cohort: Cohort) -> Cohort:
     """Of a run with ``data.skip_bad`` the cohort that it has used, and those of its test subjects
     that can be; each other one is told in a line.
 
@@ -86,7 +95,7 @@ def usable(run, cohort):
 
     def fits(member):
         try:
-            _read(member.files, run.gtab, run.config.data.shell, False)
+            read_in_order(member.files, run.gtab, run.config.data.shell)
         except MissingDirections:  # is told in the report
             return True
         except InputError as error:
@@ -98,40 +107,35 @@ def usable(run, cohort):
                            test=list(filter(fits, cohort.test)))
 
 
-def read_scan(member, gtab, *, shell, axis, surroundings=False):
+def read_scan(member: Member, gtab: GradientTable, *, shell: float, axis: int) -> Scan:
     """Reads a subject of a cohort.
 
     Args:
       member: `dwijax.data.cohort.Member`.
       gtab: table of the run's N directions, without b0s.
       shell: b-value, s/mm². axis: of the slices.
-      surroundings: keep the voxels outside the brain too, for denoisers.
-
-    Returns:
-      ``(Scan, Subject)``.
 
     Raises:
       MissingDirections: the shell has fewer directions than the run.
       InputError: the files cannot be used, or their directions are not the run's.
     """
     files = member.files
-    subject, acquired, angle = _read(files, gtab, shell, surroundings)
-    mask, scale, signal = subject.mask, np.float32(subject.scale), acquired.signal
-    b0s_mask = subject.gtab.b0s_mask
-
-    references = {"all acquired": fit_maps([signal], subject.gtab)}
+    subject, angle = read_in_order(files, gtab, shell)
+    given, mask = acquired(subject), subject.mask
+    signal = given.signal
+    references = {ALL_ACQUIRED: fit_maps([signal], subject.gtab)}
     clean = None
     if files.truth is not None:
         clean = subject.companion(files.truth / "dwi.nii.gz", subject.image.shape[3:],
-                                  volumes=subject.volumes, what="series")[mask] / scale
-        references["noise-free"] = fit_maps([clean], subject.gtab)
+                                  volumes=subject.volumes, what="series")[mask] / np.float32(subject.scale)
+        references[TRUTH] = fit_maps([clean], subject.gtab)
         classes = subject.companion(files.truth / "tissue.nii.gz", what="tissue map")[mask]
         regions, regions_source = tissue.from_tissue(classes.astype(np.uint8)), tissue.TRUTH
-        sigma, source = from_truth(signal, clean, b0s_mask)
+        noise = from_truth(signal, clean, subject.gtab.b0s_mask)
     else:
-        maps = references["all acquired"]
+        maps = references[ALL_ACQUIRED]
         regions, regions_source = tissue.from_fit(maps.fa, maps.md), tissue.FROM_FIT
-        sigma, source = from_scan(signal, subject.gtab)
+        noise = from_scan(signal, subject.gtab)
     regions["border"] = tissue.border(regions, mask)
     lesion = _lesion(files, subject)
     if lesion is not None and lesion[mask].any():
@@ -141,9 +145,9 @@ def read_scan(member, gtab, *, shell, axis, surroundings=False):
         regions = {name: region & judged for name, region in regions.items()}
 
     determined = np.all([maps.determined for maps in references.values()], axis=0)
-    scan = Scan(subject.name, acquired, clean, int(b0s_mask.sum()), sigma, source, regions,
-                regions_source, references, subject.affine, angle)
-    return scan.judged_where(determined), subject
+    scan = Scan(subject.name, given, clean, noise, regions, regions_source, references,
+                subject.affine, angle)
+    return scan.judged_where(determined)
 
 
 def _lesion(files, subject):
@@ -157,40 +161,22 @@ def _lesion(files, subject):
     return canonical(read_mask(path, image.shape, image.affine), image.affine)[0]
 
 
-def read_case(member, split, gtab, *, shell, axis, surroundings=False):
-    """Reads a subject to learn from or to tune on: its measured targets, never a truth.
+class InOrder(NamedTuple):
+    """A subject whose directions stand in the run's order, and the largest angle between the two,
+    degrees."""
 
-    Args:
-      member, gtab, shell, axis, surroundings: as `read_scan`.
-      split: `dwijax.evaluation.directions.protocol.Split`.
-
-    Returns:
-      `dwijax.baselines.Case`.
-
-    Raises:
-      As `read_scan`.
-    """
-    subject, acquired, _ = _read(member.files, gtab, shell, surroundings)
-    n = int(subject.gtab.b0s_mask.sum())
-    targets, judged = n + split.targets, np.ones(len(acquired.signal), bool)
-    if member.slices is not None:
-        judged = np.isin(np.nonzero(subject.mask)[axis], member.slices)
-    return Case(acquired.take(np.r_[:n, n + split.inputs]), subject.gtab[targets],
-                acquired.signal[:, targets], judged)
+    subject: Subject
+    angle: float
 
 
-def _read(files, gtab, shell, surroundings):
-    """``(Subject, Acquired, largest angle to the run's directions)``."""
+def read_in_order(files: SubjectFiles, gtab: GradientTable, shell: float) -> InOrder:
+    """Reads a subject for a run of the table ``gtab``; raises as `read_scan`."""
     subject = load_subject(files, shell=shell)
-    there = int((~subject.gtab.b0s_mask).sum())
-    if there < len(gtab):
+    own = subject.gtab[subject.gtab.dwis]
+    if len(own) < len(gtab):
         raise MissingDirections(
-            files.bvec, found=f"{there} directions in the shell",
+            files.bvec, found=f"{len(own)} directions in the shell",
             expected=f"the run's {len(gtab)}", remedy="leave the subject out")
     subject = in_order_of(subject, gtab, where=files.bvec, name="the run")
-    angle = float(compare(subject.gtab.bvecs[~subject.gtab.b0s_mask], gtab.bvecs).max())
-    mask, scale = subject.mask, np.float32(subject.scale)
-    outside = subject.dwi[~mask] / scale if surroundings else None
-    voxel_size = np.linalg.norm(subject.affine[:3, :3], axis=0)
-    return subject, Acquired(subject.dwi[mask] / scale, subject.gtab, mask, voxel_size,
-                             outside), angle
+    own = subject.gtab[subject.gtab.dwis]
+    return InOrder(subject, float(compare(own.bvecs, gtab.bvecs).max()))

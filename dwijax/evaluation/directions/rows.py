@@ -5,10 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax.evaluation.common import metrics
+from dwijax.evaluation.common.results import TRUTH, Row
+from dwijax.fitting.voxels import Maps, along_and_across
+from dwijax.gradients import compare
 
-# Methods that are no synthesis.
-INPUTS, MORE, ALL, PERFECT = "inputs", "more", "all", "noise-free"
-NETWORKS = "networks"
+# Methods, beside the predictors by their names: fits of the inputs, and of as many acquired
+# volumes as He et al. compare with; the networks of the run; noise-free DWIs.
+INPUTS, MORE, NETWORKS, PERFECT = "inputs", "more", "networks", "noise-free"
 # Limits of R: noise-free maps, and noise-free DWIs simulated on a scan without a truth.
 TRUE_MAP, SIMULATED = "true map", "simulated"
 
@@ -17,14 +20,23 @@ WITH_TARGETS, INPUTS_ALONE = "He et al.: with targets", "He et al.: inputs alone
 INDEPENDENT = "independent"
 
 
-class Row(NamedTuple):
-    """One number of one subject."""
+class FullMaps(NamedTuple):
+    """`Maps` with ``ad``, ``rd [V]`` in µm²/ms and ``v1 [V, 3]``."""
 
-    quantity: str
-    against: str
-    region: str
-    method: str
-    value: float
+    maps: Maps
+    ad: np.ndarray
+    rd: np.ndarray
+    v1: np.ndarray
+
+    @property
+    def scalars(self) -> dict[str, np.ndarray]:
+        """Quantity to map."""
+        return {"FA": self.maps.fa, "MD": self.maps.md, "AD": self.ad, "RD": self.rd}
+
+
+def full_maps(maps: Maps) -> FullMaps:
+    """`FullMaps` of `Maps`."""
+    return FullMaps(maps, *along_and_across(maps.tensor))
 
 
 def signal_rows(scan, method, prediction, measured, clean):
@@ -34,7 +46,7 @@ def signal_rows(scan, method, prediction, measured, clean):
       scan: `Scan`. method: its name. prediction, measured: float32 ``[V, K]``.
       clean: the same without noise, or None.
     """
-    references = {"measured": measured} | ({} if clean is None else {"noise-free": clean})
+    references = {"measured": measured} | ({} if clean is None else {TRUTH: clean})
     sigma = scan.sigma if scan.sigma > 0 else np.nan
     for against, reference in references.items():
         difference = prediction - reference
@@ -70,7 +82,7 @@ def map_rows(scan, method, found, against, reference):
                   float(difference.std(dtype=np.float64)) if difference.size else np.nan)
         oriented = region & anisotropic
         yield Row("V1 angle", against, name, method,
-                  metrics.mean(metrics.axis_angles(found.v1[oriented], reference.v1[oriented])))
+                  metrics.mean(compare(found.v1[oriented], reference.v1[oriented])))
 
 
 def fa_rows(scan, method, fa, against, reference):
@@ -89,17 +101,3 @@ def shared_noise_rows(scan, method, fa, fa32, fa64):
         if method != INPUTS:
             yield Row("FA RMSE", INPUTS_ALONE, name, method, metrics.rmse(fa, fa32, region))
         yield Row("R", WITH_TARGETS, name, method, error / alone if alone > 0 else np.nan)
-
-
-class FullMaps(NamedTuple):
-    """`Maps` with ``ad``, ``rd [V]`` in µm²/ms and ``v1 [V, 3]``."""
-
-    maps: object
-    ad: np.ndarray
-    rd: np.ndarray
-    v1: np.ndarray
-
-    @property
-    def scalars(self):
-        """Quantity to map."""
-        return {"FA": self.maps.fa, "MD": self.maps.md, "AD": self.ad, "RD": self.rd}
