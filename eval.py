@@ -68,14 +68,12 @@ def _keep_what_is_there(folder):
 
 def compare(runs):
     from dwijax.evaluation.directions import comparison
-    from dwijax.evaluation.maps import map_report
-    from dwijax.inference import load_run
+    from dwijax.evaluation.maps import evaluate as maps
     from dwijax.runs.folders import read
 
     _keep_what_is_there(OUT.value)
     if runs and all(read(folder)[0].task == "map_regression" for folder in runs):
-        map_report.evaluate([(folder, load_run(folder)) for folder in runs], OUT.value,
-                            atlas=ATLAS.value, quiet=QUIET.value)
+        maps.evaluate(runs, OUT.value, atlas=ATLAS.value, quiet=QUIET.value)
     else:
         comparison.compare(runs, OUT.value)
 

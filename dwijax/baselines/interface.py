@@ -1,4 +1,4 @@
-"""What everything that predicts DWIs is given, and what it must do: baselines and networks alike."""
+"""What all that predicts DWIs is given, and what it must do: baselines and networks alike."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,8 +1,7 @@
 """``evaluate(workdir)``: a trained run judged on its test subjects, by what it was trained for."""
 
-from dwijax.evaluation.directions import report
-from dwijax.evaluation.maps import map_report
-from dwijax.inference import load_run
+from dwijax.evaluation.directions import evaluate as directions
+from dwijax.evaluation.maps import evaluate as maps
 from dwijax.runs import folders
 
 
@@ -11,8 +10,8 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
 
     Args:
       workdir: folder of a trained run.
-      baseline_set: as `dwijax.evaluation.directions.report.evaluate`.
-      atlas: of a SuperDTI run, as `dwijax.evaluation.maps.map_report.evaluate`.
+      baseline_set: as `dwijax.evaluation.directions.evaluate.evaluate`.
+      atlas: of a SuperDTI run, as `dwijax.evaluation.maps.evaluate.evaluate`.
       quiet: neither progress bar nor printed tables.
 
     Returns:
@@ -22,6 +21,5 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
       InputError: there is no run, its data cannot be used, or targets leak into inputs.
     """
     if folders.read(workdir)[0].task == "map_regression":
-        return map_report.evaluate([(workdir, load_run(workdir))], workdir, atlas=atlas,
-                                   quiet=quiet)
-    return report.evaluate(workdir, baseline_set=baseline_set, quiet=quiet)
+        return maps.evaluate([workdir], workdir, atlas=atlas, quiet=quiet)
+    return directions.evaluate(workdir, baseline_set=baseline_set, quiet=quiet)

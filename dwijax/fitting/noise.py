@@ -1,4 +1,4 @@
-"""Estimators of the noise level σ, in the unit of the signal; each is made to withstand outliers."""
+"""Estimators of the noise level σ, in the unit of the signal; medians withstand outliers."""
 
 import numpy as np
 

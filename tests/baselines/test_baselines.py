@@ -1,12 +1,15 @@
 """Baselines against signals on which their answers are known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from dipy.core.geometry import cart2sphere
 from dipy.reconst.shm import real_sh_descoteaux
 
 from dwijax import baselines, dti
-from dwijax.baselines import denoising, linear, moments, regression
+from dwijax.baselines import denoising, linear, moments, networks, regression
+from dwijax.data.subject import Subject
 from dwijax.fitting import voxels
 from dwijax.fitting.noise import residual_sigma
 from dwijax.gradients import GradientTable
@@ -227,8 +230,9 @@ def noisy():
     volume[mask] = profiles[(np.nonzero(mask)[0] > 7).astype(int)]
     noise = 0.1 * rng.standard_normal((2, *volume.shape))
     measured = np.hypot(volume + noise[0], noise[1]).astype(np.float32)
-    given = baselines.Acquired(measured[mask], table, mask, np.full(3, 2.0), measured[~mask])
-    return given, volume[mask]
+    subject = Subject("sub", 700 * measured, table, mask, np.diag([-2.0, 2, 2, 1]), "LAS", None,
+                      np.arange(33), 700 * measured[..., :3].mean(axis=-1), 700.0)
+    return baselines.acquired(subject), volume[mask]
 
 
 @pytest.mark.parametrize("denoiser", baselines.SETS["all"].denoisers, ids=lambda d: d.name)
@@ -244,10 +248,21 @@ def test_denoisers_denoise(noisy, denoiser):
 
 def test_the_volume_is_put_together_again(noisy):
     given, _ = noisy
-    volume = given.take([0, 4]).volume()
-    np.testing.assert_array_equal(volume[given.mask], given.signal[:, [0, 4]])
-    np.testing.assert_array_equal(volume[~given.mask], given.outside[:, [0, 4]])
-    assert not given._replace(outside=None).volume()[~given.mask].any()
+    few = given.take(np.array([0, 4, 7])).take(np.array([0, 2]))
+    whole = given.subject.dwi[..., [0, 7]]
+    np.testing.assert_allclose(few.volume(), whole / 700, rtol=1e-6)
+    np.testing.assert_array_equal(few.volume()[given.mask], few.signal)
+    np.testing.assert_array_equal(few.scan().dwi, whole)
+    np.testing.assert_array_equal(few.scan().volumes, [0, 7])
+    assert len(few.scan().gtab) == 2
+    assert not given._replace(subject=None).volume()[~given.mask].any()
+
+
+def test_inputs_are_the_b0s_and_these_directions(noisy):
+    given, _ = noisy
+    few = given.inputs(np.array([5, 1]))
+    np.testing.assert_array_equal(few.signal, given.signal[:, [0, 1, 2, 8, 4]])
+    np.testing.assert_array_equal(few.gtab.bvecs[few.gtab.dwis], given.gtab.bvecs[[8, 4]])
 
 
 def test_the_noise_level_of_residuals(noisy):
@@ -266,3 +281,29 @@ def test_chunks_do_not_show():
     for values in maps:
         copies = values.reshape(60, VOXELS, -1)
         np.testing.assert_allclose(copies, copies[:1].repeat(60, axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_is_one_more_predictor(noisy, monkeypatch):
+    """It sees b0s and inputs in the scan's own unit and speaks for its own directions."""
+    given, _ = noisy
+    table = GradientTable(np.full(30, 1000.0), direction_set(30))
+    run = SimpleNamespace(targets=np.arange(10, 30), gtab=table,
+                          config=SimpleNamespace(model=SimpleNamespace(joint=False)))
+    seen = []
+
+    def synthesise(run, subject):
+        seen.append(subject)
+        return 2 * subject.dwi[..., 3:4] * np.ones(20, np.float32)
+
+    monkeypatch.setattr(networks, "synthesise", synthesise)
+    predictor = networks.networks(run, "networks")
+    inputs, wanted = given.inputs(np.arange(10)), given.gtab[given.gtab.dwis[10:]]
+    found = predictor.predict(inputs, wanted)
+    np.testing.assert_allclose(found, 2 * inputs.signal[:, 3:4] * np.ones(20), rtol=1e-6)
+    whole = predictor.predict_volume(inputs, wanted)
+    assert whole.shape == (*given.mask.shape, 20) and whole[~given.mask].any()
+    assert seen[0].dwi.shape[-1] == 13 and list(seen[0].volumes) == list(range(13))
+    np.testing.assert_array_equal(predictor.gtab.bvecs, table.bvecs[10:])
+    assert predictor.label == "20 networks"
+    with pytest.raises(ValueError, match="20 learnt"):
+        predictor.predict(inputs, wanted[:5])

@@ -17,7 +17,7 @@ from dwijax.data.phantom import simulate
 from dwijax.data.simulated import made_like
 from dwijax.data.store import open_store
 from dwijax.errors import InputError
-from dwijax.evaluation.common.cases import usable
+from dwijax.evaluation.common.scans import usable
 from dwijax.gradients.directions import direction_set
 from dwijax.inference import load_run
 from dwijax.training.loop import train_and_evaluate

@@ -9,7 +9,7 @@ import pytest
 from dwijax import cli, dti
 from dwijax.data.cohort import Member
 from dwijax.data.layouts import find_subjects
-from dwijax.evaluation.common.cases import read_scan
+from dwijax.evaluation.common.scans import read_scan
 from dwijax.evaluation.maps.protocol import fit_of, judge
 from dwijax.gradients import GradientTable, write_gradients
 from tests.dti.conftest import random_tensors, scheme
@@ -161,13 +161,13 @@ def test_degrees_of_freedom_are_counted_voxel_by_voxel(tmp_path, capsys):
 def test_evaluation_judges_no_voxel_without_a_tensor(broken, capsys):
     scan, lost = broken
     files, = find_subjects(scan.parent, "plain")
-    read, _ = read_scan(Member(files, None), GTAB, shell=1000, axis=2)
+    read = read_scan(Member(files, None), GTAB, shell=1000, axis=2)
     assert "8 voxels of 120 without a tensor are not judged" in capsys.readouterr().err
     judged = read.volume(read.regions["brain"])
     assert judged.sum() == 112 and not any(read.volume(r)[judged == 0].any()
                                            for r in read.regions.values())
-    fit = fit_of(read.acquired, np.arange(6), read.b0s)
-    few = fit_of(read.acquired, np.arange(3), read.b0s)
+    fit = fit_of(read.acquired.inputs(np.arange(6)))
+    few = fit_of(read.acquired.inputs(np.arange(3)))
     for found in (fit, few):
         assert not found.md[~found.determined].any()
         assert found.determined[read.regions["brain"]].mean() > 0.95

@@ -63,14 +63,14 @@ class Results:
             key = Key(r.cohort, r.quantity, r.against, r.region, r.method)
             self._values.setdefault(key, {})[r.subject] = r.value
 
-    def keys(self, **wanted: str) -> list[Key]:
+    def select(self, **wanted: str) -> list[Key]:
         """Those with these fields, in the order of the records."""
         return [key for key in self._values
                 if all(getattr(key, field) == value for field, value in wanted.items())]
 
     def distinct(self, field: str, **wanted: str) -> list[str]:
-        """What a field is among `keys`."""
-        return list(dict.fromkeys(getattr(key, field) for key in self.keys(**wanted)))
+        """What a field is among `select`."""
+        return list(dict.fromkeys(getattr(key, field) for key in self.select(**wanted)))
 
     def methods(self, cohort: str, quantity: str, against: str) -> list[str]:
         """Those that have this number in the brain."""
@@ -84,18 +84,18 @@ class Results:
 
     def estimate(self, *key: str) -> Estimate | None:
         """Over subjects, of the fields of a `Key`; None if there is no such number."""
-        values = self.values(*key)
-        return statistics.estimate(list(values.values()), self.between_subjects) if values else None
+        values = list(self.values(*key).values())
+        return statistics.estimate(values, self.between_subjects) if values else None
 
     def bootstrap(self, *key: str) -> Estimate | None:
         """As `estimate`, with the interval over subjects drawn with replacement."""
-        values = self.values(*key)
-        return statistics.bootstrap(list(values.values()), self.between_subjects) if values else None
+        values = list(self.values(*key).values())
+        return statistics.bootstrap(values, self.between_subjects) if values else None
 
     def median(self, *key: str) -> float:
         """Of the subjects' values; NaN if there is none."""
-        values = self.values(*key)
-        return float(np.median(list(values.values()))) if values else np.nan
+        values = list(self.values(*key).values())
+        return float(np.median(values)) if values else np.nan
 
     def paired(self, key: Key, other: str) -> Paired | None:
         """The difference to another method on the same subjects; None if either has no number."""
@@ -135,9 +135,9 @@ def write_results(folder: Path, results: Results, comparisons: dict[str, tuple[s
               [*Key._fields, "n", "mean", "sd", "ci95_low", "ci95_high", "interval", "note"],
               [(*key, *(results.bootstrap if key.quantity == "R" else results.estimate)(*key),
                 "bootstrap" if key.quantity == "R" else "t", notes[key.cohort])
-               for key in results.keys()])
+               for key in results.select()])
     rows = []
-    for key in results.keys():
+    for key in results.select():
         for other in comparisons.get(key.quantity, ()):
             pair = None if other == key.method else results.paired(key, other)
             if pair:

@@ -127,7 +127,8 @@ def read_scan(member: Member, gtab: GradientTable, *, shell: float, axis: int) -
     clean = None
     if files.truth is not None:
         clean = subject.companion(files.truth / "dwi.nii.gz", subject.image.shape[3:],
-                                  volumes=subject.volumes, what="series")[mask] / np.float32(subject.scale)
+                                  volumes=subject.volumes, what="series")[mask]
+        clean = clean / np.float32(subject.scale)
         references[TRUTH] = fit_maps([clean], subject.gtab)
         classes = subject.companion(files.truth / "tissue.nii.gz", what="tissue map")[mask]
         regions, regions_source = tissue.from_tissue(classes.astype(np.uint8)), tissue.TRUTH

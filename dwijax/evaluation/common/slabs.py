@@ -21,15 +21,25 @@ class Head(NamedTuple):
     slabs: np.ndarray
 
 
-def slabs_of(mask, axis):
+class SlabInterval(NamedTuple):
+    """Difference of two RMSEs and the interval of 95 % of the draws of slabs."""
+
+    difference: float
+    low: float
+    high: float
+
+    def __format__(self, digits: str) -> str:
+        return "{:{}} [{:{}}, {:{}}]".format(*(x for value in self for x in (value, digits)))
+
+
+def slabs_of(mask: np.ndarray, axis: int) -> np.ndarray:
     """Number of the slab of each voxel of a mask ``[X, Y, Z]``: int ``[V]``."""
     return np.nonzero(mask)[axis] // THICKNESS
 
 
-def slab_interval(squares, others, slabs, seed=0):
-    """Difference of two RMSEs, ``(difference, low, high)``: slabs drawn with replacement.
-
-    It says nothing of other heads.
+def slab_interval(squares: np.ndarray, others: np.ndarray, slabs: np.ndarray,
+                  seed: int = 0) -> SlabInterval:
+    """`SlabInterval`, slabs drawn with replacement. It says nothing of other heads.
 
     Args:
       squares, others: squared errors ``[V]``. slabs: int ``[V]``.
@@ -44,4 +54,4 @@ def slab_interval(squares, others, slabs, seed=0):
         return np.sqrt(a[index].sum(axis=-1) / n) - np.sqrt(b[index].sum(axis=-1) / n)
 
     low, high = np.quantile(difference(drawn), (0.025, 0.975))
-    return float(difference(np.arange(len(count)))), float(low), float(high)
+    return SlabInterval(float(difference(np.arange(len(count)))), float(low), float(high))

@@ -250,7 +250,7 @@ def _draw(path, lines, groups):
         for axes, column in zip(axes_row, PLOTTED, strict=True):
             shown = [(line, _values(line, group, column)) for line in lines]
             shown = [(line, found) for line, found in shown if np.isfinite(found.values).all()]
-            for y, (line, (values, against)) in enumerate(shown):
+            for y, (line, (values, _)) in enumerate(shown):
                 color = "#D55E00" if line.method == NETWORKS else "#0072B2" \
                     if line.method == ALL else "0.45"
                 axes.plot(values, np.full(len(values), y), "o", color=color, alpha=0.35,
@@ -261,7 +261,7 @@ def _draw(path, lines, groups):
             axes.grid(axis="x", alpha=0.3)
             axes.locator_params(axis="x", nbins=6)  # long numbers beside each other
             axes.spines[["top", "right"]].set_visible(False)
-            axes.set_title(f"{group}\n{column.name} against {against}", fontsize=10)
+            axes.set_title(f"{group}\n{column.name} against {shown[0][1].against}", fontsize=10)
     figure.suptitle("Runs compared: mean over subjects (diamond: over seeds too)", fontsize=12,
                     weight="bold")
     save(figure, path)

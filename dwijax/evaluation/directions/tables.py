@@ -239,9 +239,8 @@ def slab_table(report, group):
         cells = []
         for region in (head.regions[name] for name in regions):
             cells.append(f"{np.sqrt(squares[region].mean()):.4f}")
-            cells.append(DASH if method == NETWORKS else "{:+.4f} [{:+.4f}, {:+.4f}]".format(
-                *slab_interval(head.squares[NETWORKS][region], squares[region],
-                               head.slabs[region])))
+            cells.append(DASH if method == NETWORKS else format(slab_interval(
+                head.squares[NETWORKS][region], squares[region], head.slabs[region]), "+.4f"))
         rows.append([report.labels.signal[method], *cells])
     columns = [c for name in regions for c in (name, f"networks − it, {name} [95 %]")]
     return Table("One head: RMSE of the DWIs against the measured ones, and intervals within it",

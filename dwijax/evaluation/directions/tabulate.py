@@ -144,8 +144,8 @@ class Report(NamedTuple):
     def _head(self):
         q, k = len(self.split.inputs), len(self.split.targets)
         config = self.run.config
-        yield (f"{self.prepared.workdir}: {self.labels.signal[NETWORKS]}, {q} acquired directions in, {k} "
-               f"synthesised, b = {config.data.shell} s/mm², dwijax {__version__}")
+        yield (f"{self.prepared.workdir}: {self.labels.signal[NETWORKS]}, {q} acquired directions "
+               f"in, {k} synthesised, b = {config.data.shell} s/mm², dwijax {__version__}")
         if config.data.clean_targets:
             yield "TRAINED ON NOISE-FREE TARGETS, which no scanner delivers"
         if config.data.denoise_targets:

@@ -26,7 +26,7 @@ class Atlas(NamedTuple):
     path: str
 
 
-def read_atlas(fa, labels, table):
+def read_atlas(fa: str, labels: str, table: str) -> Atlas:
     """`Atlas` of two images on one grid and a table (`dwijax.evaluation.maps.rois.read_table`).
 
     Raises:
@@ -41,7 +41,7 @@ def read_atlas(fa, labels, table):
     return Atlas(values, found.astype(np.int32), affine, str(table), str(labels))
 
 
-def register(atlas, fa, affine):
+def register(atlas: Atlas, fa: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """The atlas's labels on a subject's grid, int32 ``[X, Y, Z]``.
 
     Args:

@@ -5,15 +5,17 @@ paper's three tests (eqs. 4 to 6) stand paired tests, equivalence, limits of agr
 All take one value per subject and method.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 MARGIN = 0.05  # of the reference's mean: what Li et al. call the reproducibility of DTI
+CLOSE = 100 * MARGIN  # percent: an error that is smaller is none to them
 
 
 class Agreement(NamedTuple):
-    """One method against a reference over n subjects; NaN where n does not allow a number.
+    """One method against a reference over n subjects; NaN where n is too small.
 
     Attributes:
       n: subjects.
@@ -43,13 +45,22 @@ class Agreement(NamedTuple):
     icc: float
 
 
-def agreement(values, reference):
+class Anova(NamedTuple):
+    """One-way analysis of variance: F, its p, degrees of freedom."""
+
+    f: float
+    p: float
+    between: int
+    within: int
+
+
+def agreement(values: Sequence[float], reference: Sequence[float]) -> Agreement:
     """`Agreement` of ``values [n]`` with ``reference [n]``, the same subjects in the same order."""
     from scipy import stats
 
     x, y = np.asarray(values, np.float64), np.asarray(reference, np.float64)
     n, d = len(x), x - y
-    # Identical or constant values: scipy warns of what is plain, so they are told apart first.
+    # Identical or constant values: scipy warns of what is plain, so they come first.
     if n < 3 or np.ptp(d) < 1e-12 * np.abs(y).max() or not np.ptp(x) or not np.ptp(y):
         return Agreement(n, *[np.nan] * 5, float(d.mean()) if n else np.nan, *[np.nan] * 8)
     pearson = stats.pearsonr(x, y)
@@ -67,8 +78,8 @@ def agreement(values, reference):
         d.mean() + half, intraclass_correlation(np.stack([x, y], axis=1)))
 
 
-def anova(*groups):
-    """One-way analysis of variance, ``(F, p, between, within)`` with degrees of freedom (eq. 6).
+def anova(*groups: Sequence[float]) -> Anova:
+    """`Anova` (eq. 6).
 
     With three methods and ten subjects each F(2, 27); as printed in the paper, k and N of eq. 6
     are interchanged.
@@ -80,12 +91,12 @@ def anova(*groups):
 
     between, within = len(groups) - 1, sum(map(len, groups)) - len(groups)
     if min(map(len, groups)) < 2 or not any(np.ptp(g) for g in groups):
-        return np.nan, np.nan, between, within
+        return Anova(np.nan, np.nan, between, within)
     result = stats.f_oneway(*groups)
-    return float(result.statistic), float(result.pvalue), between, within
+    return Anova(float(result.statistic), float(result.pvalue), between, within)
 
 
-def intraclass_correlation(table):
+def intraclass_correlation(table: np.ndarray) -> float:
     """ICC(A,1): two-way, absolute agreement, single measurement (McGraw & Wong 1996, Table 4).
 
     Args:
@@ -102,13 +113,13 @@ def intraclass_correlation(table):
         ms_rows + (k - 1) * ms_error + k / n * (ms_columns - ms_error)))
 
 
-def false_discovery(p):
+def false_discovery(p: np.ndarray) -> np.ndarray:
     """p-values of many regions, corrected together (Benjamini & Yekutieli: regions depend on each
     other); NaN stays NaN."""
     from scipy import stats
 
     p = np.asarray(p, np.float64)
-    corrected, known = np.full(p.shape, np.nan), np.isfinite(p)
-    if known.any():
-        corrected[known] = stats.false_discovery_control(p[known], method="by")
+    corrected, finite = np.full(p.shape, np.nan), np.isfinite(p)
+    if finite.any():
+        corrected[finite] = stats.false_discovery_control(p[finite], method="by")
     return corrected

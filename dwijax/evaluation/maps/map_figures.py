@@ -1,26 +1,18 @@
 """Pictures of SuperDTI's evaluation: maps (Li et al., Figs. 2, 4, 5), regions (3), boxes (7)."""
 
+from pathlib import Path
+
 import numpy as np
 
-from dwijax.evaluation.common.figures import Scale, pyplot, save, sheet
-from dwijax.evaluation.directions.protocol import ALL
-from dwijax.evaluation.maps.protocol import (
-    ANISOTROPIC,
-    FIT,
-    NOISY,
-    PEAKS,
-    SMOOTHED,
-    angle,
-    from_fit,
-    named,
-    nmse,
-    psnr,
-    split_name,
-)
+from dwijax.evaluation.common import metrics
+from dwijax.evaluation.common.figures import Scale, View, colour_fa, pyplot, save, sheet
+from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH, Results
+from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.maps.methods import FIT, MAPS_Q, NOISY, SMOOTHED, method_of, named
+from dwijax.evaluation.maps.protocol import ANISOTROPIC, PEAKS, from_fit
 from dwijax.evaluation.maps.rois import GROUPS
-from dwijax.evaluation.studies.map_studies import MAPS_Q, TRUTH
-from dwijax.gradients import fsl_to_world
-from dwijax.inference.network_maps import DIRECT, TENSOR
+from dwijax.gradients import compare
+from dwijax.inference.network_maps import DIRECT, TENSOR, NetworkMaps
 
 _COLUMNS = {FIT: "fit", SMOOTHED: "smoothed, fit", DIRECT: "networks", TENSOR: "tensor network"}
 # Okabe and Ito's palette: told apart by the colour-blind too.
@@ -31,7 +23,8 @@ _MAPS = {"fa": ("FA", Scale("gray", 0, 1, "FA", range(0))),
          "colour": ("colour FA", None)}
 
 
-def draw_maps(path, view, scan, maps, quantity, title):
+def draw_maps(path: Path, view: View, scan: Scan, maps: dict[str, NetworkMaps], quantity: str,
+              title: str):
     """A map by every method, one row a number of directions, and its errors below.
 
     Args:
@@ -40,11 +33,12 @@ def draw_maps(path, view, scan, maps, quantity, title):
       title: str.
     """
     name, scale = _MAPS[quantity]
-    counts = sorted({split_name(m)[1] for m in maps if m != ALL})
-    truth = scan.references.get("noise-free")
+    counts = sorted({method_of(m).q for m in maps if m != ALL})
+    truth = scan.references.get(TRUTH)
     expected = maps[ALL] if truth is None else from_fit(truth)
-    against = f"{len(scan.acquired.gtab) - scan.b0s}" if truth is None else "truth"
-    last = {f"{len(scan.acquired.gtab) - scan.b0s} DWIs, fit": maps[ALL]}
+    total = len(scan.acquired.gtab.dwis)
+    against = f"{total}" if truth is None else "truth"
+    last = {f"{total} DWIs, fit": maps[ALL]}
     if truth is not None:
         last["noise-free"] = expected
     drawn = [q for q in counts if any(
@@ -71,7 +65,8 @@ def draw_maps(path, view, scan, maps, quantity, title):
         for j, found in enumerate(row):
             if quantity != "colour" and _there(found, quantity) and found is not expected:
                 x, y = (getattr(m, quantity)[brain].astype(np.float64) for m in (found, expected))
-                notes[count + i, j] = f"{psnr(x, y, PEAKS[name]):.1f} dB, {nmse(x, y):.1f} %"
+                error = metrics.psnr(metrics.rms((x - y) ** 2), PEAKS[name])
+                notes[count + i, j] = f"{error:.1f} dB, {metrics.nmse(x, y):.1f} %"
     below = range(count, 2 * count)
     if quantity == "colour":
         scales = [Scale("magma", 0, 45, f"angle to {against}, degrees", below)]
@@ -100,8 +95,7 @@ def _there(found, quantity):
 def _shown(found, quantity, scan):
     if quantity != "colour":
         return getattr(found, quantity)
-    world = fsl_to_world(scan.affine)
-    return np.abs(found.v1 @ world.T) * np.clip(found.fa, 0, 1)[:, None]
+    return colour_fa(scan, found.fa, found.v1)
 
 
 def _error(found, expected, quantity):
@@ -109,10 +103,10 @@ def _error(found, expected, quantity):
         return np.zeros(len(expected.fa))
     if quantity != "colour":
         return getattr(found, quantity) - getattr(expected, quantity)
-    return np.where(expected.fa > ANISOTROPIC, angle(found.v1, expected.v1), np.nan)
+    return np.where(expected.fa > ANISOTROPIC, compare(found.v1, expected.v1), np.nan)
 
 
-def draw_rois(path, results, cohort, rois):
+def draw_rois(path: Path, results: Results, cohort: str, rois: dict[str, str]):
     """Mean FA of every region and its MSE, by method.
 
     Args:
@@ -120,20 +114,20 @@ def draw_rois(path, results, cohort, rois):
       rois: ``{name: one of GROUPS}``.
     """
     methods = _paper_methods(results, cohort, "FA mean", (FIT, DIRECT, TENSOR))
-    fewest = min((q for _, q in map(split_name, methods) if q), default=0)
-    methods = [m for m in methods if split_name(m)[1] in (fewest, None)]
+    fewest = min((m.q for m in map(method_of, methods) if m.q), default=0)
+    methods = [m for m in methods if method_of(m).q in (fewest, None)]
     names = [n for kind in GROUPS[:3] for n in rois if rois[n] == kind]
     if not names or ALL not in methods:
         return
     plt = pyplot()
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    against = "noise-free" if results.values(
-        cohort, "ROI FA MSE", "noise-free", names[0], ALL) else "all acquired"
+    against = TRUTH if results.values(cohort, "ROI FA MSE", TRUTH, names[0], ALL) \
+        else ALL_ACQUIRED
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(max(6.0, 1.5 + 0.19 * len(names)), 6.8), sharex=True, layout="constrained")
     for method in methods:
-        kind, q = split_name(method)
+        kind, q = method_of(method)
         label = "reference" if kind == ALL else f"{_COLUMNS[kind]}, {q}"
         style = {"color": COLOURS[kind], "label": label, "linestyle": "none", "markersize": 4,
                  "marker": "_" if kind == ALL else "o", "alpha": 0.9}
@@ -143,7 +137,7 @@ def draw_rois(path, results, cohort, rois):
             axes.plot(range(len(names)), [np.nan if v is None else factor * v.mean
                                           for v in values], **style)
     top.set_ylabel("mean FA")
-    bottom.set_ylabel(f"MSE to the {'truth' if against == 'noise-free' else 'reference'}, × 100")
+    bottom.set_ylabel(f"MSE to the {'truth' if against == TRUTH else 'reference'}, × 100")
     bottom.set_yscale("log")
     bottom.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     bottom.yaxis.set_major_formatter("{x:g}")
@@ -171,7 +165,7 @@ def draw_rois(path, results, cohort, rois):
     save(figure, path)
 
 
-def draw_boxes(path, results, cohort):
+def draw_boxes(path: Path, results: Results, cohort: str):
     """Brain means of every subject, by method (Li et al., Fig. 7).
 
     Args:
@@ -181,7 +175,7 @@ def draw_boxes(path, results, cohort):
     figure, grid = plt.subplots(1, 2, figsize=(12, 3.6), layout="constrained")
     for axes, (quantity, unit) in zip(grid, (("FA", ""), ("MD", ", µm²/ms")), strict=True):
         methods = _paper_methods(results, cohort, f"{quantity} mean", (FIT, DIRECT, TENSOR))
-        kinds = [split_name(m)[0] for m in methods]
+        kinds = [method_of(m).kind for m in methods]
         values = [list(results.values(cohort, f"{quantity} mean", "", "brain", m).values())
                   for m in methods]
         boxes = axes.boxplot(values, patch_artist=True, widths=0.5, showfliers=False,
@@ -191,7 +185,7 @@ def draw_boxes(path, results, cohort):
         for x, v in enumerate(values, start=1):
             axes.plot(np.full(len(v), x), v, "k.", markersize=4, alpha=0.6)
         axes.set_xticks(range(1, len(methods) + 1),
-                        ["reference" if m == ALL else f"{_COLUMNS[k]}, {split_name(m)[1]}"
+                        ["reference" if m == ALL else f"{_COLUMNS[k]}, {method_of(m).q}"
                          for m, k in zip(methods, kinds, strict=True)],
                         fontsize=8, rotation=0 if len(methods) < 6 else 90)
         axes.set_ylabel(f"mean {quantity} of the brain{unit}")
@@ -204,8 +198,8 @@ def draw_boxes(path, results, cohort):
 def _paper_methods(results, cohort, quantity, kinds):
     """Methods of these kinds and the reference, of the numbers of directions that the paper has
     where there are more."""
-    found = dict.fromkeys(k[4] for k in results.keys if k[:2] == (cohort, quantity))
-    shown = [m for m in found if split_name(m)[0] in (*kinds, ALL)]
-    if len({split_name(m)[1] for m in shown}) > 1 + len(MAPS_Q):
-        shown = [m for m in shown if split_name(m)[1] in (None, 3, *MAPS_Q)]
-    return shown
+    found = {m: method_of(m) for m in results.distinct("method", cohort=cohort, quantity=quantity)}
+    found = {name: m for name, m in found.items() if m.kind in (*kinds, ALL)}
+    if len({m.q for m in found.values()}) > 1 + len(MAPS_Q):
+        found = {name: m for name, m in found.items() if m.q in (None, 3, *MAPS_Q)}
+    return list(found)

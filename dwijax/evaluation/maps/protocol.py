@@ -7,19 +7,23 @@ the noise of the q directions and is itself biased, and against the noise-free t
 one.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.baselines import smooth
+from dwijax.baselines import Acquired, smooth
 from dwijax.evaluation.common import metrics
-from dwijax.evaluation.directions.protocol import ALL, Row
-from dwijax.evaluation.maps.rois import GROUPS
-from dwijax.fitting.voxels import fit_maps, principal_directions
+from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH, Row
+from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.maps.methods import ENSEMBLE, FIT, NOISY, SMOOTHED, named
+from dwijax.evaluation.maps.rois import GROUPS, Roi
+from dwijax.fitting.voxels import Maps, fit_maps, principal_directions
+from dwijax.gradients import compare
+from dwijax.inference import Run
 from dwijax.inference.network_maps import NetworkMaps, network_maps
 from dwijax.tasks.map_regression import LEAST, SEAM
 
-FIT, SMOOTHED = "fit", "smoothed fit"
 PEAKS = {"FA": 1.0, "MD": 3.0}  # of PSNR; MD in µm²/ms
 WIDTHS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # full widths at half maximum, mm, to tune smoothing on
 
@@ -31,10 +35,6 @@ ANISOTROPIC = 0.2
 # Within this angle of the seam (`dwijax.tasks.map_regression.SEAM`) the sign of v jumps.
 NEAR_SEAM = 10.0  # degrees
 
-
-NOISY, ENSEMBLE = "noise-trained ", "ensemble "
-
-
 class Contender(NamedTuple):
     """A run that stands in a report.
 
@@ -45,22 +45,22 @@ class Contender(NamedTuple):
       factor: on its ``fa_std``, so that it is the SD of FA's error.
     """
 
-    run: Any
+    run: Run
     kind: str
     fwhm: float = WIDTHS[2]
     factor: float = 1.0
 
     @property
-    def q(self):
+    def q(self) -> int:
         """Number of its directions."""
         return len(self.run.inputs)
 
-    def named(self, method):
+    def named(self, method: str) -> str:
         """Name of its ``DIRECT`` or ``TENSOR`` networks among all methods."""
         return named(self.kind + method, self.q)
 
 
-def contend(runs):
+def contend(runs: list[Run]) -> list[Contender]:
     """Every run's `Contender`; an ensemble is called so beside single networks of its q."""
     def plain(run):
         return run.config.seeds == 1 and not run.config.data.added_noise
@@ -70,75 +70,62 @@ def contend(runs):
                       and len(run.inputs) in single else "") for run in runs]
 
 
-def named(method, q):
-    """Name of a method that sees q directions: ``networks 6``."""
-    return f"{method} {q}"
-
-
-def split_name(method):
-    """``(method, q)`` of a name; ``(ALL, None)`` of the fit of all directions."""
-    kind, _, q = method.rpartition(" ")
-    return (kind, int(q)) if q.isdigit() else (method, None)
-
-
-def all_maps(contenders, acquired, subject, b0s):
-    """``{method: NetworkMaps}`` of a scan: fits, smoothed fits and networks of every q, and the
-    fit of all directions, ``ALL``.
+def all_maps(contenders: list[Contender], acquired: Acquired) -> dict[str, NetworkMaps]:
+    """Maps by method: fits, smoothed fits and networks of every q, and the fit of all, ``ALL``.
 
     Args:
-      contenders: list of `Contender` of one table. acquired: `dwijax.baselines.Acquired`.
-      subject: `dwijax.data.subject.Subject`, the same scan. b0s: n, that come first.
+      contenders: of one table. acquired: all volumes of a subject, which it holds.
     """
     maps = {}
     for contender in contenders:
         inputs, q = contender.run.inputs, contender.q
         if named(FIT, q) not in maps:
-            maps[named(FIT, q)] = fit_of(acquired, inputs, b0s)
-            maps[named(SMOOTHED, q)] = fit_of(acquired, inputs, b0s, contender.fwhm)
-        for method, found in network_maps(contender.run, subject).items():
+            maps[named(FIT, q)] = fit_of(acquired.inputs(inputs))
+            maps[named(SMOOTHED, q)] = fit_of(acquired.inputs(inputs), contender.fwhm)
+        for method, found in network_maps(contender.run, acquired.subject).items():
             if found.fa_std is not None:
                 found = found._replace(fa_std=contender.factor * found.fa_std)
             maps[contender.named(method)] = found
-    everything = np.arange(len(acquired.gtab) - b0s)
-    return maps | {ALL: fit_of(acquired, everything, b0s)}
+    return maps | {ALL: fit_of(acquired)}
 
 
-def fit_of(acquired, inputs, b0s, fwhm=0.0):
-    """`NetworkMaps` of the tensor fitted to b0s and inputs; MD alone where these are too few.
+def fit_of(acquired: Acquired, fwhm: float = 0.0) -> NetworkMaps:
+    """`NetworkMaps` of the tensor fitted to all volumes; MD alone where these are too few.
 
     Args:
-      acquired: `dwijax.baselines.Acquired`, n b0s first. inputs: positions in the shell ``[q]``.
-      b0s: n. fwhm: of the Gaussian that smooths every volume first, mm.
+      acquired: b0s and DWIs. fwhm: of the Gaussian that smooths every volume first, mm.
     """
-    few = acquired.take(np.r_[:b0s, b0s + np.asarray(inputs)])
     if fwhm:
-        few = smooth(few, fwhm)
-    if len(inputs) < LEAST:
-        dwi = few.signal[:, b0s:]
-        there = few.signal[:, :b0s].mean(axis=1) > 0.01 * dwi.max(axis=1)
-        signal = np.maximum(few.signal, 1e-3)
-        b0 = np.log(signal[:, :b0s].mean(axis=1, keepdims=True))
-        adc = (b0 - np.log(signal[:, b0s:])) / (few.gtab.bvals[b0s:] / 1000).astype(np.float32)
-        return NetworkMaps(md=np.where(there, adc.mean(axis=1), 0), determined=there)
-    return from_fit(fit_maps([few.signal], few.gtab))
+        acquired = smooth(acquired, fwhm)
+    b0s, dwis = acquired.gtab.b0s, acquired.gtab.dwis
+    if len(dwis) < LEAST:
+        b0 = acquired.signal[:, b0s].mean(axis=1)
+        determined = b0 > 0.01 * acquired.signal[:, dwis].max(axis=1)
+        signal = np.maximum(acquired.signal, 1e-3)
+        b0 = np.log(signal[:, b0s].mean(axis=1, keepdims=True))
+        adc = (b0 - np.log(signal[:, dwis])) / (acquired.gtab.bvals[dwis] / 1000).astype(
+            np.float32)
+        return NetworkMaps(md=np.where(determined, adc.mean(axis=1), 0), determined=determined)
+    return from_fit(fit_maps([acquired.signal], acquired.gtab))
 
 
-def from_fit(maps):
-    """`NetworkMaps` of `dwijax.fitting.voxels.Maps`."""
+def from_fit(maps: Maps) -> NetworkMaps:
+    """`NetworkMaps` of `Maps`."""
     return NetworkMaps(fa=maps.fa, md=maps.md, v1=principal_directions(maps.tensor),
                        tensor=maps.tensor, determined=maps.determined)
 
 
-def tune(contenders, scans, widths=WIDTHS):
+def tune(contenders: list[Contender], scans: Iterable[Scan],
+         widths: tuple[float, ...] = WIDTHS) -> list[Contender]:
     """The same on validation subjects: the width with the least squared error of FA (MD below six
     directions) against the fit of all, and what brings ``fa_std`` to one SD of FA's error.
 
     Args:
       contenders: list of `Contender`. widths: mm.
-      scans: iterable of ``(Scan, Subject)``, gone through once; without any nothing changes.
+      scans: gone through once; without any nothing changes.
     """
     errors, factors = np.zeros((len(contenders), len(widths))), [[] for _ in contenders]
-    for scan, subject in scans:
+    for scan in scans:
         found = {}  # by the inputs: runs share them
         for i, run in enumerate(c.run for c in contenders):
             key = tuple(run.inputs)
@@ -146,37 +133,33 @@ def tune(contenders, scans, widths=WIDTHS):
                 found[key] = smoothing_errors(scan, run.inputs, widths)
             errors[i] += found[key]
             if run.config.seeds > 1:
-                factors[i].append(_spread_factor(scan, network_maps(run, subject)))
+                factors[i].append(_spread_factor(scan, network_maps(run, scan.acquired.subject)))
     if not errors.any():
         return contenders
     return [c._replace(fwhm=widths[i], factor=float(np.mean(f)) if f else 1.0)
             for c, i, f in zip(contenders, errors.argmin(axis=1), factors, strict=True)]
 
 
-def smoothing_errors(scan, inputs, widths=WIDTHS):
+def smoothing_errors(scan: Scan, inputs: np.ndarray,
+                     widths: tuple[float, ...] = WIDTHS) -> np.ndarray:
     """Squared errors of the smoothed fits of some directions against the fit of all, ``[widths]``.
     """
     quantity = "fa" if len(inputs) >= LEAST else "md"
-    expected = getattr(scan.references["all acquired"], quantity)
-    return np.array([metrics.rmse(
-        getattr(fit_of(scan.acquired, inputs, scan.b0s, width), quantity), expected,
-        scan.regions["brain"]) ** 2 for width in widths])
+    expected = getattr(scan.references[ALL_ACQUIRED], quantity)
+    acquired = scan.acquired.inputs(inputs)
+    return np.array([metrics.rmse(getattr(fit_of(acquired, width), quantity), expected,
+                                  scan.regions["brain"]) ** 2 for width in widths])
 
 
 def _spread_factor(scan, networks):
-    expected = from_fit(scan.references.get("noise-free", scan.references["all acquired"]))
+    expected = from_fit(scan.references.get(TRUTH, scan.references[ALL_ACQUIRED]))
     return np.mean([row.value for found in networks.values()
                     for row in _coverage(scan, "", found, "", expected)
                     if row.quantity == "fa_std factor"])
 
 
-def judge(scan, maps, rois):
-    """Rows of all numbers of one subject.
-
-    Args:
-      scan: `dwijax.evaluation.common.cases.Scan`. maps: of `all_maps`.
-      rois: list of `dwijax.evaluation.maps.rois.Roi`.
-    """
+def judge(scan: Scan, maps: dict[str, NetworkMaps], rois: list[Roi]) -> list[Row]:
+    """All numbers of one subject; ``maps``: of `all_maps`."""
     rows = []
     fits = [found.determined for found in maps.values() if found.determined is not None]
     scan = scan.judged_where(np.all(fits, axis=0))
@@ -186,7 +169,7 @@ def judge(scan, maps, rois):
     for against, reference in scan.references.items():
         expected = from_fit(reference)
         for method, found in maps.items():
-            if not (method == ALL and against == "all acquired"):
+            if not (method == ALL and against == ALL_ACQUIRED):
                 rows += _errors(scan, method, found, against, expected)
                 rows += _angles(scan, method, found, against, expected)
                 rows += _coverage(scan, method, found, against, expected)
@@ -195,7 +178,7 @@ def judge(scan, maps, rois):
     return rows
 
 
-def _coverage(scan, method, found, against, expected):
+def _coverage(scan, method, found, against, expected) -> Iterator[Row]:
     """Share of the brain's voxels whose error is below so many ``fa_std``, and the number below
     which 68 % are."""
     if found.fa_std is None:
@@ -211,42 +194,25 @@ def _both(found, expected, quantity):
     return getattr(found, quantity.lower()), getattr(expected, quantity.lower())
 
 
-def _errors(scan, method, found, against, expected):
+def _errors(scan, method, found, against, expected) -> Iterator[Row]:
     for quantity, peak in PEAKS.items():
         values, truth = _both(found, expected, quantity)
         if values is None:
             continue
         for name, region in scan.regions.items():
             x, y = values[region].astype(np.float64), truth[region].astype(np.float64)
-            squared = np.mean((x - y) ** 2) if x.size else np.nan
-            yield Row(f"{quantity} RMSE", against, name, method, float(np.sqrt(squared)))
+            error = metrics.rms((x - y) ** 2)
+            yield Row(f"{quantity} RMSE", against, name, method, error)
             yield Row(f"{quantity} bias", against, name, method,
                       metrics.bias(values, truth, region))
-            yield Row(f"{quantity} NMSE", against, name, method, nmse(x, y))
-            yield Row(f"{quantity} PSNR", against, name, method, psnr(x, y, peak))
+            yield Row(f"{quantity} NMSE", against, name, method, metrics.nmse(x, y))
+            yield Row(f"{quantity} PSNR", against, name, method,
+                      metrics.psnr(error, peak))
             if x.size > 1 and np.ptp(x) and np.ptp(y):
                 yield Row(f"{quantity} r", against, name, method, float(np.corrcoef(x, y)[0, 1]))
 
 
-def nmse(values, reference):
-    """``|x - y|² / |y|²``, in percent."""
-    power = np.sum(reference**2)
-    return float(100 * np.sum((values - reference) ** 2) / power) if power > 0 else np.nan
-
-
-def psnr(values, reference, peak):
-    """``10 log10(peak² / MSE)``, dB."""
-    squared = np.mean((values - reference) ** 2) if values.size else np.nan
-    return float(10 * np.log10(peak**2 / squared)) if squared > 0 else np.nan
-
-
-def angle(a, b):
-    """Between axes ``[V, 3]`` each, unit: degrees ``[V]``, 0 to 90."""
-    cosine = np.abs(np.sum(np.asarray(a, np.float64) * b, axis=-1))
-    return np.degrees(np.arccos(np.minimum(cosine, 1)))
-
-
-def _angles(scan, method, found, against, expected):
+def _angles(scan, method, found, against, expected) -> Iterator[Row]:
     where = (expected.fa > ANISOTROPIC) & scan.regions["WM"]
     seam = np.abs(expected.v1 @ SEAM) < np.sin(np.radians(NEAR_SEAM))
     parts = {"WM": where, "WM near the seam": where & seam, "WM off the seam": where & ~seam}
@@ -254,7 +220,7 @@ def _angles(scan, method, found, against, expected):
         vectors = getattr(found, form)
         if vectors is None:
             continue
-        error = angle(vectors, expected.v1)
+        error = compare(vectors, expected.v1)
         for name, region in parts.items():
             if region.any():
                 yield Row(label, against, name, method, float(np.median(error[region])))
@@ -267,7 +233,7 @@ def _means(scan, rois, method, found, against, expected):
         values, truth = _both(found, expected, quantity)
         if values is None:
             continue
-        if against == "all acquired":
+        if against == ALL_ACQUIRED:
             for name, region in scan.regions.items():
                 if region.any():
                     yield Row(f"{quantity} mean", "", name, method,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dwijax.data.subject import Subject
 from dwijax.errors import InputError
 from dwijax.schema import read_bytes
 
@@ -28,19 +29,19 @@ class Roi(NamedTuple):
     voxels: np.ndarray
 
 
-def read_rois(image_path, table_path, subject, tissue, least=LEAST):
+def read_rois(image_path: Path, table_path: Path, subject: Subject,
+              tissue: dict[str, np.ndarray], least: int = LEAST) -> list[Roi]:
     """The regions of a subject that have at least ``least`` voxels in its brain.
 
     Args:
       image_path: NIfTI label image on the grid of the scan.
       table_path: its look-up table, see :func:`read_table`.
-      subject: `dwijax.data.subject.Subject`.
       tissue: bool ``[V]`` by ``WM``, ``GM``, ``CSF``: a region that its name does not place
         belongs to the tissue that most of its voxels are in.
       least: voxels.
 
     Returns:
-      list of `Roi`, in the order of the labels.
+      In the order of the labels.
 
     Raises:
       InputError: the image is not on the grid, or has labels that the table lacks.
@@ -50,7 +51,7 @@ def read_rois(image_path, table_path, subject, tissue, least=LEAST):
     return named_rois(labels, table_path, tissue, image_path, least)
 
 
-def whole_labels(labels, where):
+def whole_labels(labels: np.ndarray, where: Path) -> np.ndarray:
     """Labels as int64, NaN as 0.
 
     Raises:
@@ -64,7 +65,8 @@ def whole_labels(labels, where):
     return np.rint(labels).astype(np.int64)
 
 
-def named_rois(labels, table_path, tissue, image_path, least=LEAST):
+def named_rois(labels: np.ndarray, table_path: Path, tissue: dict[str, np.ndarray],
+               image_path: Path, least: int = LEAST) -> list[Roi]:
     """The same of labels ``[V]`` in memory, that ``image_path`` is the source of."""
     names = read_table(table_path)
     present = np.unique(labels[labels != 0])
@@ -83,7 +85,7 @@ def named_rois(labels, table_path, tissue, image_path, least=LEAST):
     return rois
 
 
-def read_table(path):
+def read_table(path: Path) -> dict[int, str]:
     """``{label: name}`` of a look-up table.
 
     Tab-separated with the columns ``index`` and ``name`` (BIDS ``_dseg.tsv``), or lines of

@@ -2,23 +2,20 @@
 
 import numpy as np
 
-from dwijax.evaluation.common.rows import ALL
+from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH, Results
 from dwijax.evaluation.common.tables import Table
-from dwijax.evaluation.maps.protocol import FIT, named
-from dwijax.evaluation.studies.map_studies import TRUTH
+from dwijax.evaluation.maps.methods import FIT, named
 from dwijax.inference.network_maps import DIRECT, TENSOR
 
-REFERENCE = "all acquired"
 
-
-def target_table(results, group, rois):
+def target_table(results: Results, group: str, rois: dict[str, str]) -> Table | None:
     """The table; None where there are neither six directions for FA nor three for MD.
 
     Maps from six are those that ``dwijax predict`` writes: the tensor network's, where there is
     one.
 
     Args:
-      results: `dwijax.evaluation.common.tables.Results`. group: name of the cohort.
+      group: name of the cohort.
       rois: ``{name: group of dwijax.evaluation.maps.rois.GROUPS}``.
     """
     def found(quantity, against, region, method):
@@ -34,13 +31,13 @@ def target_table(results, group, rois):
                          f"{value:.{digits}f}", "yes" if met else "no"])
 
     six = next((m for m in (named(TENSOR, 6), named(DIRECT, 6))
-                if results.values(group, "FA r", REFERENCE, "brain", m)), None)
+                if results.values(group, "FA r", ALL_ACQUIRED, "brain", m)), None)
     if six:
         add("FA from 6: r over voxels to the reference", 0.985,
-            found("FA r", REFERENCE, "brain", six), False, 4)
+            found("FA r", ALL_ACQUIRED, "brain", six), False, 4)
         add("FA from 6: NMSE to the reference, %", 3.0,
-            found("FA NMSE", REFERENCE, "brain", six), True, 2)
-        grey_white = [found("ROI FA error %", REFERENCE, name, six)
+            found("FA NMSE", ALL_ACQUIRED, "brain", six), True, 2)
+        grey_white = [found("ROI FA error %", ALL_ACQUIRED, name, six)
                       for name, kind in rois.items() if kind != "CSF"]
         if grey_white:
             add("FA from 6: largest mean error of a grey or white ROI, %", 5.0,
@@ -49,21 +46,21 @@ def target_table(results, group, rois):
             "FA RMSE", TRUTH, "brain", ALL), found("FA RMSE", TRUTH, "brain", six), True, 4)
     three = named(DIRECT, 3)
     add("MD from 3: r over voxels to the reference", 0.998,
-        found("MD r", REFERENCE, "brain", three), False, 4)
+        found("MD r", ALL_ACQUIRED, "brain", three), False, 4)
     add("MD from 3: NMSE to the reference, %", 1.0,
-        found("MD NMSE", REFERENCE, "brain", three), True, 2)
+        found("MD NMSE", ALL_ACQUIRED, "brain", three), True, 2)
     if six:
-        best = TRUTH if results.values(group, "V1 angle", TRUTH, "WM", six) else REFERENCE
+        best = TRUTH if results.values(group, "V1 angle", TRUTH, "WM", six) else ALL_ACQUIRED
         add("V1 from 6: mean angle in white matter, and that of a fit of 18, degrees",
             found("V1 angle, mean", best, "WM", named(FIT, 18)),
             found("V1 angle, mean", best, "WM", six), True, 2)
-        rows_of = [k for k in results.keys if k[0] == group and k[1] == "lesion FA contrast"
-                   and k[4] == six and k[3].removeprefix("radius ").isdigit()
-                   and int(k[3].removeprefix("radius ")) >= 4]
-        for _, quantity, kind, region, _ in rows_of:
-            ours, reference = (found(quantity, kind, region, m) for m in (six, ALL))
-            add(f"FA from 6: contrast of the {kind} lesion of {region} off the reference's, %", 5.0,
-                100 * abs(ours / reference - 1), True, 1)
-    return rows and Table("Targets", ["", "wanted", "found", "met"], rows,
-                          ["means over subjects; reference: the fit of all directions, which "
-                           "shares the inputs' noise"])
+        for key in results.select(cohort=group, quantity="lesion FA contrast", method=six):
+            radius = key.region.removeprefix("radius ")
+            if radius.isdigit() and int(radius) >= 4:
+                ours, reference = (found(key.quantity, key.against, key.region, m)
+                                   for m in (six, ALL))
+                add(f"FA from 6: contrast of the {key.against} lesion of {key.region} off the "
+                    "reference's, %", 5.0, 100 * abs(ours / reference - 1), True, 1)
+    return Table("Targets", ["", "wanted", "found", "met"], rows,
+                 ["means over subjects; reference: the fit of all directions, which shares the "
+                  "inputs' noise"]) if rows else None

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from dwijax.errors import InputError
+from dwijax.evaluation.common import metrics
 from dwijax.evaluation.common.slabs import THICKNESS, slab_interval, slabs_of
 from dwijax.evaluation.common.tables import DASH, Table
 
@@ -64,9 +65,10 @@ def judge(run, subject, volumes, widths=(1.5, 2.0, 2.5, 3.0, 4.0)):
       subject: `dwijax.data.subject.Subject` of both runs of the series.
       volumes: of the first run, in the file.
     """
-    from dwijax.baselines import Acquired
+    from dwijax.baselines import acquired
     from dwijax.evaluation.common import regions as tissue
     from dwijax.evaluation.maps.protocol import fit_of
+    from dwijax.fitting.noise import robust_sd
     from dwijax.inference.adaptation import adapt
     from dwijax.inference.network_maps import network_maps
 
@@ -76,32 +78,25 @@ def judge(run, subject, volumes, widths=(1.5, 2.0, 2.5, 3.0, 4.0)):
     adapted = adapt(first, run.gtab, run.inputs, np.array([], int), where="the first run")
     q = np.arange(len(run.inputs))
 
-    def acquired(part):
-        return Acquired(part.dwi[mask] / np.float32(first.scale), part.gtab, mask,
-                        np.linalg.norm(part.affine[:3, :3], axis=0))
-
-    few, one, two = map(acquired, (adapted.subject, first, second))
-    b0s = int(few.gtab.b0s_mask.sum())
-    few = few.take(np.r_[:b0s, b0s + q])
-    dwi = ~two.gtab.b0s_mask
-    every, last = (np.arange(int((~a.gtab.b0s_mask).sum())) for a in (one, two))
-    reference = fit_of(two, last, int((~dwi).sum()))
-    maps = {f"{len(q)} DWIs, fit": fit_of(few, q, b0s)}
-    maps |= {f"{len(q)} DWIs, Gaussian {w:.1f} mm, fit": fit_of(few, q, b0s, w) for w in widths}
+    few, one, two = (acquired(replace(part, scale=first.scale))
+                     for part in (adapted.subject, first, second))
+    few, dwis = few.inputs(q), two.gtab.dwis
+    reference = fit_of(two)
+    maps = {f"{len(q)} DWIs, fit": fit_of(few)}
+    maps |= {f"{len(q)} DWIs, Gaussian {w:.1f} mm, fit": fit_of(few, w) for w in widths}
     maps |= {f"{len(q)} DWIs, {name}": found
              for name, found in network_maps(run, adapted.subject, q).items()}
-    maps[f"all {len(every)} of the same run, fit"] = fit_of(one, every, b0s)
+    maps[f"all {len(one.gtab.dwis)} of the same run, fit"] = fit_of(one)
 
     # Both runs of one table: half their difference is noise. Their gains may differ.
     same = len(one.gtab) == len(two.gtab) and np.allclose(one.gtab.bvecs, two.gtab.bvecs, atol=0.05)
-    gain = np.median(two.signal[:, dwi].mean(1) / np.maximum(
-        one.signal[:, ~one.gtab.b0s_mask].mean(1), 1e-6))
+    gain = np.median(two.signal[:, dwis].mean(1) / np.maximum(
+        one.signal[:, one.gtab.dwis].mean(1), 1e-6))
     if not same:
         raise InputError("--volumes", found="runs of different tables",
                          expected="the same series twice", remedy="give the first run's length")
-    sigma = float(1.4826 * np.median(np.abs(
-        (two.signal - gain * one.signal)[:, dwi])) / np.sqrt(1 + gain**2))
-    measured = two.signal[:, dwi]
+    sigma = robust_sd((two.signal - gain * one.signal)[:, dwis]) / float(np.sqrt(1 + gain**2))
+    measured = two.signal[:, dwis]
     # Samples near 0 make a tensor of thousands of µm²/ms.
     possible = (reference.md > 0) & (reference.md < LARGEST_MD)
     regions = {name: region & possible
@@ -112,19 +107,19 @@ def judge(run, subject, volumes, widths=(1.5, 2.0, 2.5, 3.0, 4.0)):
         if found.tensor is None:
             continue
         source = one if name.startswith("all") else few
-        clean = gain * predicted(found.tensor, source.signal, source.gtab, two.gtab[dwi])
+        clean = gain * predicted(found.tensor, source.signal, source.gtab, two.gtab[dwis])
         squares[name] = np.mean((expected_magnitude(clean, sigma) - measured) ** 2, axis=1)
-    return [_map_table(maps, reference, regions, len(last), np.sum(~possible)),
+    return [_map_table(maps, reference, regions, len(dwis), np.sum(~possible)),
             _signal_table(squares, sigma, regions["brain"], slabs)]
 
 
 def _part(subject, chosen):
     """Some volumes of a subject, in units of their own b0."""
     dwi, gtab = subject.dwi[..., chosen], subject.gtab[chosen]
-    if not gtab.b0s_mask.any() or gtab.b0s_mask.all():
+    if not len(gtab.b0s) or not len(gtab.dwis):
         raise InputError("--volumes", found="a run without b0 or without DWIs",
                          expected="b0 and DWIs before and after", remedy="give another number")
-    order = np.r_[np.flatnonzero(gtab.b0s_mask), np.flatnonzero(~gtab.b0s_mask)]
+    order = np.r_[gtab.b0s, gtab.dwis]
     dwi, gtab = dwi[..., order], gtab[order]
     b0 = dwi[..., gtab.b0s_mask].mean(axis=-1)
     return replace(subject, dwi=dwi, gtab=gtab, b0=b0, scale=float(np.median(b0[subject.mask])),
@@ -138,9 +133,9 @@ def _map_table(maps, reference, regions, count, impossible):
         for quantity in ("fa", "md"):
             x, y = getattr(found, quantity), getattr(reference, quantity)
             for region in ("brain", "WM", "GM"):
-                error = None if x is None else (x - y)[regions[region]]
-                cells.append(DASH if error is None else
-                             f"{np.sqrt(np.mean(error**2)):.4f} ({error.mean():+.4f})")
+                cells.append(DASH if x is None else
+                             f"{metrics.rmse(x, y, regions[region]):.4f} "
+                             f"({metrics.bias(x, y, regions[region]):+.4f})")
         rows.append([name, *cells])
     return Table(f"Maps against the fit of the second run's {count} directions",
                  ["RMSE (bias) of", *(f"{m} {r}" for m in ("FA", "MD")
@@ -155,10 +150,10 @@ def _signal_table(squares, sigma, brain, slabs):
     best = min(fits, key=lambda n: squares[n][brain].mean())
     rows = []
     for name, values in squares.items():
-        error = np.sqrt(values[brain].mean())
-        excess = np.sqrt(max(error**2 - sigma**2, 0))
+        error = metrics.rms(values[brain])
+        excess = metrics.excess(error, sigma)
         difference = slab_interval(values[brain], squares[best][brain], slabs[brain])
-        told = DASH if name == best else "{:+.5f} [{:+.5f}, {:+.5f}]".format(*difference)
+        told = DASH if name == best else f"{difference:+.5f}"
         rows.append([name, f"{error:.5f}", f"{error / sigma:.4f}", f"{excess / sigma:.3f}", told])
     return Table("DWIs of the second run by the tensors of the first",
                  ["tensor by", "RMSE", "RMSE / σ", "excess / σ", f"against {best} [95 %]"], rows,

@@ -1,43 +1,45 @@
 """Pictures of lesions (Li et al., Fig. 8), added noise (Fig. 9) and the calibration of fa_std."""
 
 import itertools
+from collections.abc import Callable
 from math import erf
+from pathlib import Path
 
 import numpy as np
 
 from dwijax.evaluation.common.figures import pyplot, save
-from dwijax.evaluation.directions.protocol import ALL
+from dwijax.evaluation.common.results import ALL, TRUTH, Results
 from dwijax.evaluation.maps.map_figures import COLOURS
-from dwijax.evaluation.maps.protocol import DEVIATIONS, FIT, NOISY, PEAKS, split_name
-from dwijax.evaluation.studies.map_studies import TRUTH
+from dwijax.evaluation.maps.methods import FIT, NOISY, method_of
+from dwijax.evaluation.maps.protocol import DEVIATIONS, PEAKS
 from dwijax.inference.network_maps import DIRECT, TENSOR
 
 
-def draw_noise(path, results, cohort, label):
+def draw_noise(path: Path, results: Results, cohort: str, label: Callable[[str], str]):
     """Error of FA over the level of added noise (Li et al., Fig. 9), of fits and of the networks
     that ``dwijax predict`` asks.
 
     Args:
       path: PNG to write. results: `Results`. cohort: its name. label: method to str.
     """
-    keys = [k for k in results.keys if k[:2] == (cohort, "noise FA RMSE")]
-    if not keys:
+    wanted = {"cohort": cohort, "quantity": "noise FA RMSE"}
+    ways, methods = (results.distinct(field, **wanted) for field in ("against", "method"))
+    if not ways:
         return
     plt = pyplot()
-    ways = list(dict.fromkeys(k[2] for k in keys))
     figure, grid = plt.subplots(1, len(ways), figsize=(1.5 + 4.2 * len(ways), 3.6), squeeze=False,
                                 sharey=True, layout="constrained")
-    kinds = {split_name(k[4])[0] for k in keys}
+    kinds = {method_of(method).kind for method in methods}
     network = TENSOR if kinds & {TENSOR, NOISY + TENSOR} else DIRECT
     shown = (FIT, network, NOISY + network, ALL)
     dashes = {}  # one style a number of directions
     for axes, way in zip(grid[0], ways, strict=True):
-        for method in dict.fromkeys(k[4] for k in keys):
-            kind, q = split_name(method)
+        for method in methods:
+            kind, q = method_of(method)
             if kind not in shown:
                 continue
             style = dashes.setdefault(q, ("-", "--", ":", "-.")[len(dashes) % 4])
-            levels = [k[3] for k in keys if k[2] == way and k[4] == method]
+            levels = results.distinct("region", against=way, method=method, **wanted)
             values = [results.estimate(cohort, "noise FA RMSE", way, level, method).mean
                       for level in levels]
             axes.plot([float(level.split()[0]) for level in levels], values, marker="o",
@@ -54,29 +56,29 @@ def draw_noise(path, results, cohort, label):
     save(figure, path)
 
 
-def draw_lesions(path, results, cohort, label):
+def draw_lesions(path: Path, results: Results, cohort: str, label: Callable[[str], str]):
     """Contrast of lesions by every method beside the noise-free lesion's (Li et al., Fig. 8).
 
     Args:
       path: PNG to write. results: `Results`. cohort: its name. label: method to str.
     """
-    keys = [k for k in results.keys
-            if k[0] == cohort and k[1] == "lesion FA contrast" and k[3].startswith("radius")]
+    keys = [key for key in results.select(cohort=cohort, quantity="lesion FA contrast")
+            if key.region.startswith("radius")]
     if not keys:
         return
     plt = pyplot()
-    kinds, quantities = list(dict.fromkeys(k[2] for k in keys)), list(PEAKS)
+    kinds, quantities = list(dict.fromkeys(key.against for key in keys)), list(PEAKS)
     figure, grid = plt.subplots(len(quantities), len(kinds), squeeze=False, sharex=True,
                                 figsize=(3 + 3.6 * len(kinds), 6.4), layout="constrained")
     markers, names = dict(zip((6, 8, 10), "osD", strict=True)), {}
     for row, quantity in zip(grid, quantities, strict=True):
         for axes, kind in zip(row, kinds, strict=True):
             found = f"lesion {quantity} contrast", kind
-            radii = list(dict.fromkeys(k[3] for k in keys if k[2] == kind))
-            methods = [m for m in dict.fromkeys(k[4] for k in keys)
-                       if split_name(m)[0] in COLOURS and m != TRUTH]
+            radii = list(dict.fromkeys(key.region for key in keys if key.against == kind))
+            methods = [m for m in dict.fromkeys(key.method for key in keys)
+                       if method_of(m).kind in COLOURS and m != TRUTH]
             for i, method in enumerate(methods):
-                name, q = split_name(method)
+                name, q = method_of(method)
                 means = [results.estimate(cohort, *found, r, method) for r in radii]
                 if not all(means):
                     continue
@@ -104,22 +106,23 @@ def draw_lesions(path, results, cohort, label):
     save(figure, path)
 
 
-def draw_coverage(path, results):
+def draw_coverage(path: Path, results: Results):
     """Share of voxels within so many ``fa_std``, over that of a normal distribution.
 
     Args:
       path: PNG to write. results: `Results`.
     """
-    lines = list(dict.fromkeys((k[0], k[4]) for k in results.keys if k[1] == "fa_std coverage"))
+    lines = list(dict.fromkeys((key.cohort, key.method)
+                               for key in results.select(quantity="fa_std coverage")))
     if not lines:
         return
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(4.8, 4.4), layout="constrained")
     normal = [erf(d / 2**0.5) for d in DEVIATIONS]
     for (cohort, method), color in zip(lines, itertools.cycle(COLOURS.values())):
-        against = next(k[2] for k in results.keys
-                       if k[:2] == (cohort, "fa_std coverage") and k[4] == method)
-        best = TRUTH if (cohort, "fa_std coverage", TRUTH, "1", method) in results.keys else against
+        against = results.distinct("against", cohort=cohort, quantity="fa_std coverage",
+                                   method=method)
+        best = TRUTH if TRUTH in against else against[0]
         found = [results.estimate(cohort, "fa_std coverage", best, f"{d:g}", method).mean
                  for d in DEVIATIONS]
         axes.plot(normal, found, "o-", color=color, markersize=4, label=f"{method}, {cohort}")

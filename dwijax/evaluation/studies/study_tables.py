@@ -1,27 +1,23 @@
 """Tables of tracts, lesions and added noise."""
 
+from collections.abc import Callable, Iterator
+
+from dwijax.evaluation.common.results import TRUTH, Results
 from dwijax.evaluation.common.tables import Table, mean
-from dwijax.evaluation.studies.map_studies import TRUTH
 
 
-def study_tables(results, group, label):
+def study_tables(results: Results, group: str, label: Callable[[str], str]) -> Iterator[Table]:
     """Yields a `Table` for each study that has records.
 
     Args:
-      results: `dwijax.evaluation.common.tables.Results`. group: name of the cohort.
-      label: method to its name in tables.
+      group: name of the cohort. label: method to its name in tables.
     """
-    keys = [k[1:] for k in results.keys if k[0] == group]
-
     def found(column, **wanted):
-        """Distinct values of a column of (quantity, against, region, method), in their order."""
-        names = ("quantity", "against", "region", "method")
-        return list(dict.fromkeys(
-            k[names.index(column)] for k in keys
-            if all(k[names.index(n)] == v for n, v in wanted.items())))
+        return results.distinct(column, cohort=group, **wanted)
 
     def subjects(quantity):
-        n = max(len(results.values(group, *k)) for k in keys if k[0] == quantity)
+        keys = results.select(cohort=group, quantity=quantity)
+        n = max(len(results.values(*key)) for key in keys)
         return f"{n} subject" + "s" * (n > 1)
 
     for against in found("against", quantity="tract Dice"):
@@ -38,7 +34,8 @@ def study_tables(results, group, label):
 
     for quantity in ("FA", "MD"):
         name = f"lesion {quantity}"
-        lesions = list(dict.fromkeys(k[1:3] for k in keys if k[0] == f"{name} contrast"))
+        keys = results.select(cohort=group, quantity=f"{name} contrast")
+        lesions = list(dict.fromkeys((key.against, key.region) for key in keys))
         if not lesions:
             continue
         rows = []

@@ -1,9 +1,12 @@
 """Pictures of bundles: streamlines seen from the side that shows most of them."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 
 from dwijax.evaluation.common.figures import pyplot, save
-from dwijax.evaluation.maps.protocol import split_name
+from dwijax.evaluation.maps.methods import method_of
 
 # Axes of the page for each view, in RAS+ mm: across, up. Right is on the left, as in the maps.
 _VIEWS = {"corpus callosum": (0, 1), "corticospinal tract": (0, 2),
@@ -13,7 +16,8 @@ _MOST = 1500  # streamlines drawn
 _WIDTH = 2.6  # of a panel, inches
 
 
-def draw_tracts(path, tracked, labels, title):
+def draw_tracts(path: Path, tracked: dict[str, dict[str, list]], labels: Callable[[str], str],
+                title: str):
     """One row a bundle, one column a method (of the fewest directions that there are); colours are
     directions (red left-right, green front-back, blue up-down).
 
@@ -23,8 +27,8 @@ def draw_tracts(path, tracked, labels, title):
       path: PNG to write. tracked: ``{method: {bundle: streamlines}}``, RAS+ mm.
       labels: method to str. title: str.
     """
-    fewest = min((q for _, q in map(split_name, tracked) if q), default=None)
-    tracked = {m: of for m, of in tracked.items() if split_name(m)[1] in (fewest, None)}
+    fewest = min((m.q for m in map(method_of, tracked) if m.q), default=None)
+    tracked = {m: of for m, of in tracked.items() if method_of(m).q in (fewest, None)}
     bundles = [b for b in dict.fromkeys(b for of in tracked.values() for b in of)
                if any(of.get(b) for of in tracked.values())]
     if not bundles:

@@ -10,8 +10,8 @@ import pytest
 
 from dwijax.errors import InputError
 from dwijax.evaluation.common import figures
-from dwijax.evaluation.common.tables import Record, Results, write_results
-from dwijax.evaluation.directions import comparison, sections
+from dwijax.evaluation.common.results import Record, Results, write_results
+from dwijax.evaluation.directions import comparison, tables, tabulate
 from tests.tiny_run import described
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,7 +30,7 @@ def run(tmp_path, monkeypatch):
                    ("FA RMSE", NOISE_FREE, "all", 0.02), ("FA RMSE", NOISE_FREE, "inputs", 0.05)]
         records = [Record("test", s, q, against, "brain", m, v + d) for q, against, m, v in numbers
                    for s, d in (("a", 0.001), ("b", -0.001))]
-        write_results(folder / "tables", Results(records), sections.compared("sh4"),
+        write_results(folder / "tables", Results(records), tables.compared("sh4"),
                       {"test": "phantom 0123"})
         about = described()
         about["config"]["seed"] = seed
@@ -84,11 +84,11 @@ def test_a_record_of_an_evaluation_that_is_none(run, tmp_path, field, value):
 
 def test_the_hash_is_of_subjects_and_shell():
     subjects = [("a", 100), ("b", 120)]
-    code = comparison.data_hash(subjects, 1000)
-    assert code == comparison.data_hash(list(subjects), 1000)
-    assert code not in (comparison.data_hash(subjects[:1], 1000),
-                        comparison.data_hash(subjects, 2000),
-                        comparison.data_hash([("a", 101), ("b", 120)], 1000))
+    code = tabulate.data_hash(subjects, 1000)
+    assert code == tabulate.data_hash(list(subjects), 1000)
+    assert code not in (tabulate.data_hash(subjects[:1], 1000),
+                        tabulate.data_hash(subjects, 2000),
+                        tabulate.data_hash([("a", 101), ("b", 120)], 1000))
 
 
 def test_nothing_is_replaced_unasked(tmp_path):

@@ -9,9 +9,11 @@ from dwijax.data.cohort import Cohort, Member, brain_slices, central_slices, lim
 from dwijax.data.split import subject_split
 from dwijax.errors import InputError
 from dwijax.evaluation.common import figures, noise, regions
-from dwijax.evaluation.common.cases import Scan
-from dwijax.evaluation.common.rows import (
-    ALL,
+from dwijax.evaluation.common.noise import NoiseLevel
+from dwijax.evaluation.common.results import ALL
+from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.directions.protocol import Split, judge
+from dwijax.evaluation.directions.rows import (
     INDEPENDENT,
     INPUTS,
     INPUTS_ALONE,
@@ -21,7 +23,6 @@ from dwijax.evaluation.common.rows import (
     TRUE_MAP,
     WITH_TARGETS,
 )
-from dwijax.evaluation.directions.protocol import Split, judge
 from dwijax.fitting.voxels import fit_maps
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
@@ -59,7 +60,7 @@ def scan():
     acquired = baselines.Acquired(signal, gtab, np.ones(shape, bool), np.full(3, 2.0))
     found = regions.from_tissue(tissue)
     found["border"] = regions.border(found, np.ones(shape, bool))
-    return Scan("sub", acquired, clean, 4, SIGMA, "known", found, "known",
+    return Scan("sub", acquired, clean, NoiseLevel(SIGMA, "known"), found, "known",
                 {"all acquired": fit_maps([signal], gtab), "noise-free": fit_maps([clean], gtab)},
                 np.diag([-2.0, 2, 2, 1]), 0.0)
 
@@ -72,14 +73,17 @@ def split(scan):
 
 def judged(scan, split, networks):
     """Value by (quantity, against, region, method)."""
-    rows = judge(scan, split, networks, [baselines.tensor()], np.arange(3000) < 5).rows
+    rows = judged_whole(scan, split, networks).rows
     found = {tuple(row[:4]): row.value for row in rows}
     assert len(found) == len(rows)
     return found
 
 
 def judged_whole(scan, split, networks):
-    return judge(scan, split, networks, [baselines.tensor()], np.arange(3000) < 5)
+    """``networks``: what they predict, ``[V, K]``."""
+    predictors = [baselines.Predictor(NETWORKS, "networks", "networks", lambda *_: networks,
+                                      gtab=split.gtab), baselines.tensor()]
+    return judge(scan, split, predictors, np.arange(3000) < 5)
 
 
 def test_perfect_prediction_leaves_the_noise_alone(scan, split):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from configs import phantom as phantom_config
+from dwijax.baselines import networks as networks_of
 from dwijax.data.cohort import Cohort, Member
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import simulate
@@ -14,9 +15,11 @@ from dwijax.data.phantom.like import identity
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
 from dwijax.evaluation.common import figures, groups, regions, tables
-from dwijax.evaluation.common.cases import MissingDirections, read_scan
-from dwijax.evaluation.common.rows import NETWORKS, WITH_TARGETS
-from dwijax.evaluation.directions import report
+from dwijax.evaluation.common.results import Key, Record, Results
+from dwijax.evaluation.common.scans import MissingDirections, read_scan
+from dwijax.evaluation.directions import judge, prepare
+from dwijax.evaluation.directions.evaluate import evaluate
+from dwijax.evaluation.directions.rows import NETWORKS, WITH_TARGETS
 from dwijax.gradients import GradientTable
 from dwijax.inference import Run
 
@@ -38,7 +41,7 @@ def pretend(monkeypatch, phantom):
     def install(layout, cohort, shifted=()):
         config = phantom_config.get_config()
         config.data.layout, config.data.root, config.calibrate = layout, str(phantom), False
-        scan, _ = read_scan(Member(files[0], None), _shell(files[0]), shell=1000, axis=2)
+        scan = read_scan(Member(files[0], None), _shell(files[0]), shell=1000, axis=2)
         gtab = scan.acquired.gtab[2:]
         subjects = {"train": ["other"], "validation": [], "test": [],
                     "within_subject": cohort.within_subject}
@@ -46,10 +49,10 @@ def pretend(monkeypatch, phantom):
                   {"config": {}, "versions": {}, "table": {"b0s": 2, "inputs": 16},
                    "subjects": subjects | {"origin": ""},
                    "normalisation": {"training_scales": {}, "whitening": None}})
-        monkeypatch.setattr(report, "load_run", lambda *_, **__: run)
-        monkeypatch.setattr(report, "read_cohort", lambda *_, **__: cohort)
+        monkeypatch.setattr(prepare, "load_run", lambda *_, **__: run)
+        monkeypatch.setattr(prepare, "read_cohort", lambda *_, **__: cohort)
         monkeypatch.setattr(groups, "shifted_members", lambda root, **_: list(shifted))
-        monkeypatch.setattr(report, "synthesise",
+        monkeypatch.setattr(networks_of, "synthesise",
                             lambda run, subject: np.full((*subject.mask.shape, 8),
                                                          0.4 * subject.scale, np.float32))
 
@@ -65,7 +68,7 @@ def test_evaluation_of_both_generators(pretend, tmp_path, capsys):
     files, install = pretend
     members = [Member(f, None) for f in files]
     install("phantom", Cohort([], members[:1], members[1:], False), shifted=members[:2])
-    results = report.evaluate(tmp_path, baseline_set="fewest")
+    results = evaluate(tmp_path, baseline_set="fewest")
     printed = capsys.readouterr().out
     assert re.search(r"default generator \(2 subjects\), phantom [0-9a-f]{16}", printed)
     assert "shifted generator (2 subjects)" in printed and "16 + 8 by networks" in printed
@@ -94,7 +97,7 @@ def test_evaluation_within_one_scan_claims_no_interval(pretend, tmp_path, capsys
     files, install = pretend
     slabs = [Member(files[0], np.array(s)) for s in ([0, 1, 2], [5, 6], [9, 10])]
     install("hcp", Cohort(*([s] for s in slabs), True))
-    report.evaluate(tmp_path, baseline_set="fewest")
+    evaluate(tmp_path, baseline_set="fewest")
     printed = capsys.readouterr().out.replace("0.048 ± 0.0034", "")  # the paper's own number
     assert "networks − it, WM [95 %]" in printed and "not of others" in printed
     printed = printed.replace("± 1.96 SD", "")  # limits of agreement, over voxels
@@ -108,11 +111,10 @@ def test_evaluation_within_one_scan_claims_no_interval(pretend, tmp_path, capsys
 
 def test_only_the_slab_counts(pretend):
     files, _ = pretend
-    scan, subject = read_scan(Member(files[0], np.array([5, 6])), _shell(files[0]), shell=1000,
-                              axis=2)
+    scan = read_scan(Member(files[0], np.array([5, 6])), _shell(files[0]), shell=1000, axis=2)
     inside = scan.volume(scan.regions["brain"])
     assert set(np.nonzero(inside)[2]) == {5, 6}
-    assert inside.sum() == subject.mask[:, :, [5, 6]].sum()
+    assert inside.sum() == scan.acquired.mask[:, :, [5, 6]].sum()
 
 
 def test_a_bad_subject_leaves_nothing_behind(pretend, tmp_path, monkeypatch):
@@ -125,9 +127,9 @@ def test_a_bad_subject_leaves_nothing_behind(pretend, tmp_path, monkeypatch):
             raise InputError("bvecs", found="a", expected="b", remedy="c")
         return read_scan(member, *args, **kwargs)
 
-    monkeypatch.setattr(report, "read_scan", read)
+    monkeypatch.setattr(judge, "read_scan", read)
     with pytest.raises(InputError, match="bvecs"):
-        report.evaluate(tmp_path, baseline_set="fewest", quiet=True)
+        evaluate(tmp_path, baseline_set="fewest", quiet=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -135,10 +137,10 @@ def test_test_subjects_seen_in_training_are_refused(pretend, tmp_path):
     files, install = pretend
     members = [Member(f, None) for f in files]
     install("phantom", Cohort([], members[:1], members[1:], False))
-    run = report.load_run("")  # the pretended one
+    run = prepare.load_run("")  # the pretended one
     run.about["subjects"]["train"].append(files[2].name)
     with pytest.raises(InputError, match=files[2].name):
-        report.evaluate(tmp_path, baseline_set="quick", quiet=True)
+        evaluate(tmp_path, baseline_set="quick", quiet=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -153,9 +155,9 @@ def test_what_cannot_be_made_is_told_and_the_rest_is_made(pretend, tmp_path, cap
             raise MissingDirections("bvecs", found="16 directions", expected="24", remedy="none")
         return read_scan(member, *args, **kwargs)
 
-    monkeypatch.setattr(report, "read_scan", read)
-    report.load_run("").about["subjects"]["made_like"] = [identity(load_subject(files[1]))]
-    results = report.evaluate(tmp_path, baseline_set="quick")
+    monkeypatch.setattr(judge, "read_scan", read)
+    prepare.load_run("").about["subjects"]["made_like"] = [identity(load_subject(files[1]))]
+    results = evaluate(tmp_path, baseline_set="quick")
     printed = capsys.readouterr().out
     assert f"SAME SCAN: training subjects were made like {files[1].name};" in printed
     assert printed.count("(same scan)") == 8  # in every table's title
@@ -168,7 +170,7 @@ def test_what_cannot_be_made_is_told_and_the_rest_is_made(pretend, tmp_path, cap
 
     install("hcp", Cohort([], [], members[2:], False))
     with pytest.raises(InputError, match="16 directions"):
-        report.evaluate(tmp_path / "other", baseline_set="quick")
+        evaluate(tmp_path / "other", baseline_set="quick")
     assert not (tmp_path / "other").exists()
 
 
@@ -187,20 +189,20 @@ def test_maps_of_a_scan_agree_with_the_phantoms_truth(pretend):
     import nibabel as nib
 
     files, _ = pretend
-    scan, subject = read_scan(Member(files[0], None), _shell(files[0]), shell=1000, axis=2)
-    fa = np.asarray(nib.load(files[0].truth / "fa.nii.gz").dataobj)[subject.mask]
+    scan = read_scan(Member(files[0], None), _shell(files[0]), shell=1000, axis=2)
+    fa = np.asarray(nib.load(files[0].truth / "fa.nii.gz").dataobj)[scan.acquired.mask]
     assert np.abs(scan.references["noise-free"].fa - fa).mean() < 0.01
 
 
 def test_tables_line_up_and_say_what_is_missing():
-    records = [tables.Record("test", s, "DWI RMSE", "measured", "brain", m, v)
+    records = [Record("test", s, "DWI RMSE", "measured", "brain", m, v)
                for s, m, v in (("a", "networks", 0.9), ("a", "sh", 1.0),
                                ("b", "networks", 1.9), ("b", "sh", 2.0))]
-    results = tables.Results(records)
-    key = "test", "DWI RMSE", "measured", "brain"
-    assert tables.mean_sd(results.estimate(*key, "sh"), 1) == "1.5 ± 0.7"
-    assert tables.mean(results.estimate(*key, "tensor")) == tables.DASH
-    difference, percent = results.paired((*key, "networks"), (*key, "sh"))
+    results = Results(records)
+    key = Key("test", "DWI RMSE", "measured", "brain", "sh")
+    assert tables.mean_sd(results.estimate(*key), 1) == "1.5 ± 0.7"
+    assert tables.mean(results.estimate(*key._replace(method="tensor"))) == tables.DASH
+    difference, percent = results.paired(key._replace(method="networks"), "sh")
     assert difference.mean == pytest.approx(-0.1) and percent.mean == pytest.approx(-7.5)
     table = tables.Table("Title", ["a", "b"], [["x", "1.0"], ["long", "–"]], ["note"])
     assert table.text().splitlines() == ["Title", "a       b", "----  ---", "x     1.0",

@@ -23,9 +23,10 @@ from dwijax.data.phantom import simulate
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
 from dwijax.evaluation.common import figures, groups, regions
-from dwijax.evaluation.common.cases import Scan, read_scan
-from dwijax.evaluation.common.tables import Record, Results
-from dwijax.evaluation.maps import map_report, protocol
+from dwijax.evaluation.common.noise import NoiseLevel
+from dwijax.evaluation.common.results import Record, Results
+from dwijax.evaluation.common.scans import Scan, read_scan
+from dwijax.evaluation.maps import judge, prepare, protocol
 from dwijax.evaluation.maps.atlas import Atlas, read_atlas, register
 from dwijax.evaluation.maps.equivalence import (
     agreement,
@@ -33,13 +34,14 @@ from dwijax.evaluation.maps.equivalence import (
     false_discovery,
     intraclass_correlation,
 )
-from dwijax.evaluation.maps.protocol import FIT, SMOOTHED, named
+from dwijax.evaluation.maps.evaluate import evaluate
+from dwijax.evaluation.maps.methods import FIT, SMOOTHED, method_of, named
 from dwijax.evaluation.maps.rois import Roi, read_rois, read_table
 from dwijax.evaluation.maps.targets import target_table
 from dwijax.evaluation.studies import map_studies
 from dwijax.fitting.frames import told_frame
 from dwijax.fitting.voxels import fit_maps, principal_directions
-from dwijax.gradients import GradientTable
+from dwijax.gradients import GradientTable, compare
 from dwijax.gradients.directions import direction_set
 from dwijax.inference import Run
 from dwijax.inference.network_maps import DIRECT, TENSOR, NetworkMaps, from_outputs
@@ -107,16 +109,6 @@ def test_nothing_is_claimed_where_nothing_can_be(x, y):
     assert np.isnan(agreement(x, y).t_p)
 
 
-def test_errors_of_a_map():
-    x, y = np.array([0.5, 0.1]), np.array([0.4, 0.2])
-    assert protocol.nmse(x, y) == pytest.approx(100 * 0.02 / 0.20)
-    assert protocol.psnr(x, y, 1.0) == pytest.approx(20)
-    assert protocol.psnr(3 * x, 3 * y, 3.0) == pytest.approx(20)
-    np.testing.assert_allclose(protocol.angle(np.array([[1.0, 0, 0], [0, 1, 0]]),
-                                                    np.array([[-1.0, 0, 0], [0, 0.6, 0.8]])),
-                               [0, np.degrees(np.arccos(0.6))], atol=1e-6)
-
-
 # The protocol
 
 
@@ -136,7 +128,8 @@ def scan():
     clean, signal = clean.astype(np.float32), signal.astype(np.float32)
     tissue = np.where(np.arange(len(v)) % 2, 4, 2)
     acquired = baselines.Acquired(signal, gtab, np.ones(shape, bool), np.full(3, 2.0))
-    return Scan("sub", acquired, clean, 2, 0.05, "known", regions.from_tissue(tissue), "known",
+    return Scan("sub", acquired, clean, NoiseLevel(0.05, "known"),
+                regions.from_tissue(tissue), "known",
                 {"all acquired": fit_maps([signal], gtab), "noise-free": fit_maps([clean], gtab)},
                 np.diag([-2.0, 2, 2, 1]), 0.0)
 
@@ -151,8 +144,8 @@ def test_perfect_networks_have_no_error(scan):
     perfect = NetworkMaps(fa=truth.fa, md=truth.md, v1=-v1, signed=v1)
     everywhere = np.ones(len(v1), bool)
     rois = [Roi("all of it", "WM", everywhere)]
-    maps = {named(FIT, 6): protocol.fit_of(scan.acquired, np.arange(6), 2),
-            named(SMOOTHED, 6): protocol.fit_of(scan.acquired, np.arange(6), 2, 3.0),
+    maps = {named(FIT, 6): protocol.fit_of(scan.acquired.inputs(np.arange(6))),
+            named(SMOOTHED, 6): protocol.fit_of(scan.acquired.inputs(np.arange(6)), 3.0),
             named(DIRECT, 6): perfect,
             "all": protocol.from_fit(scan.references["all acquired"])}
     rows = rows_of(protocol.judge(scan, maps, rois))
@@ -170,7 +163,7 @@ def test_perfect_networks_have_no_error(scan):
 
 def test_three_directions_have_no_fit_of_fa(scan):
     rows = protocol.judge(scan, {
-        named(FIT, 3): protocol.fit_of(scan.acquired, np.arange(3), 2),
+        named(FIT, 3): protocol.fit_of(scan.acquired.inputs(np.arange(3))),
         named(DIRECT, 3): NetworkMaps(md=scan.references["noise-free"].md)}, [])
     quantities = {row.quantity for row in rows}
     assert quantities and all(q.startswith("MD") for q in quantities)
@@ -190,7 +183,7 @@ def test_runs_of_one_number_of_directions_are_told_apart():
     found = protocol.contend(runs((6, 1, 0.0), (6, 1, 0.3), (6, 5, 0.0), (18, 5, 0.0)))
     assert [c.named(DIRECT) for c in found] == [
         "networks 6", "noise-trained networks 6", "ensemble networks 6", "networks 18"]
-    assert protocol.split_name(found[1].named(TENSOR)) == ("noise-trained tensor network", 6)
+    assert method_of(found[1].named(TENSOR)) == ("noise-trained tensor network", 6)
     assert map_studies.of_counts(found, (6, 8)) == found[:1]
     assert map_studies.of_counts(found, (8,)) == [found[0], found[3]]
 
@@ -339,7 +332,7 @@ def test_a_lesion_mask_beside_a_scan(phantom, tmp_path):
             with pytest.raises(InputError, match=f"lesion.nii.gz: .*{fault}"):
                 read_scan(member, **how)
             continue
-        scan, _ = read_scan(member, **how)
+        scan = read_scan(member, **how)
         assert scan.regions["lesion"].sum() == white.sum()
         rows = list(map_studies.judge_measured_lesion([], scan, {
             "all": protocol.from_fit(scan.references["all acquired"])}))
@@ -375,13 +368,14 @@ def test_report(run, phantom, tmp_path, monkeypatch, capsys):
     members = [Member(f, None) for f in find_subjects(phantom, "phantom")]
     monkeypatch.setattr(figures, "DPI", 40)
     monkeypatch.setattr(groups, "shifted_members", lambda root, **_: [])
-    monkeypatch.setattr(map_report, "read_cohort",
+    monkeypatch.setattr(prepare, "load_run", lambda _: run)
+    monkeypatch.setattr(prepare, "read_cohort",
                         lambda *_, **__: Cohort([], members[:1], members[1:], False))
-    monkeypatch.setattr(map_report, "read_rois", partial(read_rois, least=10))
-    monkeypatch.setattr(map_report, "STUDIED", 1)
-    monkeypatch.setattr(map_report.map_studies.added_noise, "LEVELS", (0,))
-    monkeypatch.setattr(map_report.map_studies.lesions, "RADII", (2,))
-    results = map_report.evaluate([(tmp_path, run)], tmp_path)
+    monkeypatch.setattr(judge, "read_rois", partial(read_rois, least=10))
+    monkeypatch.setattr(judge, "STUDIED", 1)
+    monkeypatch.setattr(map_studies.added_noise, "LEVELS", (0,))
+    monkeypatch.setattr(map_studies.lesions, "RADII", (2,))
+    results = evaluate([tmp_path], tmp_path)
     printed = capsys.readouterr().out
     assert "default generator (2)" in printed
     for title in ("Regions of interest", "Tracts against", "Lesions in FA", "FA with noise added",
@@ -430,8 +424,7 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
              for n in ("fa", "md", "v1", "tensor")}
     subject = load_subject(files)
     expected = protocol.fit_of(
-        baselines.Acquired(subject.dwi[subject.mask], subject.gtab, subject.mask, np.full(3, 5.0)),
-        run.inputs, 2)
+        baselines.acquired(subject).inputs(run.inputs))
     mask = np.asarray(nib.load(files.mask).dataobj) > 0
     # LAS on disk as in memory. Some voxels have eigenvalues below the least of a tensor network.
     for name, scale in (("fa", 1), ("md", 1e-3)):
@@ -439,7 +432,7 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
         assert np.quantile(error, 0.8) < 0.01 * scale
     world = expected.v1 * [-1, 1, 1]  # RAS+
     clear = expected.fa > 0.3
-    assert np.quantile(protocol.angle(found["v1"][mask][clear], world[clear]), 0.8) < 2
+    assert np.quantile(compare(found["v1"][mask][clear], world[clear]), 0.8) < 2
     trace = found["tensor"][mask][:, [0, 2, 5]].sum(-1) / 3
     np.testing.assert_allclose(trace, found["md"][mask], rtol=1e-4)
     sources = json.loads((tmp_path / "out" / "maps.json").read_text())["maps"]

@@ -1,45 +1,53 @@
 """Brain means of every method and subject against those of the fit of all directions."""
 
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
 import numpy as np
 
+from dwijax.evaluation.common.results import ALL, Results
 from dwijax.evaluation.common.tables import DASH, Table
-from dwijax.evaluation.directions.protocol import ALL
-from dwijax.evaluation.maps.equivalence import MARGIN, agreement, anova
-from dwijax.evaluation.maps.protocol import FIT, PEAKS, SMOOTHED, named, split_name
+from dwijax.evaluation.maps.equivalence import MARGIN, Agreement, Anova, agreement, anova
+from dwijax.evaluation.maps.methods import FIT, SMOOTHED, method_of, named
+from dwijax.evaluation.maps.protocol import PEAKS
 
 
-def compared(results, group):
-    """Yields ``(quantity, method, Agreement, anova)``; the analysis of variance is that over a
-    network, the fit of the same directions and the reference.
+class Compared(NamedTuple):
+    """The brain means of a method beside the reference's; the analysis of variance is that over a
+    network, the fit of the same directions and the reference."""
 
-    Args:
-      results: `dwijax.evaluation.common.tables.Results`. group: name of the cohort.
-    """
+    quantity: str
+    method: str
+    agreement: Agreement
+    anova: Anova
+
+
+def compared(results: Results, group: str) -> Iterator[Compared]:
+    """Every method of a cohort."""
     for quantity in PEAKS:
         def means(method, quantity=quantity):
             return results.values(group, f"{quantity} mean", "", "brain", method)
 
         reference = means(ALL)
-        for method in dict.fromkeys(k[4] for k in results.keys
-                                    if k[:2] == (group, f"{quantity} mean")):
-            kind, q = split_name(method)
+        for method in results.distinct("method", cohort=group, quantity=f"{quantity} mean"):
+            kind, q = method_of(method)
             if kind in (SMOOTHED, ALL):
                 continue
-            found, fit, three = means(method), means(named(FIT, q)), (np.nan, np.nan, 0, 0)
+            found, fit, three = means(method), means(named(FIT, q)), Anova(np.nan, np.nan, 0, 0)
             both = [list(found.values()), [reference[s] for s in found]]
             if kind != FIT and fit:
                 three = anova(both[0], list(fit.values()), both[1])
-            yield quantity, method, agreement(*both), three
+            yield Compared(quantity, method, agreement(*both), three)
 
 
-def agreement_table(results, group, label):
-    """The `Table` (Li et al., Table I). ``label``: method to its name in tables."""
+def agreement_table(results: Results, group: str, label: Callable[[str], str]) -> Table:
+    """Li et al., Table I. ``label``: method to its name in tables."""
     rows, n = [], 0
-    for quantity, method, a, (f, p, _, _) in compared(results, group):
+    for quantity, method, a, three in compared(results, group):
         n = a.n
         rows.append([
             f"{quantity}, {label(method)}", _several("{} [{}, {}]", a.r, a.r_low, a.r_high),
-            _number(a.t), _number(a.t_p), _number(f, 2), _number(p),
+            _number(a.t), _number(a.t_p), _number(three.f, 2), _number(three.p),
             _several("{} [{}, {}]", a.difference, a.low, a.high), _number(a.paired_p),
             _number(a.tost_p), _several("{} to {}", a.limits_low, a.limits_high), _number(a.icc)])
     columns = ["brain mean by", "Pearson r [95 %]", "t", "p", "ANOVA F", "p",
@@ -51,10 +59,10 @@ def agreement_table(results, group, label):
                  columns, rows, notes)
 
 
-def agreement_rows(results, group):
-    """Rows ``(quantity, method, *Agreement, F, p, degrees of freedom)`` for a CSV file."""
-    for quantity, method, a, f in compared(results, group):
-        yield (quantity, method, *map(_plain, a), *map(_plain, f))
+def agreement_rows(results: Results, group: str) -> Iterator[tuple]:
+    """Rows ``(quantity, method, *Agreement, *Anova)`` for a CSV file."""
+    for quantity, method, a, three in compared(results, group):
+        yield (quantity, method, *map(_plain, a), *map(_plain, three))
 
 
 def _number(value, digits=3):
