@@ -21,7 +21,7 @@ import nibabel as nib
 import numpy as np
 import smallest
 
-from dwijax.errors import InputError
+from dwijax.errors import InputError, ending_in_one_line
 from dwijax.gradients import read_gradients
 
 FILES = ("dwi.nii.gz", "dwi.bval", "dwi.bvec", "mask.nii.gz")
@@ -114,9 +114,7 @@ def make_and_train(args, more):
 
 if __name__ == "__main__":
     try:
-        main()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        with ending_in_one_line():
+            main()
     except subprocess.CalledProcessError as error:  # which has said why
         sys.exit(error.returncode)

@@ -49,7 +49,7 @@ def rows_of(trained, subject):
     """``(method, what was tuned, held-back DWIs predicted [V, n], (volumes to be fitted with the
     acquired, their table))`` of one scan."""
     q = len(trained.inputs)
-    n = int(subject.gtab.b0s_mask.sum())
+    n = len(subject.gtab.b0s)
     given, held = np.arange(n + q), np.arange(n + q, len(subject.gtab))
     scale = np.float32(subject.scale)
     signal = subject.dwi[subject.mask] / scale
@@ -104,7 +104,7 @@ def rmse(values, reference, region=slice(None)):
 
 def print_table(trained, subject):
     """The rows of one scan."""
-    q, n = len(trained.inputs), int(subject.gtab.b0s_mask.sum())
+    q, n = len(trained.inputs), len(subject.gtab.b0s)
     signal = subject.dwi[subject.mask] / np.float32(subject.scale)
     everything = fit_maps([signal], subject.gtab)
     acquired, held, given = signal[:, : n + q], signal[:, n + q:], subject.gtab[np.arange(n + q)]

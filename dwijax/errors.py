@@ -28,6 +28,16 @@ class InputError(Exception):
         return partial(type(self), **parts), (self.where,)
 
 
+@contextlib.contextmanager
+def ending_in_one_line():
+    """Within, an `InputError` ends the process as it ends commands: for scripts."""
+    try:
+        yield
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
 def told(error):
     """The line that a user gets for an exception; None for a fault of ours, which has a traceback.
 

@@ -61,7 +61,7 @@ def smooth(acquired: Acquired, strength: float) -> Acquired:
     return acquired._replace(signal=signal, subject=None)
 
 
-def non_local_means(acquired, strength):
+def non_local_means(acquired: Acquired, strength: float) -> Acquired:
     """Non-local means (Descoteaux et al. 2008, dipy's classic method), volume by volume, in blocks
     of 5 × 5 × 5.
 
@@ -82,7 +82,7 @@ def non_local_means(acquired, strength):
                                        method="classic", block_radius=2))
 
 
-def marchenko_pastur(acquired, strength):
+def marchenko_pastur(acquired: Acquired, strength: float) -> Acquired:
     """MP-PCA (Veraart et al. 2016, dipy) in patches of 5 × 5 × 5 voxels, or as thick as the scan.
 
     Args:
@@ -102,7 +102,7 @@ def marchenko_pastur(acquired, strength):
     return _replaced(acquired, found[inner])
 
 
-def patch2self(acquired, strength):
+def patch2self(acquired: Acquired, strength: float) -> Acquired:
     """Patch2Self (Fadnavis et al. 2020, patch radius 0): each volume regressed on the others.
 
     b0s on b0s and DWIs on DWIs, over all voxels of the volume, with scikit-learn: dipy 1.12's

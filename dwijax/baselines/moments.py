@@ -17,25 +17,26 @@ class Moments(NamedTuple):
     bvecs_from: np.ndarray
     bvecs_to: np.ndarray
 
-    def squared_error(self, matrix):
+    def squared_error(self, matrix: np.ndarray) -> float:
         """Of ``y ≈ x @ matrix.T``, summed; ``matrix [K, p]``."""
         return (self.yy - 2 * np.sum(matrix.T * self.xy)
                 + np.sum((matrix @ self.xx) * matrix))
 
 
-def sample(judged):
+def sample(judged: np.ndarray) -> np.ndarray:
     """Positions of the voxels that are looked at, of bool ``[V]``."""
     chosen = np.flatnonzero(judged)
     return chosen[:: max(1, -(-len(chosen) // _VOXELS))]
 
 
-def moments(x, y, bvecs_from, bvecs_to):
+def moments(x: np.ndarray, y: np.ndarray, bvecs_from: np.ndarray,
+            bvecs_to: np.ndarray) -> Moments:
     """`Moments` of float ``[V, p]`` and ``[V, K]``."""
     x, y = x.astype(np.float64), y.astype(np.float64)
     return Moments(x.T @ x, x.T @ y, float(np.vdot(y, y)), bvecs_from, bvecs_to)
 
 
-def add(found, new):
+def add(found: list[Moments], new: Moments):
     """To those of the same directions, as a rule those of all subjects; ``found`` is a list."""
     for i, old in enumerate(found):
         if np.array_equal(old.bvecs_from, new.bvecs_from) and np.array_equal(

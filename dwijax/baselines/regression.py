@@ -6,14 +6,15 @@ without a non-linearity would find.
 
 import numpy as np
 
-from dwijax.baselines.interface import Predictor
+from dwijax.baselines.interface import Acquired, Case, Predictor
 from dwijax.baselines.moments import add, moments, sample
 
 # Of the mean square of a channel.
 WEIGHTS = tuple(float(w) for w in np.geomspace(1e-6, 1e-1, 11))
 
 
-def features(acquired, side, axis, voxels=None):
+def features(acquired: Acquired, side: int, axis: int,
+             voxels: np.ndarray | None = None) -> np.ndarray:
     """Channels of every voxel and its neighbours in the slice; 0 outside the brain.
 
     Args:
@@ -44,7 +45,7 @@ def features(acquired, side, axis, voxels=None):
     return np.concatenate([channels[n] for n in neighbours], axis=1)
 
 
-def ridge(matrix, weight, side, axis):
+def ridge(matrix: np.ndarray, weight: float, side: int, axis: int) -> Predictor:
     """The method whose ``matrix [K, side² (1 + q)]`` was learnt."""
     def predict(acquired, gtab):
         if len(gtab) != len(matrix):
@@ -71,15 +72,15 @@ class Regression:
         self._side, self._axis = side, axis
         self._training, self._validation = [], []
 
-    def learn(self, case):
+    def learn(self, case: Case):
         """Counts a training subject's `Case`."""
         self._add(self._training, case)
 
-    def validate(self, case):
+    def validate(self, case: Case):
         """Counts a validation subject's `Case`."""
         self._add(self._validation, case)
 
-    def best(self, weights=WEIGHTS):
+    def best(self, weights: tuple[float, ...] = WEIGHTS) -> Predictor:
         """`Predictor` with the weight that suits the validation subjects best."""
         xx, xy = (sum(getattr(m, name) for m in self._training) for name in ("xx", "xy"))
         values, vectors = np.linalg.eigh(xx)

@@ -1,11 +1,15 @@
 """``evaluate(workdir)``: a trained run judged on its test subjects, by what it was trained for."""
 
+from pathlib import Path
+
+from dwijax.evaluation.common.results import Results
 from dwijax.evaluation.directions import evaluate as directions
 from dwijax.evaluation.maps import evaluate as maps
 from dwijax.runs import folders
 
 
-def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
+def evaluate(workdir: str | Path, *, baseline_set: str = "all",
+             atlas: tuple[str, str, str] | None = None, quiet: bool = False) -> Results:
     """Writes ``tables/``, ``figures/`` and ``report.html`` into the run's folder; prints tables.
 
     Args:
@@ -13,9 +17,6 @@ def evaluate(workdir, *, baseline_set="all", atlas=None, quiet=False):
       baseline_set: as `dwijax.evaluation.directions.evaluate.evaluate`.
       atlas: of a SuperDTI run, as `dwijax.evaluation.maps.evaluate.evaluate`.
       quiet: neither progress bar nor printed tables.
-
-    Returns:
-      `dwijax.evaluation.common.tables.Results`.
 
     Raises:
       InputError: there is no run, its data cannot be used, or targets leak into inputs.

@@ -44,13 +44,13 @@ class View(NamedTuple):
     spacing: tuple
     sides: tuple
 
-    def picture(self, values):
+    def picture(self, values: np.ndarray) -> np.ndarray:
         """``[n, ...]`` of the slice's voxels to ``[height, width, ...]``, NaN outside."""
         out = np.full((*self.shape, *values.shape[1:]), np.nan, np.float32)
         out[self.rows, self.columns] = values
         return out
 
-    def smooth(self, values, fwhm):
+    def smooth(self, values: np.ndarray, fwhm: float) -> np.ndarray:
         """As `picture`, smoothed by a Gaussian of ``fwhm`` mm over the slice's voxels alone."""
         from scipy.ndimage import gaussian_filter
 
@@ -83,7 +83,9 @@ def middle_slice(scan: Scan, axis: int) -> View:
     return View(voxels, rows, columns, shape, (spacing[1], spacing[0]), _SIDES[axis])
 
 
-def sheet(path, view, pictures, row_names, columns, scales, title, by_rows=False, notes=()):
+def sheet(path: Path, view: View, pictures: list[list[np.ndarray]], row_names: list[str],
+          columns: list[str], scales: list[Scale], title: str, by_rows: bool = False,
+          notes: dict[tuple[int, int], str] | None = None):
     """Pictures in rows and columns with shared scales.
 
     Args:
@@ -123,7 +125,7 @@ def sheet(path, view, pictures, row_names, columns, scales, title, by_rows=False
                 scale = scales[kind]
                 images[kind] = axes.imshow(picture, cmap=scale.colors, vmin=scale.low,
                                            vmax=scale.high, **how)
-            if (i, j) in notes:
+            if notes and (i, j) in notes:
                 axes.text(0.5, 0.02, notes[i, j], fontsize=7.5, ha="center", va="bottom",
                           transform=axes.transAxes,
                           bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})

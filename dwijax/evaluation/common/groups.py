@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dwijax.data import leakage
+from dwijax.data.cohort import Cohort, Member
 from dwijax.data.sidecars import check_sidecar
 from dwijax.data.simulated import origin, shifted_members
+from dwijax.inference import Run
 from dwijax.report_html import page
 
 TUNING_SUBJECTS = 4  # that baselines are tuned on, at most
@@ -16,10 +18,10 @@ class Group(NamedTuple):
 
     name: str
     origin: str
-    members: list
+    members: list[Member]
 
 
-def groups_of(run, cohort):
+def groups_of(run: Run, cohort: Cohort) -> list[Group]:
     """The test subjects by what they are: of a phantom, those of the shifted generator too."""
     config = run.config
     if config.data.layout != "phantom":
@@ -30,7 +32,7 @@ def groups_of(run, cohort):
             for generator, members in (("default", cohort.test), ("shifted", shifted)) if members]
 
 
-def check_leakage(run, cohort, groups, workdir):
+def check_leakage(run: Run, cohort: Cohort, groups: list[Group], workdir: str | Path):
     """Refuses what `dwijax.data.leakage` finds; the present cohort was checked in reading it."""
     where, recorded = Path(workdir) / "config.json", run.about["subjects"]
     leakage.check_statistics(run.about, where, run.inputs)
@@ -44,7 +46,7 @@ def check_leakage(run, cohort, groups, workdir):
             check_sidecar(member.files)
 
 
-def sources(run, workdirs, groups):
+def sources(run: Run, workdirs: list[str | Path], groups: list[Group]) -> list[tuple[str, str]]:
     """`dwijax.report_html.page.provenance` of an evaluation: its runs, and the scans judged on."""
     return page.provenance(run.about, [*map(page.run_file, workdirs), *(
         path for group in groups for member in group.members for path in (

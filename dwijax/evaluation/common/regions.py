@@ -13,7 +13,7 @@ TRUTH = "the phantom's tissue map"
 FROM_FIT = "the fit of all acquired (CSF: MD > 1.5, WM: FA > 0.25, GM: the rest)"
 
 
-def from_tissue(tissue):
+def from_tissue(tissue: np.ndarray) -> dict[str, np.ndarray]:
     """Regions of the phantom.
 
     Args:
@@ -26,7 +26,7 @@ def from_tissue(tissue):
             "GM": np.isin(tissue, _GREY), "CSF": tissue == _CSF}
 
 
-def from_fit(fa, md):
+def from_fit(fa: np.ndarray, md: np.ndarray) -> dict[str, np.ndarray]:
     """Simple classes for a scan without a segmentation; they share its noise.
 
     Args:
@@ -40,7 +40,7 @@ def from_fit(fa, md):
     return {"brain": np.ones(fa.shape, bool), "WM": wm, "GM": ~csf & ~wm, "CSF": csf}
 
 
-def border(regions, mask):
+def border(regions: dict[str, np.ndarray], mask: np.ndarray) -> np.ndarray:
     """Voxels with a neighbour, by one of their six faces, of another tissue.
 
     Args:

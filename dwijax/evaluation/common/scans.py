@@ -48,7 +48,7 @@ class Scan(NamedTuple):
     acquired: Acquired
     clean: np.ndarray | None
     noise: NoiseLevel
-    regions: dict
+    regions: dict[str, np.ndarray]
     regions_source: str
     references: dict[str, Maps]
     affine: np.ndarray

@@ -16,8 +16,8 @@ class Head(NamedTuple):
       regions: name to bool ``[V]``. slabs: int ``[V]``, number of each voxel's slab.
     """
 
-    squares: dict
-    regions: dict
+    squares: dict[str, np.ndarray]
+    regions: dict[str, np.ndarray]
     slabs: np.ndarray
 
 

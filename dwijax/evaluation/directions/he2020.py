@@ -10,6 +10,7 @@ subject's input DWIs in the brain, so that they range over about [0, 1]. Of each
 61 slices with brain count, or all there are (`dwijax.data.cohort.CENTRAL`).
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -52,12 +53,12 @@ class Paper:
         dwi = inputs.signal[np.ix_(brain, ~inputs.gtab.b0s_mask)]
         self._scale = float(np.percentile(dwi, 99.9))
 
-    def inputs_rows(self):
+    def inputs_rows(self) -> list[SliceRow]:
         """What 32 GTFA itself has against 64 GTFA."""
         return list(self._rows("32 GTFA vs 64 GTFA", "acquired",
                                (self._gtfa["32 GTFA"] - self._gtfa["64 GTFA"]) ** 2))
 
-    def rows(self, method, prediction, fa):
+    def rows(self, method: str, prediction: np.ndarray, fa: np.ndarray) -> Iterator[SliceRow]:
         """Three rows a slice.
 
         Args:

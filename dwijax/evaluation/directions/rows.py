@@ -1,11 +1,13 @@
 """Numbers of one subject: errors of DWIs and of maps, region by region."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from dwijax.evaluation.common import metrics
 from dwijax.evaluation.common.results import TRUTH, Row
+from dwijax.evaluation.common.scans import Scan
 from dwijax.fitting.voxels import Maps, along_and_across
 from dwijax.gradients import compare
 
@@ -39,7 +41,8 @@ def full_maps(maps: Maps) -> FullMaps:
     return FullMaps(maps, *along_and_across(maps.tensor))
 
 
-def signal_rows(scan, method, prediction, measured, clean):
+def signal_rows(scan: Scan, method: str, prediction: np.ndarray, measured: np.ndarray,
+                clean: np.ndarray | None) -> Iterator[Row]:
     """Errors of the DWIs, RMSE over voxels and directions, in units of the scale.
 
     Args:
@@ -62,7 +65,8 @@ def signal_rows(scan, method, prediction, measured, clean):
                 yield Row("DWI excess/sigma", against, name, method, excess / sigma)
 
 
-def map_rows(scan, method, found, against, reference):
+def map_rows(scan: Scan, method: str, found: FullMaps, against: str,
+             reference: FullMaps) -> Iterator[Row]:
     """Errors of FA, MD, AD and RD, the spread of FA's differences, and the angle of V1.
 
     Args:
@@ -85,14 +89,16 @@ def map_rows(scan, method, found, against, reference):
                   metrics.mean(compare(found.v1[oriented], reference.v1[oriented])))
 
 
-def fa_rows(scan, method, fa, against, reference):
+def fa_rows(scan: Scan, method: str, fa: np.ndarray, against: str,
+            reference: np.ndarray) -> Iterator[Row]:
     """RMSE and bias of FA maps alone."""
     for name, region in scan.regions.items():
         yield Row("FA RMSE", against, name, method, metrics.rmse(fa, reference, region))
         yield Row("FA bias", against, name, method, metrics.bias(fa, reference, region))
 
 
-def shared_noise_rows(scan, method, fa, fa32, fa64):
+def shared_noise_rows(scan: Scan, method: str, fa: np.ndarray, fa32: np.ndarray,
+                      fa64: np.ndarray) -> Iterator[Row]:
     """He et al.'s comparison and R; FA maps ``[V]``."""
     for name, region in scan.regions.items():
         error = metrics.rmse(fa, fa64, region)

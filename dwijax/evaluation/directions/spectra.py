@@ -5,6 +5,7 @@ power σ² at every frequency.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,12 +88,12 @@ def spectrum(values: np.ndarray, mask: np.ndarray, axis: int) -> Spectrum:
     return Spectrum(power.mean(axis=(0, 3)))
 
 
-def directions_shown(k):
+def directions_shown(k: int) -> np.ndarray:
     """Positions of at most `DIRECTIONS` of k targets."""
     return np.unique(np.linspace(0, k - 1, min(k, DIRECTIONS)).round().astype(int))
 
 
-def spectrum_rows(method, found, reference, against):
+def spectrum_rows(method: str, found: Spectrum, reference: float, against: str) -> Iterator[Row]:
     """Rows of one method.
 
     Args:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax.errors import InputError
+from dwijax.gradients import GradientTable
 
 RADII = (2, 4, 8)  # voxels
 RING = (2, 4)  # voxels outside of the lesion, first and last
@@ -30,14 +31,14 @@ class Kind(NamedTuple):
 KINDS = (Kind("acute", 0.15, 0.45, 1.1, 0.6), Kind("chronic", 0.8, 1.35, 1.7, 1.0))
 
 
-def sphere(shape, centre, radius):
+def sphere(shape: tuple[int, ...], centre: np.ndarray, radius: float) -> np.ndarray:
     """Share of each voxel in a ball, float ``[X, Y, Z]``, its edge one voxel wide."""
     grid = np.indices(shape, dtype=np.float32)
     distance = np.sqrt(sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)))
     return np.clip(radius + 0.5 - distance, 0, 1)
 
 
-def seat(white, radius, margin=RING[-1]):
+def seat(white: np.ndarray, radius: float, margin: float = RING[-1]) -> np.ndarray:
     """Centre of the ball of this radius that holds, with its ring, most of a tissue; ``[3]``.
 
     Args:
@@ -50,7 +51,7 @@ def seat(white, radius, margin=RING[-1]):
     return np.array(np.unravel_index(filled.argmax(), white.shape))
 
 
-def insert(clean, gtab, share, kind):
+def insert(clean: np.ndarray, gtab: GradientTable, share: np.ndarray, kind: Kind) -> np.ndarray:
     """The noise-free signal with a lesion in it.
 
     Args:
@@ -70,7 +71,7 @@ def insert(clean, gtab, share, kind):
     return ((1 - share[..., None]) * clean + share[..., None] * damaged).astype(clean.dtype)
 
 
-def ring(lesion, tissue, where="lesion mask"):
+def ring(lesion: np.ndarray, tissue: np.ndarray, where: str = "lesion mask") -> np.ndarray:
     """Voxels of ``tissue`` 2 to 4 voxels outside of the lesion, bool ``[X, Y, Z]``.
 
     Args:
@@ -93,13 +94,14 @@ def ring(lesion, tissue, where="lesion mask"):
     return around
 
 
-def contrast(values, lesion, background):
+def contrast(values: np.ndarray, lesion: np.ndarray, background: np.ndarray) -> float:
     """``(mean in the lesion - mean of the background) / mean of the background``."""
     reference = float(values[background].mean(dtype=np.float64))
     return (float(values[lesion].mean(dtype=np.float64)) - reference) / reference
 
 
-def detected(values, lesion, background, expected):
+def detected(values: np.ndarray, lesion: np.ndarray, background: np.ndarray,
+             expected: float) -> float:
     """Dice of the lesion and the voxels beyond half of its expected contrast.
 
     Args:

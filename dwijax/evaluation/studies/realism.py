@@ -10,14 +10,15 @@ a row of numbers is printed and written to OUT/realism.csv and OUT/realism.md.
 import argparse
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import make_settings, simulate_subject
-from dwijax.data.subject import load_subject
+from dwijax.data.subject import Subject, load_subject
 from dwijax.fitting.noise import harmonics_sigma, repeats_sigma
-from dwijax.gradients import read_gradients, shells
+from dwijax.gradients import GradientTable, read_gradients, shells
 from dwijax.gradients.harmonics import sh_basis
 from dwijax.volumes import into_volume, voxel_size
 
@@ -25,18 +26,19 @@ FIELD_OF_VIEW = (140.0, 170.0, 60.0)  # mm, of the matching phantoms
 BANDS = ((20.0, np.inf), (10.0, 20.0), (0.0, 10.0))  # mm, wavelengths in the image plane
 
 
-def describe(dwi, gtab, mask, voxel_size, sigma):
+def describe(dwi: np.ndarray, gtab: GradientTable, mask: np.ndarray, size: np.ndarray,
+             sigma: float) -> dict[str, float]:
     """Numbers that tell real scans from smooth phantoms.
 
     Args:
       dwi: float32 [X, Y, Z, M], b0 volumes and one shell, slices along the last axis.
       gtab: GradientTable of the M volumes.
       mask: bool [X, Y, Z].
-      voxel_size: mm, three values.
+      size: of a voxel, mm, three values.
       sigma: noise SD, in the intensities of ``dwi``.
 
     Returns:
-      dict of name -> float.
+      Numbers by name.
     """
     (fa, md), fitted, determined = _fit(dwi[mask], gtab)
     mask = mask.copy()
@@ -70,25 +72,40 @@ def describe(dwi, gtab, mask, voxel_size, sigma):
         "mean DWI": dwi[..., weighted].mean(-1),
     }
     for name, image in images.items():
-        for (low, high), share in zip(BANDS, _spectrum(image, mask, voxel_size), strict=True):
+        for (low, high), share in zip(BANDS, _spectrum(image, mask, size), strict=True):
             label = f"> {low:g}" if np.isinf(high) else f"{low:g}-{high:g}"
             row[f"{name} {label} mm"] = share
     return {name: float(value) for name, value in row.items()}
 
 
-def noise_level(subject):
-    """Noise SD and, from it, the SNR of white matter: from repeated b0s, or from
-    what spherical harmonics of order 4 leave over; NaN where that is nothing."""
+class Noise(NamedTuple):
+    """σ, and from it the SNR of white matter; NaN where nothing tells it."""
+
+    sigma: float
+    snr: float
+
+
+def noise_level(subject: Subject) -> Noise:
+    """From repeated b0s, or from what spherical harmonics of order 4 leave over."""
     (fa, md), _, determined = _fit(subject.dwi[subject.mask], subject.gtab)
     white = (fa > 0.35) & (md < 1.0) & determined
     voxels, gtab = subject.dwi[subject.mask][white], subject.gtab
     sigma = repeats_sigma(voxels[:, gtab.b0s]) if len(gtab.b0s) > 1 else \
         harmonics_sigma(voxels[:, gtab.dwis], gtab.bvecs[gtab.dwis])
-    return sigma, float(np.median(subject.b0[subject.mask][white]) / sigma)
+    return Noise(sigma, float(np.median(subject.b0[subject.mask][white]) / sigma))
 
 
-def realism_table(root, generators=("default", "shifted"), seed=0):
-    """Rows ``(scan, source, numbers)`` for every scan under ``root`` and its phantoms."""
+class Described(NamedTuple):
+    """Numbers of a scan or of a phantom made to match it; ``source``: which."""
+
+    scan: str
+    source: str
+    numbers: dict[str, float]
+
+
+def realism_table(root: Path, generators: tuple[str, ...] = ("default", "shifted"),
+                  seed: int = 0) -> list[Described]:
+    """Every scan under ``root`` and its phantoms."""
     rows = []
     for files in find_subjects(root, "plain"):
         gtab = read_gradients(files.bval, files.bvec)
@@ -96,31 +113,31 @@ def realism_table(root, generators=("default", "shifted"), seed=0):
         subject = load_subject(files, shell=shell)
         size = voxel_size(subject.affine)
         sigma, snr = noise_level(subject)
-        rows.append((subject.name, "scan", {"SNR": snr, **describe(
+        rows.append(Described(subject.name, "scan", {"SNR": snr, **describe(
             subject.dwi, subject.gtab, subject.mask, size, sigma)}))
         shape = tuple(round(f / s) for f, s in zip(FIELD_OF_VIEW, size, strict=True))
         for generator in generators:
             settings = make_settings(seed=seed, generator=generator, snr=snr, shape=shape,
                                      voxel_size=size, gtab=subject.gtab)
             phantom = simulate_subject(settings, 0)
-            rows.append((subject.name, generator, {"SNR": snr, **describe(
+            rows.append(Described(subject.name, generator, {"SNR": snr, **describe(
                 phantom.dwi, phantom.gtab, phantom.mask, size, phantom.sigma.mean())}))
     return rows
 
 
-def write_table(rows, out):
+def write_table(rows: list[Described], out: Path) -> str:
     """Writes rows of :func:`realism_table` as CSV and, turned on its side, as Markdown."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    names = list(rows[0][2])
+    names = list(rows[0].numbers)
     with open(out / "realism.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["scan", "source", *names])
         writer.writerows([scan, source, *(f"{numbers[n]:.4g}" for n in names)]
                          for scan, source, numbers in rows)
-    lines = ["| | " + " | ".join(f"{scan} {source}" for scan, source, _ in rows) + " |",
+    lines = ["| | " + " | ".join(f"{row.scan} {row.source}" for row in rows) + " |",
              "|---|" + "---|" * len(rows)]
-    lines += [f"| {n} | " + " | ".join(f"{numbers[n]:.3g}" for *_, numbers in rows) + " |"
+    lines += [f"| {n} | " + " | ".join(f"{row.numbers[n]:.3g}" for row in rows) + " |"
               for n in names]
     text = "\n".join(lines) + "\n"
     (out / "realism.md").write_text(text, encoding="utf-8")
@@ -150,7 +167,7 @@ def _harmonic_ratio(voxels, gtab):
     return power[orders == 4].sum() / power[orders == 2].sum()
 
 
-def _spectrum(image, mask, voxel_size):
+def _spectrum(image, mask, size):
     """Share of an image's variance inside the mask in each of BANDS, over axial slices."""
     filled = mask.sum((0, 1))
     total = np.zeros(len(BANDS))
@@ -161,7 +178,7 @@ def _spectrum(image, mask, voxel_size):
         mean = values[inside].mean()
         values = np.where(inside, np.clip(values / mean, 0, 3) - 1, 0)
         power = np.abs(np.fft.fft2(values)) ** 2
-        kx, ky = (np.fft.fftfreq(n, d) for n, d in zip(values.shape, voxel_size, strict=False))
+        kx, ky = (np.fft.fftfreq(n, d) for n, d in zip(values.shape, size, strict=False))
         wavelength = 1 / np.maximum(np.hypot(kx[:, None], ky[None]), 1e-6)
         power[0, 0] = 0
         total += [power[(wavelength >= low) & (wavelength < high)].sum() for low, high in BANDS]

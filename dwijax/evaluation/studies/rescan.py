@@ -15,21 +15,22 @@ There is one head: intervals are of the mean over slabs of it, and say nothing o
 """
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from dwijax.errors import InputError
+from dwijax.data.subject import Subject, load_subject
+from dwijax.errors import InputError, ending_in_one_line
 from dwijax.evaluation.common import metrics
 from dwijax.evaluation.common.slabs import THICKNESS, slab_interval, slabs_of
 from dwijax.evaluation.common.tables import DASH, Table
+from dwijax.gradients import GradientTable
 
 LARGEST_MD = 4.0  # µm²/ms; free water at 37 °C has 3.0
 
 
-def expected_magnitude(signal, sigma):
+def expected_magnitude(signal: np.ndarray, sigma: float) -> np.ndarray:
     """E[M | ν, σ] of a Rician magnitude (Gudbjartsson and Patz 1995)."""
     from scipy.special import ive
 
@@ -37,7 +38,8 @@ def expected_magnitude(signal, sigma):
     return sigma * np.sqrt(np.pi / 2) * ((1 + 2 * x) * ive(0, x) + 2 * x * ive(1, x))
 
 
-def predicted(tensor, signal, gtab, wanted):
+def predicted(tensor: np.ndarray, signal: np.ndarray, gtab: GradientTable,
+              wanted: GradientTable) -> np.ndarray:
     """What tensors say of other volumes, float ``[V, n]``.
 
     S0 is what fits the tensor and the measured volumes best (weighted, of ln S): networks do not
@@ -57,12 +59,12 @@ def predicted(tensor, signal, gtab, wanted):
     return np.exp(exponent(wanted) + log_s0[:, None])
 
 
-def judge(run, subject, volumes, widths=(1.5, 2.0, 2.5, 3.0, 4.0)):
-    """The `Table`\\ s of one subject.
+def judge(run, subject: Subject, volumes: int,
+          widths: tuple[float, ...] = (1.5, 2.0, 2.5, 3.0, 4.0)) -> list[Table]:
+    """The tables of one subject.
 
     Args:
-      run: `dwijax.inference.Run` of map regression.
-      subject: `dwijax.data.subject.Subject` of both runs of the series.
+      run: `dwijax.inference.Run` of map regression. subject: of both runs of the series.
       volumes: of the first run, in the file.
     """
     from dwijax.baselines import acquired
@@ -163,7 +165,6 @@ def _signal_table(squares, sigma, brain, slabs):
 
 def main(argv=None):
     from dwijax.data.files import SubjectFiles
-    from dwijax.data.subject import load_subject
     from dwijax.inference import load_run
     from dwijax.output import whole
 
@@ -182,8 +183,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    try:
+    with ending_in_one_line():
         main()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

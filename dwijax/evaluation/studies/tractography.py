@@ -8,6 +8,8 @@ import numpy as np
 STEP = 0.5  # mm
 POINTS = 20  # of a streamline, where two are compared
 
+Streamlines = list[np.ndarray]  # each [n, 3], mm
+
 
 class Bundle(NamedTuple):
     """A bundle by regions: names of label regions that its streamlines start in, and names of
@@ -29,8 +31,9 @@ BUNDLES = (
 )
 
 
-def track(fa, v1, affine, seeds, *, threshold=0.15, max_angle=45.0, density=1, min_length=20.0,
-          max_length=300.0):
+def track(fa: np.ndarray, v1: np.ndarray, affine: np.ndarray, seeds: np.ndarray, *,
+          threshold: float = 0.15, max_angle: float = 45.0, density: int = 1,
+          min_length: float = 20.0, max_length: float = 300.0) -> Streamlines:
     """Streamlines from every seed voxel, both ways, to where FA ends or a turn is too sharp.
 
     Between voxels the direction is interpolated over the eight neighbours, each turned to the side
@@ -69,7 +72,7 @@ def track(fa, v1, affine, seeds, *, threshold=0.15, max_angle=45.0, density=1, m
     return [np.asarray(line, np.float32) for line in lines]
 
 
-def passing(streamlines, affine, masks):
+def passing(streamlines: Streamlines, affine: np.ndarray, masks: list[np.ndarray]) -> Streamlines:
     """Those that pass every mask ``[X, Y, Z]``."""
     from dipy.tracking.utils import target
 
@@ -78,7 +81,7 @@ def passing(streamlines, affine, masks):
     return streamlines
 
 
-def visit_map(streamlines, affine, shape):
+def visit_map(streamlines: Streamlines, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Voxels that a streamline goes through, bool ``[X, Y, Z]``."""
     from dipy.tracking.utils import density_map
 
@@ -87,13 +90,13 @@ def visit_map(streamlines, affine, shape):
     return density_map(streamlines, affine, shape) > 0
 
 
-def dice(a, b):
+def dice(a: np.ndarray, b: np.ndarray) -> float:
     """``2 |A and B| / (|A| + |B|)``; NaN of two empty masks."""
     total = int(a.sum()) + int(b.sum())
     return 2 * int((a & b).sum()) / total if total else float("nan")
 
 
-def distance(streamlines, others):
+def distance(streamlines: Streamlines, others: Streamlines) -> float:
     """Mean distance, mm, from each streamline to the nearest of the other set and back (dipy's MDF
     of 20 points); NaN where one of them is empty."""
     from dipy.tracking.distances import bundles_distances_mdf
@@ -106,12 +109,13 @@ def distance(streamlines, others):
     return float((distances.min(axis=1).mean() + distances.min(axis=0).mean()) / 2)
 
 
-def bundles(fa, v1, affine, rois, definitions=BUNDLES, **options):
+def bundles(fa: np.ndarray, v1: np.ndarray, affine: np.ndarray, rois: dict[str, np.ndarray],
+            definitions: tuple[Bundle, ...] = BUNDLES, **options) -> dict[str, Streamlines]:
     """``{bundle: streamlines}`` of maps.
 
     Args:
       fa, v1, affine: as `track`. rois: region to bool ``[X, Y, Z]``.
-      definitions: list of `Bundle`; those whose regions are not there are left out.
+      definitions: those whose regions are not there are left out.
       **options: of `track`.
     """
     found = {}
