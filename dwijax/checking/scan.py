@@ -1,6 +1,7 @@
 """Everything that ``dwijax check`` finds out about one scan."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -9,23 +10,16 @@ from dwijax import dti
 from dwijax.checking.companions import Companions, judge
 from dwijax.checking.series import Series, examine
 from dwijax.data import domain
-from dwijax.data.subject import read_scan_gradients
+from dwijax.data.scan import Scan
 from dwijax.errors import InputError
 from dwijax.fitting import voxels
 from dwijax.fitting.samples import read_samples
-from dwijax.gradients import GradientTable, find_b0s, shells, span
+from dwijax.gradients import GradientTable, shells, span
 from dwijax.gradients.directions import best_conditioned, condition_number
 from dwijax.gradients.matching import find_directions
 from dwijax.gradients.orientation import Orientation, blocks_of, check_orientation
 from dwijax.output import scratch
-from dwijax.volumes import (
-    SMALLEST,
-    make_mask,
-    orientation_notes,
-    read_dwi,
-    read_mask,
-    read_volumes,
-)
+from dwijax.volumes import SMALLEST
 
 USUAL_B = 1000.0  # s/mm²; the shell looked at closely is the nearest to it, or to the run's
 SIZES = (6, 12, 18, 30, 45, 60, 90)  # numbers of directions whose conditioning is told
@@ -107,28 +101,33 @@ class AgainstRun:
     usable: bool
 
 
-def check_scan(dwi, bvals, bvecs, mask=None, trained=None, b0_threshold=None):
+class TrainedOn(NamedTuple):
+    """What a check needs to know of a run.
+
+    Attributes:
+      name: its folder or file. gtab: table of its shell, without b0s.
+      inputs: int ``[q]``, positions of its inputs in ``gtab``.
+      about: its description (``config.json``), a dict.
+    """
+
+    name: str
+    gtab: GradientTable
+    inputs: np.ndarray
+    about: dict
+
+
+def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
     """Looks a scan over.
 
     Args:
-      dwi, bvals, bvecs: files. mask: file, or None to make one from the b0s.
-      trained: ``(name, gtab, inputs, about)`` of a run, its table without b0s, or None.
-      b0_threshold: s/mm², as `dwijax.gradients.read_gradients`.
-
-    Returns:
-      `Report`.
+      scan: `dwijax.data.scan.Scan`. run: to compare it with what this run was trained on.
 
     Raises:
-      InputError: the files cannot be used.
+      InputError: the scan cannot be used.
     """
-    image = read_dwi(dwi)
-    gtab = read_scan_gradients(bvals, bvecs, image, b0_threshold)
-    b0s = find_b0s(gtab, bvals)
-    if mask is None:
-        brain = make_mask(read_volumes(image, b0s), np.ones(len(b0s), bool), where=dwi)
-    else:
-        brain = read_mask(mask, image.shape, image.affine)
-    wanted = USUAL_B if trained is None else float(np.median(trained[1].bvals))
+    image, gtab, (dwi, bvals) = scan.image, scan.gtab, (scan.files.dwi, scan.files.bval)
+    b0s, brain = scan.b0s, scan.brain()
+    wanted = USUAL_B if run is None else float(np.median(run.gtab.bvals))
     there = [s for s in shells(gtab.bvals, gtab.b0_threshold) if s[0]]
     if there:
         nominal, index = min(there, key=lambda s: (len(s[1]) < 6, abs(s[0] - wanted)))
@@ -153,21 +152,21 @@ def check_scan(dwi, bvals, bvecs, mask=None, trained=None, b0_threshold=None):
     numbers = domain.describe(signal[:, : len(b0s)], weighted, own.bvals, own.bvecs, voxel_size)
     report = Report(
         source=str(dwi), shape=tuple(map(int, image.shape)), voxel_size=voxel_size,
-        axes="".join(nib.orientations.aff2axcodes(image.affine)), gtab=gtab, where=str(bvecs),
+        axes="".join(nib.orientations.aff2axcodes(image.affine)), gtab=gtab, where=str(scan.files.bvec),
         shell=nominal, index=index, condition=dti.condition_number(gtab.bvals, gtab.bvecs),
-        conditions=conditions(gtab[b0s], own), mask_made=mask is None,
+        conditions=conditions(gtab[b0s], own), mask_made=scan.mask is None,
         mask_volume=float(brain.sum() * voxel_size.prod() / 1000), numbers=numbers, scale=scale,
         dwi_snr=numbers["SNR"][0] * float(np.median(weighted)) if numbers["SNR"] else None,
         zeros=zeros, diffusivity=_diffusivity(signal[:, : len(b0s)], weighted, own.bvals),
         above_b0=float(np.mean(weighted.mean(axis=1) > signal[:, : len(b0s)].mean(axis=1))),
         series=_series(means, counts, gtab, companions), companions=companions,
-        notes=orientation_notes(image))
+        notes=scan.header_notes)
     if np.isfinite(condition_number(own.bvecs)):
         _look_at_fibres(report, signal, gtab[np.r_[b0s, index]], brain, image.affine)
     report.images |= {"b0": _filled(signal[:, : len(b0s)].mean(axis=1), brain),
                       "dwi": _filled(weighted.mean(axis=1), brain)}
-    if trained is not None:
-        report.run = against_run(numbers, own, *trained)
+    if run is not None:
+        report.run = against_run(numbers, own, run)
     return report
 
 
@@ -197,23 +196,24 @@ def conditions(b0s, shell):
     return found
 
 
-def against_run(numbers, own, name, gtab, inputs, about):
-    """`AgainstRun` of a scan's numbers and its shell's table."""
-    known, usable = about.get("domain", {}), False
-    q = len(inputs)
+def against_run(numbers: dict, own: GradientTable, run: TrainedOn) -> AgainstRun:
+    """Compares a scan's numbers (`dwijax.data.domain.describe`) and its shell's table ``own`` with
+    a run."""
+    domain_of_run, usable, q = run.about.get("domain", {}), False, len(run.inputs)
     if len(own) < q:
         directions = f"{len(own)}, fewer than the {q} that the run's networks need"
     else:
-        found = find_directions(own.bvecs, gtab.bvecs[inputs])
-        usable = found.fits
+        match = find_directions(own.bvecs, run.gtab.bvecs[run.inputs])
+        usable = match.fits
         if not usable:
-            directions = (f"not the run's {q} (up to {found.angles.max():.0f}° away): "
+            directions = (f"not the run's {q} (up to {match.angles.max():.0f}° away): "
                           "predict needs --resample")
         else:
-            order = "in its order" if found.in_order else "in another order (predict sorts them)"
-            directions = f"the run's {q}, within {found.angles.max():.1f}°, {order}"
-    return AgainstRun(str(name), float(np.median(gtab.bvals)), known.get("subjects", 0),
-                      domain.compare(numbers, known), directions, usable)
+            order = "in its order" if match.in_order else "in another order (predict sorts them)"
+            directions = f"the run's {q}, within {match.angles.max():.1f}°, {order}"
+    return AgainstRun(run.name, float(np.median(run.gtab.bvals)),
+                      domain_of_run.get("subjects", 0), domain.compare(numbers, domain_of_run),
+                      directions, usable)
 
 
 def _read(image, brain, volumes):

@@ -3,21 +3,15 @@
 import os
 from pathlib import Path
 
+from dwijax.commands import add_scan_arguments, scan_files
 from dwijax.errors import InputError
-from dwijax.options import B0_THRESHOLD
 
 HELP = "look a scan over: shells, noise, odd volumes, orientation of the directions, fit to a run"
 EXAMPLE = "dwijax check dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --run runs/phantom -o check"
 
 
 def add_arguments(parser):
-    parser.add_argument("dwi", type=Path, metavar="DWI", help="NIfTI series")
-    parser.add_argument("--bvals", type=Path, required=True, help="FSL b-values, s/mm²")
-    parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
-    parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
-    parser.add_argument("--b0-threshold", type=B0_THRESHOLD, metavar="B",
-                        help="volumes with b up to this are b0s, s/mm² (default 50; without any, "
-                        "as much as b0s of HCP 7T need, 60 to 70)")
+    add_scan_arguments(parser)
     parser.add_argument("--run", type=Path, dest="trained", metavar="RUN",
                         help="folder of a trained run, or file of dwijax export: how far is the "
                         "scan from its training data?")
@@ -34,7 +28,8 @@ def run(args):
     """Returns what was found; ``status`` 0 where nothing is suspect, otherwise 1."""
     from dwijax.checking import page
     from dwijax.checking.facts import facts
-    from dwijax.checking.scan import check_scan
+    from dwijax.checking.scan import TrainedOn, check_scan
+    from dwijax.data.scan import open_scan
     from dwijax.output import refuse_to_overwrite, whole_files
 
     pages = [] if args.out is None else _pages(args.out)
@@ -46,9 +41,8 @@ def run(args):
         from dwijax.runs.folders import read
 
         config, gtab, _, about = read(args.trained)
-        trained = args.trained, gtab, input_positions(config, gtab), about
-    report = check_scan(args.dwi, args.bvals, args.bvecs, args.mask, trained,
-                        args.b0_threshold)
+        trained = TrainedOn(str(args.trained), gtab, input_positions(config, gtab), about)
+    report = check_scan(open_scan(scan_files(args)), trained)
     found = page.warnings(report)
     if pages:
         from dwijax.checking.figure import draw

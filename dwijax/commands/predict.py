@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dwijax.options import B0_THRESHOLD
+from dwijax.commands import add_scan_arguments, scan_files
 
 HELP = ("synthesise a run's further directions for a scan and fit tensors to all of them, or, with "
         "a SuperDTI run, write its maps")
@@ -11,13 +11,7 @@ EXAMPLE = ("dwijax predict dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --mask m
 
 
 def add_arguments(parser):
-    parser.add_argument("dwi", type=Path, metavar="DWI", help="NIfTI series")
-    parser.add_argument("--bvals", type=Path, required=True, help="FSL b-values, s/mm²")
-    parser.add_argument("--bvecs", type=Path, required=True, help="FSL directions")
-    parser.add_argument("--mask", type=Path, help="NIfTI mask (default: made from the b0 volumes)")
-    parser.add_argument("--b0-threshold", type=B0_THRESHOLD, metavar="B",
-                        help="volumes with b up to this are b0s, s/mm² (default 50; without any, "
-                        "as much as b0s of HCP 7T need, 60 to 70)")
+    add_scan_arguments(parser)
     parser.add_argument("--force", action="store_true", help="replace outputs that are there")
     parser.add_argument("--run", type=Path, required=True, dest="trained", metavar="RUN",
                         help="folder of a trained run (the --workdir of train.py), or the file "
@@ -36,25 +30,20 @@ def add_arguments(parser):
 
 
 def run(args):
-    from dwijax.inference.prediction import predict_scan
     from dwijax.process import processes
     from dwijax.process.compilation import keep_compilations
     from dwijax.runs.folders import read
 
     processes.split_cpu()
     keep_compilations()
-    files = (args.dwi, args.bvals, args.bvecs, args.mask)
-    options = {"resample": args.resample, "scale_b": args.scale_b,
-               "b0_threshold": args.b0_threshold, "naming": args.naming,
-               "force": args.force, "quiet": args.quiet}
     maps = read(args.trained)[0].task == "map_regression"
     if maps:
-        from dwijax.inference import load_run
-        from dwijax.inference.map_prediction import predict_maps
-
-        summary = predict_maps(load_run(args.trained), *files, args.out, **options)
+        from dwijax.inference.map_prediction import predict_maps as predict
     else:
-        summary = predict_scan(*files, args.trained, args.out, **options)
+        from dwijax.inference.prediction import predict_scan as predict
+    summary = predict(scan_files(args), args.trained, args.out, resample=args.resample,
+                      scale_b=args.scale_b, naming=args.naming, force=args.force,
+                      quiet=args.quiet)
     if not args.quiet:
         for line in summary["suspect"]:
             print(f"suspect: {line}")

@@ -1,8 +1,8 @@
 """Subjects that cannot be used: all of them named before anything is read, or left out."""
 
 from dwijax.data.files import check_present
+from dwijax.data.scan import open_scan
 from dwijax.data.sidecars import check_sidecar
-from dwijax.data.subject import open_scan
 from dwijax.errors import InputError, warn
 
 _TOLD, _NAMED = 3, 20  # faults told in full, names listed
@@ -22,7 +22,7 @@ def check_scan(files, shell):
     for path in (files.dwi, files.bval, files.bvec, files.mask):
         if path is not None:
             check_present(path)
-    open_scan(files, shell)
+    open_scan(files).shell(shell)
     check_sidecar(files)
 
 

@@ -3,9 +3,10 @@
 import itertools
 import json
 import re
+from pathlib import Path
 
 from dwijax.data.bids import applicable
-from dwijax.errors import InputError, warn_once
+from dwijax.errors import InputError, warn, warn_once
 from dwijax.schema import read_json
 
 # Denoisers that mix volumes, as commands and sidecars name them.
@@ -54,3 +55,40 @@ def check_sidecar(files):
             expected="volumes that were not denoised together: it carries the targets' signal "
                      "into the inputs",
             remedy="use the scan before denoising")
+
+
+def synthetic_volumes(dwi: Path, count: int, needed: bool = False) -> list[int]:
+    """Positions of the volumes that the JSON beside a series calls synthetic; none without one.
+
+    Args:
+      dwi: the series. count: of its volumes.
+      needed: refuse a JSON that lists none, or cannot be read, which is otherwise told in a line.
+
+    Raises:
+      InputError: what is listed are no volumes of this series; what is needed is not there.
+    """
+    path = dwi.with_name(dwi.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    content = None
+    if path.is_file():
+        try:
+            content = read_json(path, expected="a JSON file", remedy="mend or remove it")
+        except InputError as error:
+            if needed:
+                raise
+            warn(f"{path}: {error.found}; all volumes are taken for measured ones")
+    listed = content.get("synthetic_volumes") if isinstance(content, dict) else None
+    if listed is None:
+        if needed:
+            raise InputError(
+                path,
+                found="no list of synthetic volumes",
+                expected="the JSON that dwijax predict writes beside its series",
+                remedy="leave out --measured-only if all volumes are measured",
+            )
+        return []
+    if not (isinstance(listed, list) and all(
+            isinstance(m, int) and 0 <= m < count for m in listed)):
+        raise InputError(path, found=f"synthetic_volumes {str(listed)[:60]}",
+                         expected=f"a list of volumes, 0 to {count - 1}",
+                         remedy="give the JSON of this series")
+    return listed

@@ -6,110 +6,107 @@ from pathlib import Path
 import numpy as np
 
 from dwijax.data.files import SubjectFiles
-from dwijax.data.subject import load_subject, read_scan_gradients
 from dwijax.dti.elements import FSL_ORDER, MM2_PER_S, congruence, to_order
 from dwijax.errors import collecting
 from dwijax.fitting import bids, frames
 from dwijax.gradients import fsl_to_world
-from dwijax.inference.adaptation import about_table, adapt, choose_shell
 from dwijax.inference.network_maps import DIRECT, TENSOR, network_maps
+from dwijax.inference.preparing import prepare
 from dwijax.output import delivered, refuse_to_overwrite, refuse_unwritable
 from dwijax.report_html import page, prediction_page
-from dwijax.volumes import orientation_notes, read_dwi, save_like
+from dwijax.volumes import save_like
 
 
 @collecting()
-def predict_maps(trained, dwi, bvals, bvecs, mask, out, *, resample=False, scale_b=False,
-                 b0_threshold=None, naming="dwijax", force=False, quiet=False):
+def predict_maps(files: SubjectFiles, place: Path, out: Path, *, resample=False, scale_b=False,
+                 naming="dwijax", force=False, quiet=False) -> dict:
     """Writes ``fa``, ``md`` (mm²/s), ``v1`` (RAS+), ``color_fa``, with a tensor network ``tensor``
     (mm²/s, RAS+), with several seeds ``fa_std``, as ``.nii.gz``, ``maps.json`` and a page.
 
     Where a run has both, a map comes from its tensor network: its FA, MD and V1 belong together.
 
     Args:
-      trained: `dwijax.inference.Run`.
-      dwi, bvals, bvecs: files of the scan. mask: file, or None to make one from the b0s.
-      out: folder; nothing appears in it before everything is done.
-      resample, scale_b, b0_threshold: as `dwijax.inference.prediction.predict_scan`.
-      naming: of the files, ``dwijax`` or ``bids``. force: replace files that are there.
-      quiet: no progress bars.
+      files, place, out, resample, scale_b, force, quiet: as
+        `dwijax.inference.prediction.predict_scan`.
+      naming: of the files, ``dwijax`` or ``bids``.
 
     Returns:
       dict: ``maps``, their names, ``page``, ``suspect`` and ``notes``, lines that the user has to
       know.
 
     Raises:
-      InputError: files that do not fit, or a table or b-value that is not the run's.
+      InputError: as `predict_scan`.
     """
-    out, sidecar, html = Path(out), "maps.json", "report.html"
+    sidecar, html = "maps.json", "report.html"
     if naming == "bids":
-        sidecar = bids.sidecar_name(dwi, bids.NETWORKS)
-        html = bids.page_name(dwi, bids.NETWORKS)
+        sidecar = bids.sidecar_name(files.dwi, bids.NETWORKS)
+        html = bids.page_name(files.dwi, bids.NETWORKS)
     refuse_unwritable(out)
     if not force:
         refuse_to_overwrite([out / sidecar, out / html])
-    image = read_dwi(dwi)
-    table = read_scan_gradients(bvals, bvecs, image, b0_threshold)
-    b = float(np.median(trained.gtab.bvals))
-    shell = choose_shell(table, b, where=bvals)
-    files = SubjectFiles("scan", Path(dwi), Path(bvals), Path(bvecs), mask and Path(mask),
-                         b0_threshold=b0_threshold)
-    subject = load_subject(files, shell=shell)
-    adapted = adapt(subject, trained.gtab, trained.inputs, np.array([], int),
-                    may_resample=resample, may_scale=scale_b, where=bvecs,
-                    where_b=bvals)
-    adapted = adapted._replace(notes=[*about_table(table), *adapted.notes])
-    q = np.arange(len(trained.inputs))  # where adapt has put them
-    methods = network_maps(trained, adapted.subject, q, quiet=quiet)
+    scan, subject, adapted, run, suspect = prepare(files, place, resample=resample,
+                                                   scale_b=scale_b)
+    methods = network_maps(run, adapted.subject, run.inputs, quiet=quiet)
     # Networks take their inputs for the run's b: what decays as at b' looks like b' / b times D.
-    stretch = b / adapted.facts["b"]["scan"] if not adapted.facts["b"]["scaled"] else 1.0
-    # The last one wins.
-    found, sources = {}, {}
-    for method in (DIRECT, TENSOR):
-        for name, values in (methods[method]._asdict() if method in methods else {}).items():
-            if values is not None:
-                found[name], sources[name] = values, method
-    world = fsl_to_world(subject.affine) @ adapted.rotation
-    ready = {name: found[name] for name in ("fa", "fa_std") if name in found}
-    if "md" in found:
-        ready["md"] = found["md"] * (stretch * MM2_PER_S)
-    if "tensor" in found:
-        ready["tensor"] = np.asarray(congruence(found["tensor"] * np.float32(stretch * MM2_PER_S),
-                                                world.astype(np.float32)))
-    if "v1" in found:
-        ready["v1"] = found["v1"] @ world.T
-    if {"fa", "v1"} <= set(found):
-        ready["color_fa"] = np.abs(ready["v1"]) * found["fa"][:, None]
-    elif "colour" in found:
-        ready["color_fa"] = found["colour"]
-    files = {name: bids.map_name(dwi, name, bids.NETWORKS) if naming == "bids"
-             else f"{name}.nii.gz" for name in ready}
-    suspect = orientation_notes(image) + prediction_page.suspect(subject, trained.about)
+    b = adapted.facts["b"]
+    stretch = b["run"] / b["scan"] if not b["scaled"] else 1.0
+    maps, sources = _maps(methods, stretch * MM2_PER_S,
+                          fsl_to_world(subject.affine) @ adapted.rotation)
+    names = {name: bids.map_name(files.dwi, name, bids.NETWORKS) if naming == "bids"
+             else f"{name}.nii.gz" for name in maps}
     about = {
         "frame": frames.IN_WORDS[frames.SCANNER],
-        "files": files,
-        "maps": {name: sources.get(name, sources.get("v1", sources.get("colour")))
-                 for name in ready},
+        "files": names,
+        "maps": sources,
         **adapted.facts,
         "notes": adapted.notes,
         "suspect": suspect,
-        "versions": trained.about["versions"],
+        "versions": run.about["versions"],
     }
     with delivered(out, force=force, keep=(bids.DESCRIPTION,)) as folder:
-        for name, values in ready.items():
-            path = folder / files[name]
+        for name, values in maps.items():
+            path = folder / names[name]
             if naming == "bids" and name == "tensor":
                 values = to_order(values, FSL_ORDER)
             path.parent.mkdir(parents=True, exist_ok=True)
             volume = np.zeros((*subject.mask.shape, *values.shape[1:]), np.float32)
             volume[subject.mask] = values
-            save_like(path, subject.stored(volume), image)
+            save_like(path, subject.stored(volume), scan.image)
         if naming == "bids":
             (folder / bids.DESCRIPTION).write_text(json.dumps(bids.description(), indent=1) + "\n")
-            about = bids.network_sidecar(list(ready), about)
+            about = bids.network_sidecar(list(maps), about)
         (folder / sidecar).write_text(json.dumps(about, indent=1) + "\n")
         prediction_page.write_maps(
-            folder / html, prediction_page.title_of(dwi), subject, ready, suspect,
-            axis=trained.config.data.axis, notes=adapted.notes,
-            provenance=page.provenance(trained.about, [dwi, bvals, bvecs, mask]))
-    return {"maps": sorted(ready), "page": html, "suspect": suspect, "notes": adapted.notes}
+            folder / html, prediction_page.title_of(files.dwi), subject, maps, suspect,
+            axis=run.config.data.axis, notes=adapted.notes,
+            provenance=page.provenance(
+                run.about, [files.dwi, files.bval, files.bvec, files.mask]))
+    return {"maps": sorted(maps), "page": html, "suspect": suspect, "notes": adapted.notes}
+
+
+def _maps(methods, unit, to_world):
+    """``{name: [V] or [V, D]}`` to be written, and ``{name: which networks made it}``.
+
+    Args:
+      methods: of `network_maps`. unit: that of its diffusivities in mm²/s.
+      to_world: ``[3, 3]``, from its axes to RAS+.
+    """
+    found, sources = {}, {}
+    for method in (DIRECT, TENSOR):  # the last one wins
+        for name, values in (methods[method]._asdict() if method in methods else {}).items():
+            if values is not None:
+                found[name], sources[name] = values, method
+    maps = {name: found[name] for name in ("fa", "fa_std") if name in found}
+    if "md" in found:
+        maps["md"] = found["md"] * unit
+    if "tensor" in found:
+        maps["tensor"] = np.asarray(congruence(found["tensor"] * np.float32(unit),
+                                               to_world.astype(np.float32)))
+    if "v1" in found:
+        maps["v1"] = found["v1"] @ to_world.T
+    if {"fa", "v1"} <= set(found):
+        maps["color_fa"] = np.abs(maps["v1"]) * found["fa"][:, None]
+    elif "colour" in found:
+        maps["color_fa"] = found["colour"]
+    return maps, {name: sources.get(name, sources.get("v1", sources.get("colour")))
+                  for name in maps}

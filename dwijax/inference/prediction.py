@@ -7,24 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from dwijax.data.files import SubjectFiles
-from dwijax.data.subject import load_subject, read_scan_gradients
-from dwijax.errors import InputError, collecting
+from dwijax.errors import collecting
 from dwijax.fitting import bids, fit_scan, in_words
 from dwijax.fitting.maps import DEFAULT_MAPS
 from dwijax.fitting.naming import file_names, series_files
 from dwijax.gradients import write_gradients
-from dwijax.inference import load_run, synthesise
-from dwijax.inference.adaptation import about_table, adapt, choose_shell
+from dwijax.inference import synthesise
+from dwijax.inference.preparing import prepare
 from dwijax.output import delivered, refuse_to_overwrite, refuse_unwritable
 from dwijax.report_html import page, prediction_page
 from dwijax.tasks.calibration import known
-from dwijax.volumes import (
-    orientation_notes,
-    read_dwi,
-    read_volumes,
-    save_like,
-    uncanonical_bvecs,
-)
+from dwijax.volumes import read_dwi, save_like, uncanonical_bvecs
 
 # Of the fit's facts, those that ``dwi.json`` tells too.
 _FIT = ("condition_number", "voxels", "voxels_without_tensor", "voxels_with_samples_left_out",
@@ -32,17 +25,15 @@ _FIT = ("condition_number", "voxels", "voxels_without_tensor", "voxels_with_samp
 
 
 @collecting()
-def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale_b=False,
-                 b0_threshold=None, naming="dwijax", force=False, quiet=False):
+def predict_scan(files: SubjectFiles, place: Path, out: Path, *, resample=False, scale_b=False,
+                 naming="dwijax", force=False, quiet=False) -> dict:
     """Writes the longer series with its table and JSON, the tensor maps of all volumes, a page.
 
     Args:
-      dwi, bvals, bvecs: files of the scan. mask: file, or None to make one from the b0s.
-      workdir: of a trained run; nothing but this folder is read.
+      files: of the scan.
+      place: folder of a trained run, or file of ``dwijax export``.
       out: folder; nothing appears in it before everything is done.
-      resample: interpolate the run's input directions where the scan has not measured them.
-      scale_b: scale the nearest shell to the run's b-value where it is another one.
-      b0_threshold: s/mm², as `dwijax.gradients.read_gradients`.
+      resample, scale_b: as `dwijax.inference.preparing.prepare`.
       naming: of the files, one of `dwijax.fitting.NAMINGS`.
       force: replace files that are there.
       quiet: no progress bars.
@@ -52,62 +43,46 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
       lines that the user has to know.
 
     Raises:
-      InputError: files that do not fit, or a table or b-value that is not the run's; outputs that
-        are there already.
+      InputError: as `prepare`; outputs that are there already, or cannot be written.
     """
-    out = Path(out)
     refuse_unwritable(out)
-    names = series_files(naming, dwi)
+    names = series_files(naming, files.dwi)
     if not force:
         maps = file_names(naming, DEFAULT_MAPS, names["dwi"])
         refuse_to_overwrite(out / name for name in (*names.values(), *maps.values()))
-    image = read_dwi(dwi)
-    table = read_scan_gradients(bvals, bvecs, image, b0_threshold)
-    trained = load_run(workdir)
-    if resample and trained.config.data.denoise:
-        raise InputError(
-            "--resample", found=f"{workdir}: networks that see inputs after MP-PCA",
-            expected="volumes as they were measured, whose noise is their own",
-            remedy="take a run without --config.data.denoise")
-    shell = choose_shell(table, float(np.median(trained.gtab.bvals)), where=bvals)
-    files = SubjectFiles("scan", Path(dwi), Path(bvals), Path(bvecs), mask and Path(mask),
-                         b0_threshold=b0_threshold)
-    subject = load_subject(files, shell=shell)
-    adapted = adapt(subject, trained.gtab, trained.inputs, trained.targets, may_resample=resample,
-                    may_scale=scale_b, where=bvecs, where_b=bvals)
-    adapted = adapted._replace(notes=[*about_table(table), *adapted.notes])
-    q = np.arange(len(trained.inputs))  # where adapt has put them
-    notes, calibration = list(adapted.notes), trained.calibration
+    scan, subject, adapted, run, suspect = prepare(files, place, resample=resample,
+                                                   scale_b=scale_b)
+    notes, calibration = list(adapted.notes), run.calibration
     if calibration and adapted.resampled:
         calibration = None
         notes.append("the synthetic volumes are not held to the scan's own anisotropy "
                      "(config.calibrate): the noise of interpolated volumes is not known")
-    made = adapted.back(synthesise(trained._replace(inputs=q, calibration=calibration),
-                                   adapted.subject, quiet=quiet))
+    made = adapted.back(synthesise(run._replace(calibration=calibration), adapted.subject,
+                                   quiet=quiet))
     synthetic = subject.stored(made)
-    suspect = orientation_notes(image) + prediction_page.suspect(subject, trained.about)
 
-    measured = read_volumes(image)
+    measured = scan.read()
     both = replace(
-        table, bvals=np.concatenate([table.bvals, adapted.gtab.bvals]),
+        scan.gtab, bvals=np.concatenate([scan.gtab.bvals, adapted.gtab.bvals]),
         bvecs=np.concatenate(
-            [table.bvecs, uncanonical_bvecs(adapted.gtab.bvecs, subject.orientation)]))
+            [scan.gtab.bvecs, uncanonical_bvecs(adapted.gtab.bvecs, subject.orientation)]))
     first = measured.shape[3]
     sidecar = {
         "synthetic_volumes": list(range(first, first + len(adapted.gtab))),
-        "run": str(Path(workdir).resolve()),
-        "networks": [int(k) for k in trained.targets],
+        "run": str(Path(place).resolve()),
+        "networks": [int(k) for k in run.targets],
         "calibrated": calibration is not None and known(calibration),
         **adapted.facts,
         "notes": notes,
         "suspect": suspect,
-        "versions": trained.about["versions"],
+        "versions": run.about["versions"],
         "note": "bvecs of synthetic volumes are the directions that their networks stand for",
     }
     with delivered(out, force=force, keep=(bids.DESCRIPTION,)) as folder:
         for name in names.values():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        save_like(folder / names["dwi"], np.concatenate([measured, synthetic], axis=-1), image)
+        save_like(folder / names["dwi"], np.concatenate([measured, synthetic], axis=-1),
+                  scan.image)
         write_gradients(both, folder / names["bval"], folder / names["bvec"])
         del measured, synthetic
         # The tensor is that of the run's shell: b0s, the measured directions, the synthetic ones.
@@ -119,16 +94,16 @@ def predict_scan(dwi, bvals, bvecs, mask, workdir, out, *, resample=False, scale
                      f"{in_words(fit)}")
         sidecar["fit"] = {name: fit[name] for name in _FIT}
         if naming == "bids":
-            sidecar = bids.series_fields(dwi, sidecar)
+            sidecar = bids.series_fields(files.dwi, sidecar)
         (folder / names["json"]).write_text(json.dumps(sidecar, indent=1) + "\n")
         maps = prediction_page.fitted(
             series, both, mask_stored, {prediction_page.SYNTHETIC: volumes,
                                  prediction_page.MEASURED: np.sort(subject.volumes)},
             naming, {prediction_page.SYNTHETIC: folder})
         prediction_page.write(
-            folder / names["page"], prediction_page.title_of(dwi), subject, made, adapted, maps,
-            suspect, notes, axis=trained.config.data.axis,
-            provenance=page.provenance(trained.about, [dwi, bvals, bvecs, mask,
-                                                       page.run_file(workdir)]))
+            folder / names["page"], prediction_page.title_of(files.dwi), subject, made, adapted, maps,
+            suspect, notes, axis=run.config.data.axis,
+            provenance=page.provenance(
+                run.about, [files.dwi, files.bval, files.bvec, files.mask, page.run_file(place)]))
     return {"measured": first, "synthetic": len(adapted.gtab), "files": names, "suspect": suspect,
             "notes": notes}

@@ -46,7 +46,7 @@ def read_mask(path, shape, affine):
     return mask
 
 
-def make_mask(dwi, b0s_mask, where="image"):
+def make_mask(b0s: np.ndarray, where="image") -> np.ndarray:
     """Finds the head in the mean b0 with dipy's `median_otsu`.
 
     Radius 2 and 2 passes, the largest piece, holes filled: on scans of 2 to 3 mm, dipy's default
@@ -54,8 +54,7 @@ def make_mask(dwi, b0s_mask, where="image"):
     takes eight times as long.
 
     Args:
-      dwi: [X, Y, Z, M], any real dtype; where the mean of the b0s is not finite is outside.
-      b0s_mask: bool [M].
+      b0s: [X, Y, Z, n], any real dtype; where their mean is not finite is outside.
       where: what an error names.
 
     Returns:
@@ -67,7 +66,7 @@ def make_mask(dwi, b0s_mask, where="image"):
     from dipy.segment.mask import median_otsu
 
     with np.errstate(all="ignore"):
-        b0 = np.mean(dwi[..., np.asarray(b0s_mask, bool)], axis=-1, dtype=np.float64)
+        b0 = np.mean(b0s, axis=-1, dtype=np.float64)
     known = np.isfinite(b0)
     b0 = np.where(known, b0, 0)
     mask = np.zeros(b0.shape, bool)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 
 from dwijax.checking.series import examine
 from dwijax.data import domain
+from dwijax.data.files import SubjectFiles
 from dwijax.data.layouts import find_subjects
+from dwijax.data.scan import open_scan
 from dwijax.gradients import GradientTable, orientation, read_gradients, write_gradients
 from dwijax.gradients.directions import direction_set
 
@@ -235,7 +238,7 @@ def test_real_scans_are_right_and_faults_are_named(shared_data, name):
 
     folder = shared_data / name
     files = next(f for f in find_subjects(shared_data, "plain") if f.name == name)
-    report = check_scan(files.dwi, files.bval, files.bvec, folder / "mask.nii.gz")
+    report = check_scan(open_scan(replace(files, mask=folder / "mask.nii.gz")))
     assert report.orientation.verdict == "right"
     # The tensors of a faulty table are those of the right one, turned: the command's answer to it
     # follows from the same fit.
@@ -252,7 +255,7 @@ def test_faults_of_a_real_scan_from_files(shared_data, tmp_path, fault):
     gtab = read_gradients(folder / "dwi.bval", folder / "dwi.bvec")
     faulty = GradientTable(gtab.bvals, gtab.bvecs @ FAULTS[fault].T)
     write_gradients(faulty, tmp_path / "b", tmp_path / "g")
-    report = check_scan(folder / "dwi.nii.gz", tmp_path / "b", tmp_path / "g",
-                        folder / "mask.nii.gz")
+    report = check_scan(open_scan(SubjectFiles(
+        "faulty", folder / "dwi.nii.gz", tmp_path / "b", tmp_path / "g", folder / "mask.nii.gz")))
     assert report.orientation.verdict == "wrong" and report.orientation.names[0] == fault
     assert any(fault in line for line in page.warnings(report))

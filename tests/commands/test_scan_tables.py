@@ -8,7 +8,8 @@ import pytest
 
 from dwijax import cli
 from dwijax.data.files import SubjectFiles
-from dwijax.data.subject import read_scan_gradients
+from dwijax.data.files import SubjectFiles
+from dwijax.data.scan import open_scan
 from dwijax.errors import InputError
 from dwijax.fitting.choice import bias_of_shells
 from dwijax.gradients import GradientTable, table
@@ -244,8 +245,8 @@ def test_a_mended_table_keeps_what_lengths_say(tmp_path):
     np.testing.assert_allclose(np.linalg.norm(raw, axis=1), lengths)
     table.write_bvecs(raw[:, [1, 0, 2]], folder / "mended")
     np.testing.assert_array_equal(table.read_bvecs(folder / "mended", 12), raw[:, [1, 0, 2]])
-    image = nib.load(folder / "dwi.nii")
-    tables = [read_scan_gradients(folder / "dwi.bval", folder / name, image)
+    tables = [open_scan(SubjectFiles("scan", folder / "dwi.nii", folder / "dwi.bval",
+                                     folder / name, b0_threshold=None)).gtab
               for name in ("dwi.bvec", "mended")]
     np.testing.assert_array_equal(*(table.bvals for table in tables))
 
@@ -270,4 +271,5 @@ def test_b0s_and_averages_of_real_scans_are_told_apart(shared_data, tmp_path, na
         np.savetxt(tmp_path / "dwi.bval", np.r_[bvals, b, b][None])
         last = len(gtab)
         with pytest.raises(InputError, match=rf"no direction at volumes {last}, {last + 1} "):
-            read_scan_gradients(tmp_path / "dwi.bval", tmp_path / "dwi.bvec", nib.load(path))
+            open_scan(SubjectFiles("scan", path, tmp_path / "dwi.bval", tmp_path / "dwi.bvec",
+                                   b0_threshold=None))

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from configs import he2020, phantom, superdti
 from dwijax import config as settings
-from dwijax.checking.scan import against_run
+from dwijax.checking.scan import TrainedOn, against_run
 from dwijax.data import domain, leakage
 from dwijax.errors import InputError
 from dwijax.report_html import page
@@ -91,7 +91,8 @@ def use(about):
     built(json.dumps({name: about[name] for name in parts} | REST))
     with contextlib.suppress(InputError):  # whitening of others than the subjects that train
         leakage.check_statistics(about, "config.json", settings.input_positions(config, gtab))
-    against_run(NUMBERS, GTAB, "run", gtab, settings.input_positions(config, gtab), about)
+    against_run(NUMBERS, GTAB,
+                TrainedOn("run", gtab, settings.input_positions(config, gtab), about))
     page.provenance(about, [])
     model_card.markdown(export.anonymous(about) | {"training": about.get("training", {})}, [])
 

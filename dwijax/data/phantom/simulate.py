@@ -136,19 +136,20 @@ def simulate_scans_like(out, files, *, subjects, shell=None, seed=0, snr=None, f
       InputError: as :func:`simulate`, or the scan cannot be used.
     """
     from dwijax.data.phantom import like
-    from dwijax.data.subject import load_subject, read_scan_gradients
-    from dwijax.volumes import read_dwi
+    from dwijax.data.scan import open_scan
+    from dwijax.data.subject import subject_of
 
     _check("subjects", int(subjects) >= 1, subjects, "at least 1")
     _check("seed", int(seed) >= 0, seed, "a whole number from 0 up")
     _check("snr", snr is None or snr > 0, snr, "a number above 0")
+    scan = open_scan(files)
     if shell is None:
-        gtab = read_scan_gradients(files.bval, files.bvec, read_dwi(files.dwi), files.b0_threshold)
+        gtab = scan.gtab
         there = [b for b, _ in shells(gtab.bvals, gtab.b0_threshold) if b]
         _check(files.bval, len(there) == 1, listed(gtab), "one shell",
                "say which one: --shells B" if there else "give a scan with shells")
         shell = there[0]
-    subject = load_subject(files, shell=shell, min_directions=6)
+    subject = subject_of(scan, shell, min_directions=6)
     _check(files.dwi, min(subject.mask.shape) >= 2,
            f"shape {'×'.join(map(str, subject.mask.shape))}", "two voxels along each axis",
            "give more slices")
