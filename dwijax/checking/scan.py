@@ -35,7 +35,7 @@ class Report:
     Attributes:
       source: file of the series. shape: ``(X, Y, Z, M)``. voxel_size: mm, three values.
       axes: where the stored axes run to, such as LAS.
-      gtab: its table. where: its bvec file.
+      gtab: its table.
       shell: nominal b of the shell looked at closely, s/mm²; the range in words where there is no
         shell. index: its volumes, ``[N]``.
       condition: `dwijax.dti.condition_number` of all volumes, as ``dwijax fit`` takes them.
@@ -61,7 +61,6 @@ class Report:
     voxel_size: np.ndarray
     axes: str
     gtab: GradientTable
-    where: str
     shell: int | str
     index: np.ndarray
     condition: float
@@ -152,7 +151,7 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
     numbers = domain.describe(signal[:, : len(b0s)], weighted, own.bvals, own.bvecs, voxel_size)
     report = Report(
         source=str(dwi), shape=tuple(map(int, image.shape)), voxel_size=voxel_size,
-        axes="".join(nib.orientations.aff2axcodes(image.affine)), gtab=gtab, where=str(scan.files.bvec),
+        axes="".join(nib.orientations.aff2axcodes(image.affine)), gtab=gtab,
         shell=nominal, index=index, condition=dti.condition_number(gtab.bvals, gtab.bvecs),
         conditions=conditions(gtab[b0s], own), mask_made=scan.mask is None,
         mask_volume=float(brain.sum() * voxel_size.prod() / 1000), numbers=numbers, scale=scale,

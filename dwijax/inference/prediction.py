@@ -98,11 +98,11 @@ def predict_scan(files: SubjectFiles, place: Path, out: Path, *, resample=False,
         (folder / names["json"]).write_text(json.dumps(sidecar, indent=1) + "\n")
         maps = prediction_page.fitted(
             series, both, mask_stored, {prediction_page.SYNTHETIC: volumes,
-                                 prediction_page.MEASURED: np.sort(subject.volumes)},
+                                        prediction_page.MEASURED: np.sort(subject.volumes)},
             naming, {prediction_page.SYNTHETIC: folder})
         prediction_page.write(
-            folder / names["page"], prediction_page.title_of(files.dwi), subject, made, adapted, maps,
-            suspect, notes, axis=run.config.data.axis,
+            folder / names["page"], prediction_page.title_of(files.dwi), subject, made, adapted,
+            maps, suspect, notes, axis=run.config.data.axis,
             provenance=page.provenance(
                 run.about, [files.dwi, files.bval, files.bvec, files.mask, page.run_file(place)]))
     return {"measured": first, "synthetic": len(adapted.gtab), "files": names, "suspect": suspect,

@@ -64,24 +64,3 @@ def join(found_out, coordinator, count, index):
             where, found=str(error).splitlines()[0][:200],
             expected="a cluster that JAX knows, or --coordinator, --processes and --process",
             remedy="see jax.distributed.initialize") from error
-
-
-def first_makes(make, timeout=24 * 3600):
-    """``make()`` in process 0, then in the others, which find what it made on the file system.
-
-    Args:
-      make: a function without arguments. timeout: seconds that the others wait.
-    """
-    import jax
-
-    if jax.process_count() == 1:
-        return make()
-    from orbax.checkpoint import multihost
-
-    barrier = multihost.get_barrier_sync_fn()
-    if jax.process_index():
-        barrier(key="made", timeout_ms=1000 * timeout)
-        return make()
-    made = make()
-    barrier(key="made", timeout_ms=1000 * timeout)
-    return made

@@ -12,8 +12,8 @@ from dwijax.data.layouts import find_subjects
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import open_store
 from dwijax.errors import InputError, warn
-from dwijax.process import processes
 from dwijax.runs import record
+from dwijax.runs.barrier import first_makes
 from dwijax.runs.description import PARTS
 from dwijax.training import batches
 
@@ -36,7 +36,7 @@ def read_cohort(config, about=None, *, judging=False, say=warn):
     if config.data.layout == "store":
         found = _open_store(config).cohort  # checked by dwijax prepare, which had the files
     elif config.data.layout == "phantom":
-        found = processes.first_makes(partial(
+        found = first_makes(partial(
             simulated_cohort, config.data.root, **settings.to_dict(config.phantom)))
     elif about is None:
         found = cohorts.split_cohort(

@@ -8,7 +8,6 @@ import pytest
 
 from dwijax import cli
 from dwijax.data.files import SubjectFiles
-from dwijax.data.files import SubjectFiles
 from dwijax.data.scan import open_scan
 from dwijax.errors import InputError
 from dwijax.fitting.choice import bias_of_shells

@@ -17,7 +17,7 @@ MODULES = {".".join(("dwijax", *path.relative_to(PACKAGE).with_suffix("").parts)
 # The entry point of the installed command is that of ``python -m dwijax``.
 START = ("dwijax.cli", "dwijax.__main__")
 # Packages that some rooms alone know.
-ONLY = {"flax": ("models",), "orbax": ("process", "runs"), "ml_collections": ("config", "flags")}
+ONLY = {"flax": ("models",), "orbax": ("runs",), "ml_collections": ("config", "flags")}
 
 
 def room(module):
