@@ -1,9 +1,12 @@
 """The documents' commands exist and run, their examples work, and their links lead somewhere."""
 
 import importlib.util
+import json
 import re
 import shlex
 import shutil
+import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +21,7 @@ from dwijax.data.layouts import find_subjects
 from dwijax.gradients import GradientTable, write_gradients
 from dwijax.models.stack import functional, network_keys, stack
 from dwijax.tasks.losses import squared_error
+from tests.malformed import data_of, good_scan
 from tests.repository.documents import (
     ALL,
     LINES,
@@ -169,7 +173,7 @@ def example(name, **names):
     return names
 
 
-@pytest.mark.parametrize("what", ["model", "loss", "baseline"])
+@pytest.mark.parametrize("what", ["model", "loss", "baseline", "command"])
 def test_how_to_add_is_short(what):
     section = re.search(rf"^## A {what} of your own\n(.*?)(?=^## |\Z)", EXTENDING, re.M | re.S)[1]
     assert len(section.strip().splitlines()) <= 20
@@ -212,3 +216,19 @@ def test_a_baseline_as_the_document_has_it():
     turned = GradientTable(GTAB.bvals[order], -GTAB.bvecs[order])
     np.testing.assert_array_equal(baseline.predict(acquired, turned),
                                   acquired.signal[:, 1:][:, order])
+
+
+def test_a_command_as_the_document_has_it(tmp_path, monkeypatch, capsys):
+    command = SimpleNamespace(**example("command"))
+    monkeypatch.setitem(sys.modules, "dwijax.commands.brightness", command)
+    monkeypatch.setattr(cli.pkgutil, "iter_modules", lambda _: [command])
+    command.name = "brightness"
+    folder = good_scan(tmp_path / "scan")
+    line = ["brightness", *(word.format(folder) for word in (
+        "{}/dwi.nii", "--bvals={}/dwi.bval", "--bvecs={}/dwi.bvec", "--mask={}/mask.nii"))]
+    assert cli.main([*line, "--json"]) == 0
+    b0s = data_of(folder)[..., :2]
+    assert json.loads(capsys.readouterr().out) == {"median_b0": np.median(b0s.mean(axis=-1))}
+    (folder / "dwi.bval").unlink()
+    assert cli.main(line) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -16,9 +16,10 @@ import numpy as np
 
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import make_settings, simulate_subject
-from dwijax.data.subject import Subject, load_subject
+from dwijax.data.scan import open_scan
+from dwijax.data.subject import Subject, subject_of
 from dwijax.fitting.noise import harmonics_sigma, repeats_sigma
-from dwijax.gradients import GradientTable, read_gradients, shells
+from dwijax.gradients import GradientTable, shells
 from dwijax.gradients.harmonics import sh_basis
 from dwijax.volumes import into_volume, voxel_size
 
@@ -108,9 +109,8 @@ def realism_table(root: Path, generators: tuple[str, ...] = ("default", "shifted
     """Every scan under ``root`` and its phantoms."""
     rows = []
     for files in find_subjects(root, "plain"):
-        gtab = read_gradients(files.bval, files.bvec)
-        shell = shells(gtab.bvals, gtab.b0_threshold)[-1][0]
-        subject = load_subject(files, shell=shell)
+        scan = open_scan(files)
+        subject = subject_of(scan, shells(scan.gtab.bvals, scan.gtab.b0_threshold)[-1][0])
         size = voxel_size(subject.affine)
         sigma, snr = noise_level(subject)
         rows.append(Described(subject.name, "scan", {"SNR": snr, **describe(
