@@ -59,11 +59,11 @@ def main():
         print_plan()
         return
     from dwijax.training.calibrating import calibrate
-    from dwijax.training.loop import train_and_evaluate
+    from dwijax.training.loop import train
 
     workdir = WORKDIR.value or f"runs/{'-'.join(filter(None, (Path(path).stem, variant)))}"
     refuse_unwritable(workdir)
-    train_and_evaluate(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
+    train(CONFIG.value, workdir, quiet=QUIET.value, profile=PROFILE.value)
     calibrate(workdir, quiet=QUIET.value)
     if EVALUATE.value and not (DISTRIBUTED.value or COORDINATOR.value):
         from dwijax.evaluation.run import evaluate
@@ -72,7 +72,7 @@ def main():
 
 
 def print_plan():
-    from dwijax.training.compile_plan import compile_ahead, describe
+    from dwijax.training.compile_plan import compile_plan, in_words
 
     try:
         slices, height, width = (int(n) for n in PLAN.value.split("x"))
@@ -80,7 +80,8 @@ def print_plan():
         raise InputError("--plan", found=PLAN.value, expected="SLICESxHxW, as 1710x144x144",
                          remedy="give three numbers") from None
     began = time.perf_counter()
-    print(describe(*compile_ahead(CONFIG.value, (slices, height, width))))
+    for planned in compile_plan(CONFIG.value, (slices, height, width)):
+        print(in_words(*planned))
     print(f"planned and compiled in {time.perf_counter() - began:.0f} s")
 
 

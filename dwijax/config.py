@@ -202,7 +202,8 @@ def build_task(config, gtab, b0s, networks=None):
             networks=networks, residual="fit" if config.model.residual == "fit" else "none",
             b0_input=config.data.b0, added_noise=config.data.added_noise)
     outputs = output_positions(config, gtab)
-    if wants_measured_fa(config) and len(outputs) < anisotropy.LEAST:
+    measured_fa = config.loss.fa_weight > 0 and config.loss.fa_reference == "targets"
+    if measured_fa and len(outputs) < anisotropy.LEAST:
         raise InputError("--config.loss.fa_reference", found=f"targets, of which there are "
                          f"{len(outputs)}", expected=f"at least {anisotropy.LEAST} of them",
                          remedy="give all")
@@ -212,15 +213,11 @@ def build_task(config, gtab, b0s, networks=None):
         gtab, b0s, inputs, outputs, residual=config.model.residual,
         sh_order=config.model.sh_order, sh_weight=config.model.sh_weight,
         sh_log=config.model.sh_log, fa_weight=config.loss.fa_weight,
-        fa_measured=wants_measured_fa(config), b0_input=config.data.b0,
+        fa_correction=config.loss.fa_correction if measured_fa else None,
+        b0_input=config.data.b0,
         neighbours=config.data.neighbours, neighbours_order=config.data.neighbours_order,
         denoised=config.data.denoise)
     return direction_synthesis.joined(task) if config.model.joint else task
-
-
-def wants_measured_fa(config):
-    """Whether the FA loss holds predictions to the FA of the measured targets alone."""
-    return config.loss.fa_weight > 0 and config.loss.fa_reference == "targets"
 
 
 def output_positions(config, gtab):

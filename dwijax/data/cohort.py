@@ -1,16 +1,15 @@
 """Which subjects, or which slices of a single scan, are for training, validation and test."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dwijax.data.anisotropy import measured_fa
+from dwijax.data.channels import Where
 from dwijax.data.files import SubjectFiles
 from dwijax.data.layouts import find_subjects
-from dwijax.data.mppca import mppca
 from dwijax.data.screening import leave_out, refusal, usable
-from dwijax.data.slices import cut, cut_map, further, gather, harmonics
+from dwijax.data.slices import Batch, cut, filled_slices, join
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
@@ -77,7 +76,7 @@ def split_cohort(root, layout, *, fractions, seed, axis, shell, within_subject=F
             remedy="set --config.data.within_subject (dwijax prepare: --within-subject) "
                    "accordingly: slabs of one scan are no substitute for other subjects")
     if within_subject:
-        filled = np.flatnonzero(_filled_slices(load_subject(found[0], shell=shell).mask, axis))
+        filled = np.flatnonzero(filled_slices(load_subject(found[0], shell=shell).mask, axis))
         # From the bottom: validation, test, training. The top of a head is the easiest to predict.
         train, validation, test = fractions
         slabs = slab_split(int(filled[-1] - filled[0] + 1), (validation, test, train))
@@ -132,38 +131,47 @@ def limited(cohort, subjects, slices):
                            validation=share(cohort.validation, slices[1]))
 
 
-def load_slices(members, *, shell, axis, multiple, patch, like=None,
-                neighbours=0, neighbours_order=0, denoise=False, seen=None, clean=None,
-                denoised=None, anisotropy=None, look=None, skip_bad=False, progress=iter):
+class Loaded(NamedTuple):
+    """Slices of many subjects, and what is known of these.
+
+    Attributes:
+      slices: `dwijax.data.slices.Slices`, or `dwijax.data.store.StoredSlices` yet to be read.
+      tables: of every subject's shell, `GradientTable` without b0s; the first is the run's.
+      scales: by subject's name. b0s: number of b0 volumes.
+    """
+
+    slices: Any
+    tables: list
+    scales: dict
+    b0s: int
+
+
+def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, look=None,
+                skip_bad=False, progress=iter):
     """Reads members one by one and joins their slices, padded to the size of the largest.
 
     Every member's directions are put in the order of one table (`dwijax.gradients.matching`).
 
     Args:
-      members: list of :class:`Member`. shell: b-value, s/mm². axis: of the slices.
+      members: list of :class:`Member`.
+      channels: ``(gtab of the shell, number of b0s) -> {name: channel}``, what slices hold
+        (`dwijax.data.channels`).
+      shell: b-value, s/mm². axis: of the slices.
       multiple: H and W are padded up to it. patch: side of the crops, 0 for whole slices.
       like: table of the shell whose order is wanted; default: the first member's.
-      neighbours, neighbours_order (of the harmonics that stand for their DWIs; 0: none), denoise:
-        what become further channels, of the directions ``seen`` (`dwijax.data.slices.further`).
-      clean: positions of directions to be taken from a phantom's truth, noise-free; None: none.
-      denoised: positions of directions to be replaced by what MP-PCA of them alone leaves
-        (`dwijax.data.mppca`); None: none.
-      anisotropy: arguments of `dwijax.data.anisotropy.measured_fa`, which becomes the very last
-        channel: positions of directions, and how far it is corrected; None: no such channel.
       look: called with every `dwijax.data.subject.Subject` that is read.
       skip_bad: leave out, each with a line, members that cannot be used.
       progress: wraps the list (tqdm).
 
     Returns:
-      ``(Slices, tables, scales, b0s)``: of every member that was used the table of its shell and,
-      by name, its scale; the number of b0s.
+      `Loaded`, of every member that was used.
 
     Raises:
       InputError: a member cannot be read or has not the directions of the table; with `skip_bad`,
         most of them.
     """
-    parts, tables, scales, bad = [], [], {}, {}
-    name = "the first training subject"
+    batches, tables, scales, bad = [], [], {}, {}
+    name, makers = "the first training subject", None
 
     def read(member):
         try:
@@ -184,48 +192,19 @@ def load_slices(members, *, shell, axis, multiple, patch, like=None,
                 raise refusal(bad, len(members), "") from None
             leave_out(member.files.name, error)
             continue
-        project = harmonics(like.bvecs if seen is None else like.bvecs[seen], neighbours_order)
+        b0s = int(subject.gtab.b0s_mask.sum())
+        makers = makers or channels(like, b0s)
         if look is not None:
             look(subject)
-        fa = None if anisotropy is None else measured_fa(subject, *anisotropy)
-        if clean is not None:
-            subject = _noise_free(subject, member.files, clean)
-        if denoised is not None:
-            subject = _denoised(subject, denoised)
-        positions = brain_slices(member, subject.mask, axis)
-        b0, dwi, mask = cut(subject, positions, axis=axis)
-        if more := further(
-                subject, positions, neighbours=neighbours, project=project, denoise=denoise,
-                axis=axis, directions=seen):
-            dwi = np.concatenate([dwi, *more], axis=-1)
-        if fa is not None:
-            fa = cut_map(fa, positions, axis=axis)
-            dwi = np.concatenate([dwi, fa], axis=-1)
-        parts.append((b0, dwi, mask))
+        where = Where(brain_slices(member, subject.mask, axis), axis, truth=member.files.truth)
+        batches.append(Batch(
+            {channel: make(subject, where) for channel, make in makers.items()},
+            cut(subject.mask, where.positions, axis=axis)))
         tables.append(subject.gtab[~subject.gtab.b0s_mask])
         scales[member.files.name] = float(subject.scale)
-        b0s = int(subject.gtab.b0s_mask.sum())
-    if len(bad) > len(parts):  # the others may be the sound ones, if it is about directions
+    if len(bad) > len(batches):  # the others may be the sound ones, if it is about directions
         raise refusal(bad, len(members), members[0].files.dwi, skippable=False)
-    return gather(parts, multiple, patch), tables, scales, b0s
-
-
-def _noise_free(subject, files, directions):
-    """The subject with some directions of its shell replaced by their truth."""
-    volumes = np.flatnonzero(~subject.gtab.b0s_mask)[directions]
-    dwi = subject.dwi.copy()
-    dwi[..., volumes] = subject.companion(
-        files.truth / "dwi.nii.gz", subject.image.shape[3:], volumes=subject.volumes[volumes],
-        what="series")
-    return replace(subject, dwi=dwi)
-
-
-def _denoised(subject, directions):
-    """The subject with some directions of its shell, and these alone, after MP-PCA."""
-    volumes = np.flatnonzero(~subject.gtab.b0s_mask)[directions]
-    dwi = subject.dwi.copy()
-    dwi[..., volumes] = mppca(subject.dwi[..., volumes], subject.mask)
-    return replace(subject, dwi=dwi)
+    return Loaded(join(batches, multiple, patch), tables, scales, b0s)
 
 
 def brain_slices(member, mask, axis):
@@ -233,7 +212,7 @@ def brain_slices(member, mask, axis):
 
     Where not all of them are to be used: evenly spaced ones among the :data:`CENTRAL` central.
     """
-    filled = _filled_slices(mask, axis)
+    filled = filled_slices(mask, axis)
     positions = np.arange(len(filled)) if member.slices is None else member.slices
     positions = positions[filled[positions]]
     if member.count is None or member.count >= len(positions):
@@ -251,7 +230,3 @@ def central_slices(filled, count=CENTRAL):
     """
     first = max((len(filled) - count) // 2, 0)
     return filled[first:first + count]
-
-
-def _filled_slices(mask, axis):
-    return mask.any(axis=tuple(i for i in range(3) if i != axis))

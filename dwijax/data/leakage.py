@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dwijax.data.slices import beside_channels
 from dwijax.errors import InputError
 from dwijax.gradients.directions import SAME_AXIS, compare
 
@@ -127,16 +126,6 @@ def check_statistics(about, where, inputs=None):
     others = sorted(set(source["subjects"]) - training)
     if others:
         wrong(f"whitening computed from {', '.join(others[:8])}", "training subjects only")
-    data = about["config"]["data"]
-    b0, denoised, beside = int(data["b0"]), data["denoise"], data["neighbours"]
-    order = data["neighbours_order"]
-    channels = b0 + q + 2 * beside * beside_channels(q, order) + denoised * (1 + q)
-    if np.shape(whitening["matrix"])[0] != channels:
-        wrong(f"whitening of {np.shape(whitening['matrix'])[0]} channels",
-              f"{channels}: {'b0 and ' * b0}{q} inputs"
-              + f" of {1 + 2 * beside} slices" * bool(beside)
-              + f" (harmonics of order {order} beside)" * bool(beside and order)
-              + ", and without noise" * denoised)
 
 
 def _digest(path):

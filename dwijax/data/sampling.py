@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from dwijax.data.slices import Batch
+
 
 def batch_slices(seed, step, slices, batch):
     """Slice numbers of a batch.
@@ -70,13 +72,13 @@ def take_batch(slices, seed, step, *, batch, patch, stride=1, part=0, parts=1):
       part, parts: which of how many parts; N then is ``batch / parts``.
 
     Returns:
-      ``(b0 [N, h, w, 1], dwi [N, h, w, n], mask [N, h, w, 1])``.
+      `dwijax.data.slices.Batch`.
     """
     drawn = sample(seed, step, slices.origins, batch=batch, patch=patch, stride=stride)
     size = batch // parts
     index, origins = (lax.dynamic_slice_in_dim(a, part * size, size) for a in drawn)
     if not patch:
-        return slices.b0[index], slices.dwi[index], slices.mask[index]
+        return slices.read(index)
 
     def crop(array):
         size = (1, patch, patch, array.shape[-1])
@@ -85,4 +87,4 @@ def take_batch(slices, seed, step, *, batch, patch, stride=1, part=0, parts=1):
             lambda i, o: lax.dynamic_slice(array, (i, o[0], o[1], zero), size)[0]
         )(index, origins)
 
-    return crop(slices.b0), crop(slices.dwi), crop(slices.mask)
+    return Batch(*jax.tree.map(crop, (slices.images, slices.mask)))

@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorstore as ts
 
-from dwijax.data.cohort import Cohort, Member, brain_slices
+from dwijax.data.channels import B0
+from dwijax.data.cohort import Cohort, Loaded, Member, brain_slices
 from dwijax.data.description import (
     ARRAYS,
     FILES,
@@ -33,7 +34,7 @@ from dwijax.data.description import (
 )
 from dwijax.data.files import SubjectFiles
 from dwijax.data.screening import leave_out, refusal
-from dwijax.data.slices import Slices, common_size, crop_bounds, cut_unscaled, extents
+from dwijax.data.slices import Batch, Slices, common_size, crop_bounds, cut, extents
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError, warn
 from dwijax.gradients import GradientTable, repeats_in_words
@@ -109,16 +110,19 @@ class Store(NamedTuple):
     cohort: Cohort
     subjects: dict
 
-    def slices(self, part, *, multiple, patch, names=None):
+    def slices(self, part, channels, *, multiple, patch, names=None):
         """As :func:`dwijax.data.cohort.load_slices`, but nothing is read yet.
 
         Args:
-          part: "train" or "validation". multiple: H and W are padded up to it.
+          part: "train" or "validation".
+          channels: as of `dwijax.data.cohort.load_slices`; `B0` and `Directions` alone, which a
+            store holds.
+          multiple: H and W are padded up to it.
           patch: side of the crops, 0 for whole slices.
           names: of its subjects, those to use, in this order; default: all.
 
         Returns:
-          ``(StoredSlices, tables, scales, b0s)``.
+          `dwijax.data.cohort.Loaded` with `StoredSlices`.
 
         Raises:
           InputError: the arrays cannot be opened.
@@ -130,19 +134,20 @@ class Store(NamedTuple):
         size = common_size([entry["shape"][1:3] for entry in entries], multiple, patch)
         tables = [_table(entry) for entry in entries]
         scales = {entry["name"]: entry["scale"] for entry in entries}
-        return (StoredSlices(self.path / part, entries, size, patch), tables, scales,
-                entries[-1]["b0s"])
+        b0s = entries[-1]["b0s"]
+        slices = StoredSlices(self.path / part, entries, channels(tables[0], b0s), size, patch)
+        return Loaded(slices, tables, scales, b0s)
 
 
 class StoredSlices:
     """Slices of many subjects that are read when they are asked for.
 
     Attributes:
-      shape: ``(S, H, W, n)``, as of ``Slices.dwi``.
-      origins: int32 ``[S, 2, 2]``, as of ``Slices.origins``.
+      count: S. size: ``(H, W)``, padded. channels: of the images, by name.
+      origins: int32 ``[S, 2, 2]``, as of `Slices`.
     """
 
-    def __init__(self, folder, entries, size, patch):
+    def __init__(self, folder, entries, channels, size, patch):
         """Opens the arrays of all subjects; see :meth:`Store.slices`."""
         # Indices of shards stay in memory; a decoded slice is seldom asked for again soon.
         context = ts.Context({"cache_pool": {"total_bytes_limit": 2**24}})
@@ -158,7 +163,7 @@ class StoredSlices:
         self._scales = [np.float32(entry["scale"]) for entry in entries]
         counts = [entry["shape"][0] for entry in entries]
         self._first = np.cumsum([0, *counts])
-        self.shape = (sum(counts), *size, entries[0]["shape"][3])
+        self.count, self.size, self.channels = sum(counts), tuple(size), channels
         padded = [np.asarray(e["extents"], np.int32) + _margin(e["shape"][1:3], size)
                   for e in entries]
         self.origins = crop_bounds(np.concatenate(padded), size, patch)
@@ -166,13 +171,7 @@ class StoredSlices:
     @property
     def nbytes(self):
         """Of all slices in memory."""
-        count, height, width, channels = self.shape
-        return 4 * count * height * width * (channels + 2)
-
-    @property
-    def size(self):
-        """``(H, W)``, padded."""
-        return self.shape[1:3]
+        return self.count * bytes_of(self.channels, self.size)
 
     def read(self, index, origins=None, patch=0):
         """Reads slices or crops of them, all at once.
@@ -183,8 +182,7 @@ class StoredSlices:
           patch: side of the crops; 0 for whole slices.
 
         Returns:
-          ``(b0 [N, h, w, 1], dwi [N, h, w, n], mask [N, h, w, 1])`` float32, in units of each
-          subject's scale.
+          `dwijax.data.slices.Batch`.
 
         Raises:
           InputError: a file is missing, truncated or altered.
@@ -195,25 +193,26 @@ class StoredSlices:
         pending = [[array[int(i - self._first[k])].read() for array in self._arrays[k]]
                    for i, k in zip(index, owners, strict=True)]
         size = (patch, patch) if patch else self.size
-        b0, dwi, mask = (np.zeros((len(index), *size, channels), np.float32)
-                         for channels in (1, self.shape[3], 1))
+        batch = _zeros(self.channels, (len(index), *size))
         for i, (futures, k) in enumerate(zip(pending, owners, strict=True)):
-            stored = [_done(future, self._folders[k]) for future in futures]
-            there, here = self._windows(stored[0].shape[:2], origins[i], size)
-            np.divide(stored[0][there], self._scales[k], out=b0[i][here])
-            np.divide(stored[1][there], self._scales[k], out=dwi[i][here])
-            mask[i][here] = stored[2][there]
-        return b0, dwi, mask
+            b0, dwi, mask = (_done(future, self._folders[k]) for future in futures)
+            there, here = self._windows(mask.shape[:2], origins[i], size)
+            for name, channel in self.channels.items():
+                stored = b0 if isinstance(channel, B0) else dwi[..., channel.positions]
+                np.divide(stored[there], self._scales[k], out=batch.images[name][i][here])
+            batch.weight[i][here] = mask[there]
+        return batch
 
     def load(self, progress=iter):
         """All of them: `dwijax.data.slices.Slices`. ``progress`` wraps the list of subjects."""
-        count = self.shape[0]
-        arrays = [np.empty((*self.shape[:3], c), np.float32) for c in (1, self.shape[3], 1)]
-        for first in progress(range(0, count, SHARD)):
-            index = np.arange(first, min(first + SHARD, count))
-            for array, piece in zip(arrays, self.read(index), strict=True):
-                array[index] = piece
-        return Slices(*arrays, self.origins)
+        all_of_them = _zeros(self.channels, (self.count, *self.size))
+        for first in progress(range(0, self.count, SHARD)):
+            index = np.arange(first, min(first + SHARD, self.count))
+            batch = self.read(index)
+            for name, image in batch.images.items():
+                all_of_them.images[name][index] = image
+            all_of_them.weight[index] = batch.weight
+        return Slices(*all_of_them, self.origins)
 
     def _windows(self, plane, origin, size):
         """Where a crop of the padded slice lies in the stored slice, and where that goes in it."""
@@ -224,6 +223,16 @@ class StoredSlices:
             there.append(slice(first, last))
             here.append(slice(first - start, last - start))
         return tuple(there), tuple(here)
+
+
+def bytes_of(channels, size):
+    """Of one slice or crop of ``size`` ``(h, w)`` in memory: all its channels and its weight."""
+    return 4 * int(np.prod(size)) * (1 + sum(channel.count for channel in channels.values()))
+
+
+def _zeros(channels, shape):
+    return Batch({name: np.zeros((*shape, channel.count), np.float32)
+                  for name, channel in channels.items()}, np.zeros((*shape, 1), np.float32))
 
 
 def open_store(path):
@@ -248,7 +257,8 @@ def _write_member(folder, member, subject, axis):
     positions = brain_slices(member, subject.mask, axis)
     context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
     plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
-    n = int((~subject.gtab.b0s_mask).sum())
+    directions = np.flatnonzero(~subject.gtab.b0s_mask)
+    n = len(directions)
     shape = [len(positions), *plane, n]
     arrays = [_done(_create(folder / name, shape[:3] + [channels], dtype, context), folder)
               for name, channels, dtype in zip(ARRAYS, (1, n, 1), ("float32", "float32", "uint8"),
@@ -256,9 +266,10 @@ def _write_member(folder, member, subject, axis):
     found = []
     for start in range(0, len(positions), SHARD):
         window = slice(start, start + SHARD)
-        pieces = cut_unscaled(subject, positions[window], axis=axis)
-        found += extents(pieces[2][..., 0] > 0).tolist()
-        pieces = (*pieces[:2], pieces[2].astype(np.uint8))
+        b0, dwi, mask = (cut(volume, positions[window], axis=axis) for volume in (
+            subject.b0, subject.dwi[..., directions], subject.mask))
+        found += extents(mask[..., 0] > 0).tolist()
+        pieces = b0, dwi, mask.astype(np.uint8)
         for array, piece in zip(arrays, pieces, strict=True):
             _done(array[start:start + len(piece)].write(piece), folder)
     table = subject.gtab[~subject.gtab.b0s_mask]

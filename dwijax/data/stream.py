@@ -40,7 +40,7 @@ class TrainingBatches:
 class ValidationBatches:
     """Random access: item ``i`` is the i-th batch of whole slices in their order.
 
-    The last one wraps around; its mask is 0 there, so that these slices count with weight 0.
+    The last one wraps around, with weight 0.
 
     Args:
       slices: :class:`dwijax.data.store.StoredSlices`. batch: N. positions: as above.
@@ -51,14 +51,13 @@ class ValidationBatches:
         self._positions = slice(None) if positions is None else positions
 
     def __len__(self):
-        return -(-self._slices.shape[0] // self._batch)
+        return -(-self._slices.count // self._batch)
 
     def __getitem__(self, i):
         index = (i * self._batch + np.arange(self._batch))[self._positions]
-        count = self._slices.shape[0]
-        b0, dwi, mask = self._slices.read(index % count)
-        mask[index >= count] = 0
-        return b0, dwi, mask
+        batch = self._slices.read(index % self._slices.count)
+        batch.weight[index >= self._slices.count] = 0
+        return batch
 
 
 def stream(batches, first=0, *, ahead=4, threads=2):
@@ -71,8 +70,7 @@ def stream(batches, first=0, *, ahead=4, threads=2):
       threads: that assemble batches; TensorStore decompresses with threads of its own.
 
     Returns:
-      Iterator of ``(b0 [N, h, w, 1], dwi [N, h, w, n], mask [N, h, w, 1])``, float32 on the host;
-      ``close()`` ends the reading.
+      Iterator of `dwijax.data.slices.Batch`, NumPy; ``close()`` ends the reading.
     """
     import grain  # 2 s, which only those who stream pay
 

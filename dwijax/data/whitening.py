@@ -18,7 +18,7 @@ def whitening_slices(count):
     return np.arange(0, count, max(4, -(-count // 512)))
 
 
-def whitening(inputs, mask, measured=None):
+def whitening(inputs, mask, noisy=slice(None)):
     """Statistics of the channels that the networks see.
 
     DWIs of one shell are nearly collinear: a few combinations, the mean above all, hold most of
@@ -29,9 +29,9 @@ def whitening(inputs, mask, measured=None):
     Args:
       inputs: ``[S, H, W, C]`` float32; never targets.
       mask: ``[S, H, W, 1]``; voxels that count.
-      measured: number of channels, the first ones, that hold noise; default: all. What has less
-        variance than any combination of these is what denoising has left behind it, and is not
-        blown up to the size of a signal.
+      noisy: bool ``[C]``, channels that hold noise; default: all. What has less variance than any
+        combination of these is what denoising has left behind it, and is not blown up to the size
+        of a signal.
 
     Returns:
       :class:`Whitening`, float32.
@@ -41,7 +41,7 @@ def whitening(inputs, mask, measured=None):
     covariance = np.cov(voxels, rowvar=False)
     variances, axes = np.linalg.eigh(covariance)
     # Channels that repeat each other (noise-free inputs) have no variance left to divide by.
-    least = np.linalg.eigvalsh(covariance[:measured, :measured])[0]
+    least = np.linalg.eigvalsh(covariance[noisy][:, noisy])[0]
     variances = np.maximum(variances, max(least, 1e-6 * variances[-1]))
     matrix = (axes / np.sqrt(variances)) @ axes.T
     return Whitening(mean.astype(np.float32), matrix.astype(np.float32))

@@ -8,7 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from dwijax import config as settings
-from dwijax.data.slices import cut, further, harmonics, padded_size
+from dwijax.data.channels import Where
+from dwijax.data.slices import filled_slices, padded_size
 from dwijax.devices import placement
 from dwijax.gradients import GradientTable
 from dwijax.runs import restore
@@ -78,21 +79,14 @@ def outputs(run, subject, directions=None, *, quiet=True):
     axis = run.config.data.axis
     shape = subject.mask.shape
     plane = [n for i, n in enumerate(shape) if i != axis]
-    size = padded_size(plane, settings.multiple_of(run.config))
-    filled = np.flatnonzero(subject.mask.any(axis=tuple(i for i in range(3) if i != axis)))
-    where = {"axis": axis, "size": size,
-             "directions": run.inputs if directions is None else directions}
-    b0, dwi, _ = cut(subject, filled, **where)
-    more = further(subject, filled, neighbours=run.config.data.neighbours,
-                   project=harmonics(run.gtab.bvecs[run.inputs],
-                                     run.config.data.neighbours_order),
-                   denoise=run.config.data.denoise, **where)
-    if more:
-        dwi = np.concatenate([dwi, *more], axis=-1)
+    filled = np.flatnonzero(filled_slices(subject.mask, axis))
+    where = Where(filled, axis, padded_size(plane, settings.multiple_of(run.config)))
+    positions = run.inputs if directions is None else directions
+    images = {name: channel.at(positions)(subject, where)
+              for name, channel in run.task.inputs.items()}
 
     def see(part):
-        # Networks without the b0 have one channel less.
-        return np.concatenate([b0[part], dwi[part]], axis=-1)[..., -run.task.in_channels:]
+        return run.task.see({name: image[part] for name, image in images.items()})
 
     out = None
     bar = partial(tqdm, disable=quiet or None, leave=False, desc="networks")

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dwijax import dti
+from dwijax.data import channels
 from dwijax.dti.elements import from_matrix, to_matrix
 from dwijax.tasks.task import Task
 
@@ -71,34 +72,43 @@ def map_regression(gtab, b0s, inputs, *, targets, seeds=1, networks=None, residu
         raise ValueError("a fit needs the b0")
     if residual == "fit" and len(inputs) < LEAST and set(kinds) != {"md"}:
         raise ValueError(f"{len(inputs)} directions do not determine a tensor")
-    channels = max(TARGETS[target] for target in targets)
+    maps_out = max(TARGETS[target] for target in targets)
     # Network k takes its channels out of all maps side by side by a 0-1 matrix [all, channels].
-    select = np.stack([_selection(kind, tuple(dict.fromkeys(kinds)), channels) for kind in kinds])
+    select = np.stack([_selection(kind, tuple(dict.fromkeys(kinds)), maps_out) for kind in kinds])
     physical = np.array([kind == "tensor" for kind in kinds])
-    everything = _fitter(gtab, np.arange(len(gtab)), b0s)
+    seen = {"inputs": channels.Directions(inputs)}
+    others = np.setdiff1d(np.arange(len(gtab)), inputs)
+    everything = _fitter(gtab, np.concatenate([inputs, others]), b0s)
+    learnt = {"others": channels.Directions(others)}
+    if b0_input:
+        seen = {"b0": channels.B0()} | seen
+    else:
+        learnt["b0"] = channels.B0()
 
-    def see(b0, dwi):
-        x = jnp.concatenate([b0, dwi[..., inputs]], axis=-1)
-        if added_noise:
-            x = noisier(x, b0s, added_noise)
-        return x if b0_input else x[..., 1:]
-
-    def measured(b0, dwi):
-        fit = everything(jnp.concatenate([b0, dwi], axis=-1))
+    def measured(images):
+        fit = everything(jnp.concatenate(
+            [images[name] for name in ("b0", "inputs", "others")], axis=-1))
         maps = jnp.concatenate(
             [tensor_maps(fit.tensor, kind) for kind in dict.fromkeys(kinds)], -1)
         # What has no tensor has no target.
         maps = jnp.where(fit.determined[..., None], maps, jnp.nan)
         return jnp.einsum("nhwc,kcd->knhwd", maps, select, precision="highest")
 
-    def reference(weights, x):
+    def disturb(images):
+        if not added_noise:
+            return images
+        x = noisier(jnp.concatenate([images["b0"], images["inputs"]], axis=-1), b0s, added_noise)
+        return images | {"b0": x[..., :1], "inputs": x[..., 1:]}
+
+    def baseline(weights, images):
         if residual == "none":
-            return jnp.zeros((*x.shape[:-1], channels), x.dtype)
+            return jnp.zeros((*images["inputs"].shape[:-1], maps_out), images["inputs"].dtype)
+        x = jnp.concatenate([images["b0"], images["inputs"]], axis=-1)
         starts = _starts(gtab, inputs, b0s, tuple(dict.fromkeys(kinds)), x)
         return jnp.einsum("nhwc,cd->nhwd", starts, weights["select"], precision="highest")
 
-    def combine(weights, reference, output):
-        y = reference + output
+    def combine(weights, baseline, output):
+        y = baseline + output
         direct = y * jnp.sum(weights["select"], axis=0)
         if not physical.any():
             return direct
@@ -108,8 +118,8 @@ def map_regression(gtab, b0s, inputs, *, targets, seeds=1, networks=None, residu
         return jnp.where(weights["physical"], maps, direct)
 
     weights = {"select": jnp.asarray(select, jnp.float32), "physical": jnp.asarray(physical)}
-    return Task(numbers, int(b0_input) + len(inputs), channels, see, measured, reference, weights,
-                None, combine=combine)
+    return Task(numbers, seen, learnt, maps_out, measured, baseline, weights, disturb=disturb,
+                combine=combine)
 
 
 def noisier(x, b0s, largest):

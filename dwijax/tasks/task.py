@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dwijax.tasks import losses
@@ -12,41 +13,69 @@ from dwijax.tasks import losses
 class Task(NamedTuple):
     """A task of K networks on the same slices.
 
+    Images are ``{name: [N, H, W, c]}`` of the task's channels (`dwijax.data.channels`).
+
     Attributes:
       numbers: what each network is called, int ``[K]``; its initialisation depends on it alone.
-      in_channels, out_channels: of one network.
-      measured: how many of its input channels, the first ones, are as measured; None: all.
-      see: ``(b0 [N, H, W, 1], dwi [N, H, W, n + m]) -> x [N, H, W, C]``, what all networks see;
-        behind the n directions come m further channels (`dwijax.data.slices.further`), if any;
-        what stands behind these it does not see.
-      targets: ``(b0, dwi) -> [K, N, H, W, D]``, measured, noise and all.
-      reference: ``(weights_k, x) -> [N, H, W, D]``, see :mod:`dwijax.tasks.references`.
-      reference_weights: ``[K, ...]``.
-      coupled: ``(predictions [K, N, H, W, D], usable [K], b0, dwi, weight) -> scalar``, a loss
+      inputs: ``{name: channel}`` that networks see, in this order (`see`).
+      outputs: ``{name: channel}`` that losses need besides.
+      out_channels: of one network.
+      targets: ``images -> [K, N, H, W, D]``, measured, noise and all.
+      baseline: ``(weights_k, inputs) -> [N, H, W, D]``, the residual baseline that a network's
+        output is added to (:mod:`dwijax.tasks.residual_baselines`); ``inputs`` are images.
+      baseline_weights: ``[K, ...]``.
+      coupled: ``(predictions [K, N, H, W, D], usable [K], images, weight) -> scalar``, a loss
         that couples the networks, or None. It is a sum over voxels of ``weight [N, H, W, 1]``
-        times what is lost there, so that voxels can be shared out; what a network that is not
+        times the loss there, so that devices can share voxels out; what a network that is not
         ``usable`` predicts must not matter.
-      combine: ``(weights_k, reference, output) -> [N, H, W, D]``, the prediction: their sum, or
+      denoised: names of the inputs without noise of their own.
+      disturb: ``images -> images`` that networks see while they learn; targets are of those before.
+      combine: ``(weights_k, baseline, output) -> [N, H, W, D]``, the prediction: their sum, or
         what is made of it.
       loss: ``(prediction, target, weight) -> scalar`` of one network, as
         :func:`dwijax.tasks.losses.squared_error`, which validates in any case.
     """
 
     numbers: np.ndarray
-    in_channels: int
+    inputs: dict
+    outputs: dict
     out_channels: int
-    see: Callable
     targets: Callable
-    reference: Callable
-    reference_weights: Any
-    coupled: Callable | None
-    measured: int | None = None
-    combine: Callable = lambda weights, reference, output: reference + output
+    baseline: Callable
+    baseline_weights: Any
+    coupled: Callable | None = None
+    denoised: tuple = ()
+    disturb: Callable = lambda images: images
+    combine: Callable = lambda weights, baseline, output: baseline + output
     loss: Callable = losses.squared_error
+
+    @property
+    def channels(self):
+        """``{name: channel}`` of all that training slices hold."""
+        return self.inputs | self.outputs
+
+    @property
+    def in_channels(self):
+        """C of what a network sees."""
+        return sum(channel.count for channel in self.inputs.values())
+
+    def see(self, images):
+        """``x [N, H, W, C]``, what all networks see: the inputs side by side."""
+        return jnp.concatenate([images[name] for name in self.inputs], axis=-1)
+
+    def split(self, x):
+        """``{name: [N, H, W, c]}``, what `see` has put side by side."""
+        ends = np.cumsum([channel.count for channel in self.inputs.values()])[:-1]
+        return dict(zip(self.inputs, jnp.split(x, ends, axis=-1), strict=True))
+
+    def noisy(self):
+        """bool ``[C]``: which channels of ``x`` hold noise of their own."""
+        return np.concatenate([np.full(channel.count, name not in self.denoised)
+                               for name, channel in self.inputs.items()])
 
 
 def predictor(task, network, output_scale, whitening=None):
-    """``(params, x [N, H, W, C], rows=None) -> [K, N, H, W, D]``: reference and network combined.
+    """``(params, x [N, H, W, C], rows=None) -> [K, N, H, W, D]``: baseline and network combined.
 
     ``rows`` are the positions in the task's stack of the networks that ``params`` belong to, all
     by default.
@@ -60,17 +89,17 @@ def predictor(task, network, output_scale, whitening=None):
       whitening: :class:`dwijax.data.whitening.Whitening` of the channels, or None.
     """
 
-    def one(params, weights, x, seen):
+    def one(params, weights, inputs, seen):
         return task.combine(
-            weights, task.reference(weights, x), output_scale * network.apply(params, seen))
+            weights, task.baseline(weights, inputs), output_scale * network.apply(params, seen))
 
     stacked = jax.vmap(one, in_axes=(0, 0, None, None))
 
     def predict(params, x, rows=None):
         seen = x if whitening is None else (x - whitening.mean) @ whitening.matrix
-        weights = task.reference_weights
+        weights = task.baseline_weights
         if rows is not None:
             weights = jax.tree.map(lambda a: a[rows], weights)
-        return stacked(params, weights, x, seen)
+        return stacked(params, weights, task.split(x), seen)
 
     return predict

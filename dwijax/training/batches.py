@@ -6,10 +6,12 @@ Both do the same arithmetic on the same batches; compiled apart, they agree to r
 import time
 from collections import deque
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from dwijax.data.store import bytes_of
 from dwijax.data.stream import TrainingBatches, ValidationBatches, stream
 from dwijax.devices import placement as placing
 from dwijax.training.step import (
@@ -32,23 +34,29 @@ _GROUP, _GROUP_BYTES = 32, 2**25
 _AHEAD = 4
 
 
+def lift_dispatch(training):
+    """``(state, slices, n) -> (state, mean losses [K])`` on the devices of a `Training`."""
+    step = make_step(
+        training.predict, training.task, training.optimizer, **training.sampling._asdict(),
+        axes=training.placement.axes, pieces=training.plan.pieces,
+        freeze_after=training.freeze_after)
+    return placing.lift(training.placement, make_dispatch(step),
+                        (STATE, "same", "number", (STATE, "stack")), donate=0)
+
+
 class Resident:
     """All slices lie on the device; the host looks in only between calls."""
 
-    def __init__(self, predict, task, optimizer, train, validation, placement, pieces, *, seed,
-                 batch, patch, freeze_after, stride=1):
+    def __init__(self, training, train, validation):
         """Puts ``train`` and ``validation``, `dwijax.data.slices.Slices`, on the devices."""
-        axes = placement.axes
+        place, pieces = training.placement, training.plan.pieces
         self._train, self._validation = (
-            placing.spread(placement, slices, "same") for slices in (train, validation))
-        step = make_step(predict, task, optimizer, seed=seed, batch=batch, patch=patch,
-                         stride=stride, axes=axes, pieces=pieces, freeze_after=freeze_after)
-        self._dispatch = placing.lift(
-            placement, make_dispatch(step), (STATE, "same", "number", (STATE, "stack")),
-            donate=0)
+            placing.spread(place, slices, "same") for slices in (train, validation))
+        self._dispatch = lift_dispatch(training)
+        batch = _at_once(pieces, training.sampling.batch, place.axes)
         self._validate = placing.lift(
-            placement, make_validation(predict, task, batch=_at_once(pieces, batch, axes),
-                                       axes=axes, pieces=pieces), ("stack", "same", "stack"))
+            place, make_validation(training.predict, training.task, batch=batch,
+                                   axes=place.axes, pieces=pieces), ("stack", "same", "stack"))
 
     def compile(self, state):
         """Compiles what :meth:`advance` runs, once for all; returns the compiled program."""
@@ -74,24 +82,23 @@ class Streamed:
       waited: seconds that were spent waiting for a batch so far.
     """
 
-    def __init__(self, predict, task, optimizer, train, validation, placement, pieces, *, seed,
-                 batch, patch, freeze_after, steps, stride=1):
+    def __init__(self, training, train, validation, *, steps):
         """``train`` and ``validation`` are `dwijax.data.store.StoredSlices`."""
-        axes = placement.axes
-        update = make_update(predict, task, optimizer, axes=axes, pieces=pieces,
-                             freeze_after=freeze_after)
-        judge = make_judge(predict, task, axes=axes, pieces=pieces)
-        self._placement, self._reader, self._next = placement, None, None
-        validation_batch = _at_once(pieces, batch, axes)
+        place, pieces, sampling = training.placement, training.plan.pieces, training.sampling
+        parts = {"axes": place.axes, "pieces": pieces}
+        update = make_update(training.predict, training.task, training.optimizer, **parts,
+                             freeze_after=training.freeze_after)
+        judge = make_judge(training.predict, training.task, **parts)
+        self._placement, self._reader, self._next = place, None, None
+        batch, validation_batch = sampling.batch, _at_once(pieces, sampling.batch, place.axes)
         self._training = TrainingBatches(
-            train, seed=seed, batch=batch, patch=patch, steps=steps, stride=stride,
-            positions=placing.positions(placement, batch))
+            train, **sampling._asdict(), steps=steps, positions=placing.positions(place, batch))
         self._validation = ValidationBatches(
             validation, batch=validation_batch,
-            positions=placing.positions(placement, validation_batch))
-        self._train_size = batch, _together(batch, *((patch, patch) if patch else train.size),
-                                            train.shape[3])
-        self._validation_size = validation_batch, _together(validation_batch, *validation.shape[1:])
+            positions=placing.positions(place, validation_batch))
+        self._train_size = batch, _together(batch, train.channels, training.size)
+        self._validation_size = validation_batch, _together(
+            validation_batch, validation.channels, validation.size)
         self.waited = 0.0
 
         # The sums of the batches are taken in the order of slices on the device.
@@ -109,7 +116,7 @@ class Streamed:
             return totals[0] / jnp.maximum(totals[1], 1)
 
         def lift(function, *takes, **options):
-            return placing.lift(placement, function, takes, **options)
+            return placing.lift(place, function, takes, **options)
 
         self._dispatch = lift(add_update, STATE, "stack", "parts", "number", (STATE, "stack"),
                              donate=0)
@@ -168,13 +175,13 @@ class Streamed:
         batches = [next(reader) for _ in range(count)]
         self.waited += time.perf_counter() - began
         batches += batches[-1:] * (together - count)  # one shape, one program
-        group = tuple(np.stack(leaves, axis=1) for leaves in zip(*batches, strict=True))
+        group = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *batches)
         return placing.spread(self._placement, group, "parts", size)
 
 
-def _together(batch, height, width, channels):
+def _together(batch, channels, size):
     """Number of batches of one group."""
-    return int(np.clip(_GROUP_BYTES // (4 * batch * height * width * (channels + 2)), 1, _GROUP))
+    return int(np.clip(_GROUP_BYTES // (batch * bytes_of(channels, size)), 1, _GROUP))
 
 
 def _groups(batches, together):
@@ -185,7 +192,7 @@ def _groups(batches, together):
 
 def _batch(group, i):
     """The i-th batch of a group."""
-    return tuple(lax.dynamic_index_in_dim(a, i, 1, keepdims=False) for a in group)
+    return jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, i, 1, keepdims=False), group)
 
 
 def _wait(computing, result):

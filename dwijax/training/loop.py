@@ -1,4 +1,4 @@
-"""``train_and_evaluate(config, workdir)``: from files to a trained stack of networks."""
+"""``train(config, workdir)``: from files to a trained stack of networks."""
 
 import contextlib
 import sys
@@ -22,10 +22,9 @@ from dwijax.runs import checkpoint, description, folders, record
 from dwijax.runs.log import RunLog
 from dwijax.training import batches, build, joint_start, throughput
 from dwijax.training.reading import read_cohort, read_slices, used
-from dwijax.training.step import init_state
 
 
-def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
+def train(config, workdir, *, quiet=False, profile=False):
     """Trains the stack, validating as it goes; run again, it goes on where it was.
 
     The run's description is written when it begins, and with it its subjects are settled.
@@ -51,9 +50,9 @@ def train_and_evaluate(config, workdir, *, quiet=False, profile=False):
     members = read_cohort(config, about, say=warn if main else lambda line: None)
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
     bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
-    budget = int(config.memory_gb * 2**30) or memory.device_budget()
+    budget = build.budget_of(config)
     data = [read_slices(config, members, budget, bar)]
-    members = used(members, *data[0][:2])
+    members = used(members, data[0])
     scans = None
     if main and about is None:
         scans = record.scans(config, members, partial(
@@ -76,7 +75,7 @@ def _describe(config, workdir, members, data, scans=None):
 
     ``scans``: of `dwijax.runs.record.scans`, None where they are not told.
     """
-    (train, tables, scales, b0s), (_, more, _, _), subjects = data
+    train, tables, scales, b0s = data.train
     gtab, plain = tables[0], settings.to_dict(config)
     about = folders.begun(workdir, plain)
     if about is not None:
@@ -85,12 +84,13 @@ def _describe(config, workdir, members, data, scans=None):
     statistics = None
     if config.model.whiten:
         task = settings.build_task(config, gtab, b0s)
-        b0, dwi, mask = train.read(whitening_slices(len(train.origins)))
-        statistics = whitening(np.asarray(task.see(b0, dwi)), mask, task.measured)
+        images, mask = train.read(whitening_slices(len(train.origins)))
+        statistics = whitening(np.asarray(task.see(task.disturb(images))), mask, task.noisy())
     about = folders.describe(
         plain, gtab, settings.input_positions(config, gtab), b0s,
-        spread([m.files.name for m in members.train + members.validation], tables + more), scales,
-        statistics, domain.join(subjects) if subjects else {}, record.subjects(members),
+        spread([m.files.name for m in members.train + members.validation],
+               tables + data.validation.tables), scales,
+        statistics, domain.join(data.subjects) if data.subjects else {}, record.subjects(members),
         [k for k, *_ in settings.repeats(config, gtab)])
     if scans is not None:
         about["scans"] = scans
@@ -107,33 +107,28 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
     option by which a finished one goes on.
     """
     main = jax.process_index() == 0
-    (train, tables, _, b0s), (validation, *_), _subjects = data
+    train, validation = data.train.slices, data.validation.slices
+    streamed = isinstance(train, StoredSlices)
+    training = build.build(
+        config, data.train.tables[0], data.train.b0s, size=train.size, budget=budget,
+        data=0 if streamed else train.nbytes + validation.nbytes,
+        whitening=folders.whitening_of(about))
+    task, place = training.task, training.placement
     del data
-    gtab = tables[0]
-    task = settings.build_task(config, gtab, b0s)
-    network = settings.build_network(config, task)
-    optimizer = build.build_optimizer(config)
-    predict = settings.build_predictor(config, task, folders.whitening_of(about))
-
-    place = build.build_placement(config, task)
-    size = (config.patch, config.patch) if config.patch else train.size
-    pieces = build.build_plan(
-        config, task, network, optimizer, place, size, budget,
-        0 if isinstance(train, StoredSlices) else train.nbytes + validation.nbytes)
-    source = _feed(config, predict, task, optimizer, train, validation, place, pieces.pieces)
+    source = (batches.Streamed(training, train, validation, steps=config.steps) if streamed
+              else batches.Resident(training, train, validation))
     slices = (f"{len(train.origins)} training slices of {train.size[0]}×{train.size[1]}"
-              f"{', read ahead,' if isinstance(source, batches.Streamed) else ''}")
+              f"{', read ahead,' if streamed else ''}")
     del train, validation  # they are on the device, where they are to be
 
-    state, first = _start(workdir, network, optimizer, place,
-                                settings.build_keys(config, task), joint)
+    state, first = _start(workdir, training, joint)
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // place.padded
     tell = print if main else lambda *_, **__: None
     tell(f"{len(task.numbers)} network{'s' * (len(task.numbers) > 1)} of {count:,} parameters, "
          f"{slices} from {len(members.train)} subjects, {place}"
          + (f"; going on from step {first}" if first else ""), flush=True)
     tell(spread_in_words(about["table"]["spread"]), flush=True)
-    tell(pieces, flush=True)
+    tell(training.plan, flush=True)
     if first >= config.steps:
         tell(f"{workdir}: finished at step {first}, of {config.steps} asked for"
              + (f"; with {more}={2 * first} it goes on from there" if more else ""), flush=True)
@@ -149,7 +144,8 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
     tell(f"compiled in {time.perf_counter() - began:.0f} s", flush=True)
 
     flops = throughput.step_flops(
-        network, (*size, task.in_channels), networks=len(task.numbers), batch=config.batch)
+        training.network, (*training.size, task.in_channels), networks=len(task.numbers),
+        batch=config.batch)
     possible = throughput.product_rate(settings.compute_dtype(config)) * (
         1 if jax.default_backend() == "cpu" else jax.device_count())
     log = RunLog(workdir, first) if main else None
@@ -209,25 +205,21 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
     return placement.collect(place, state)
 
 
-def _start(workdir, network, optimizer, place, keys, joint):
+def _start(workdir, training, joint):
     """``(state, step)``, new or from the newest checkpoint, on the devices of the run."""
     params = None if joint is None else joint_start.shared_out(
-        joint, jax.eval_shape(jax.vmap(network.init), keys))
-
-    def new(keys, params):
-        return init_state(network, optimizer, keys, params)
-
-    like = placement.abstract(place, jax.eval_shape(new, keys, params))
+        joint, jax.eval_shape(jax.vmap(training.network.init), training.keys))
+    like = training.abstract_state
     stored = checkpoint.restore(workdir, _trees(like))
     if stored:
         state = stored["training"]._replace(params=stored["params"])
     else:
         # Drawing random numbers takes the compiler longer to optimise than it will ever run.
         state = jax.jit(
-            new, out_shardings=jax.tree.map(lambda a: a.sharding, like),
-            compiler_options={"xla_backend_optimization_level": 1})(keys, params)
+            training.init, out_shardings=jax.tree.map(lambda a: a.sharding, like),
+            compiler_options={"xla_backend_optimization_level": 1})(training.keys, params)
     first = int(np.asarray(state.step))
-    return placement.distribute(place, state), first
+    return placement.distribute(training.placement, state), first
 
 
 def _mean(losses):
@@ -249,15 +241,6 @@ def _trace(workdir, wanted):
 def _trees(state):
     """What a checkpoint holds; parameters by themselves, so that prediction reads nothing else."""
     return {"params": state.params, "training": state._replace(params=None)}
-
-
-def _feed(config, predict, task, optimizer, train, validation, place, pieces):
-    parts = predict, task, optimizer, train, validation, place, pieces
-    options = {"seed": config.seed, "batch": config.batch, "patch": config.patch,
-               "stride": config.stride, "freeze_after": config.freeze_after}
-    if isinstance(train, StoredSlices):
-        return batches.Streamed(*parts, steps=config.steps, **options)
-    return batches.Resident(*parts, **options)
 
 
 def _next_stop(step, config):

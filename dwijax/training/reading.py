@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from functools import partial
-
-import numpy as np
+from typing import NamedTuple
 
 from dwijax import config as settings
 from dwijax.data import cohort as cohorts
 from dwijax.data import domain, leakage
+from dwijax.data.channels import DenoisedDirections, NoiseFreeDirections
+from dwijax.data.cohort import Loaded, load_slices
 from dwijax.data.layouts import find_subjects
 from dwijax.data.simulated import simulated_cohort
 from dwijax.data.store import open_store
@@ -79,6 +80,19 @@ def _open_store(config):
     return store
 
 
+class Data(NamedTuple):
+    """What a run trains on and validates with.
+
+    Attributes:
+      train, validation: `dwijax.data.cohort.Loaded`.
+      subjects: `dwijax.data.domain.of_subject` of the training subjects; none of a store.
+    """
+
+    train: Loaded
+    validation: Loaded
+    subjects: list
+
+
 def read_slices(config, members, budget, bar):
     """Training and validation slices, and what kind of scans the training subjects are.
 
@@ -87,67 +101,68 @@ def read_slices(config, members, budget, bar):
       budget: bytes of a device; what does not fit stays in its store. bar: tqdm.
 
     Returns:
-      ``(training, validation, subjects)``: twice slices, tables, scales by name and number of b0s
-      (:func:`dwijax.data.cohort.load_slices`), and :func:`dwijax.data.domain.of_subject` of the
-      training subjects (none for a store). Of members that were left out (``data.skip_bad``)
-      there is nothing: `used`.
+      `Data`. Of members that were left out (``data.skip_bad``) there is nothing: `used`.
 
     Raises:
       InputError: files that cannot be used, or an input with the axis of a target.
     """
-    train, validation, subjects = _read(config, members, budget, bar)
+    data = (_from_store if config.data.layout == "store" else _from_files)(
+        config, members, budget, bar)
     if config.task == "direction_synthesis":
-        gtab = train[1][0]
-        where = members.train[0].files.bvec
+        gtab, where = data.train.tables[0], members.train[0].files.bvec
         for k, i, angle in settings.repeats(config, gtab):
             warn(f"{where}: direction {k} of the shell is left out of the targets: it is within "
                  f"{angle:.2f}° of input {i}")
         leakage.check_directions(gtab, settings.input_positions(config, gtab),
                                  settings.output_positions(config, gtab), where)
-    return train, validation, subjects
+    return data
 
 
-def used(members, train, validation):
-    """The cohort without what `read_slices`, which returned the other two, left out."""
+def used(members, data):
+    """The cohort without the members that `read_slices` left out."""
     unused, kept = list(members.unused), {}
-    for part, (_, _, scales, _) in (("train", train), ("validation", validation)):
+    for part, scales in (("train", data.train.scales), ("validation", data.validation.scales)):
         kept[part] = [m for m in getattr(members, part) if m.files.name in scales]
         unused += [m.files.name for m in getattr(members, part) if m.files.name not in scales]
     return members._replace(**kept, unused=tuple(unused))
 
 
-def _read(config, members, budget, bar):
-    options, subjects = {"multiple": settings.multiple_of(config)}, []
-    if config.data.layout == "store":
-        store = _open_store(config)
-        train, validation = (
-            store.slices(part, patch=patch, names=[m.files.name for m in getattr(members, part)],
-                         **options) for part, patch in (("train", config.patch), ("validation", 0)))
-        slices = batches.from_store((train[0], validation[0]), config.data.stream,
-                                 budget, partial(bar, desc="reading"))
-        return (slices[0], *train[1:]), (slices[1], *validation[1:]), subjects
-    options |= {"shell": config.data.shell, "axis": config.data.axis,
-                "neighbours": config.data.neighbours,
-                "neighbours_order": config.data.neighbours_order,
-                "denoise": config.data.denoise,
-                "seen": np.arange(config.data.inputs),
-                "skip_bad": config.data.skip_bad}
-    positions = []  # by the first subject's table, which is the run's
+def _from_store(config, members, budget, bar):
+    store = _open_store(config)
+
+    def channels(gtab, b0s):
+        return settings.build_task(config, gtab, b0s).channels
+
+    train, validation = (
+        store.slices(part, channels, multiple=settings.multiple_of(config), patch=patch,
+                     names=[m.files.name for m in getattr(members, part)])
+        for part, patch in (("train", config.patch), ("validation", 0)))
+    slices = batches.from_store((train.slices, validation.slices), config.data.stream, budget,
+                                partial(bar, desc="reading"))
+    return Data(train._replace(slices=slices[0]), validation._replace(slices=slices[1]), [])
+
+
+def _from_files(config, members, budget, bar):
+    tasks, subjects = [], []
+
+    def channels(gtab, b0s):  # of the first subject's table, which is the run's
+        tasks.append(settings.build_task(config, gtab, b0s))
+        learnt = tasks[0].channels
+        for field, kind in (("clean_targets", NoiseFreeDirections),
+                            ("denoise_targets", DenoisedDirections)):
+            if config.data[field]:
+                learnt = learnt | {"targets": kind(learnt["targets"].positions)}
+        return learnt
 
     def look(subject):
-        if not len(positions):
-            table = subject.gtab[~subject.gtab.b0s_mask]
-            positions.extend(settings.input_positions(config, table))
-        subjects.append(domain.of_subject(subject, positions))
+        subjects.append(domain.of_subject(subject, tasks[0].inputs["inputs"].positions))
 
-    # Validation is always by measured targets, so that runs can be compared.
-    clean, denoised = (slice(config.data.inputs, None) if config.data[field] else None
-                       for field in ("clean_targets", "denoise_targets"))
-    anisotropy = (slice(config.data.inputs, None), config.loss.fa_correction
-                  ) if settings.wants_measured_fa(config) else None
-    train = cohorts.load_slices(
-        members.train, patch=config.patch, clean=clean, denoised=denoised,
-        anisotropy=anisotropy, **options, look=look,
-        progress=partial(bar, desc="reading", unit="subject"))
-    validation = cohorts.load_slices(members.validation, patch=0, like=train[1][0], **options)
-    return train, validation, subjects
+    options = {"shell": config.data.shell, "axis": config.data.axis,
+               "multiple": settings.multiple_of(config), "skip_bad": config.data.skip_bad}
+    train = load_slices(members.train, channels, patch=config.patch, look=look, **options,
+                        progress=partial(bar, desc="reading", unit="subject"))
+    # By measured targets always, so that runs can be compared; only the loss looks at FA.
+    measured = {name: c for name, c in tasks[0].channels.items() if name != "fa"}
+    validation = load_slices(members.validation, lambda *_: measured, patch=0,
+                             like=train.tables[0], **options)
+    return Data(train, validation, subjects)

@@ -15,6 +15,7 @@ import optax
 from jax import lax
 
 from dwijax.data.sampling import take_batch
+from dwijax.data.slices import Batch
 from dwijax.devices.memory import WHOLE
 from dwijax.devices.placement import ALONE
 from dwijax.tasks.losses import squared_error
@@ -66,10 +67,9 @@ def make_gradients(predict, task, *, axes=ALONE, pieces=WHOLE):
 
     def backward(params, rows, batch, coupling):
         """Of some networks on some slices; ``coupling`` adds to the derivative by the outputs."""
-        b0, dwi, weight = batch
-        x, targets = task.see(b0, dwi), task.targets(b0, dwi)
+        x, targets = task.see(task.disturb(batch.images)), task.targets(batch.images)
         predictions, pull_back = jax.vjp(lambda p: predict(p, x, rows), params)
-        derivative, losses = jax.grad(partial(own, rows, targets, weight), has_aux=True)(
+        derivative, losses = jax.grad(partial(own, rows, targets, batch.weight), has_aux=True)(
             predictions)
         derivative = coupling(derivative, predictions, batch)
         return losses, pull_back(derivative)[0]
@@ -82,28 +82,26 @@ def make_gradients(predict, task, *, axes=ALONE, pieces=WHOLE):
 
     def forward(params, rows, batch):
         """Outputs of all networks of the device on some slices, a piece of them at a time."""
-        x = task.see(*batch[:2])
-        size = pieces.networks
-        params, rows = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (params, rows))
-        predictions = lax.map(lambda p: predict(p[0], x, p[1]), (params, rows))
-        return predictions.reshape(-1, *predictions.shape[2:])
+        x = task.see(task.disturb(batch.images))
+        predictions = lax.map(lambda p: predict(p[0], x, p[1]),
+                              _split((params, rows), pieces.networks))
+        return _merge(predictions)
 
     def over_slices(function, batch):
         """Sum of ``function(part of the batch)``."""
-        count = batch[0].shape[0]
+        count = jax.tree.leaves(batch)[0].shape[0]
         size = pieces.slices or count
         if size == count:
             return function(batch)
-        parts = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), batch)
+        parts = _split(batch, size)
         zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype),
                              jax.eval_shape(function, jax.tree.map(lambda a: a[0], parts)))
         return lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, function(part)), None),
                         zeros, parts)[0]
 
     def gradients(params, batch):
-        b0, dwi, mask = batch
-        weight = mask / jnp.maximum(axes.total(jnp.sum(mask)), 1)
-        batch = b0, dwi, weight
+        batch = batch._replace(
+            weight=batch.weight / jnp.maximum(axes.total(jnp.sum(batch.weight)), 1))
         networks = jax.tree.leaves(params)[0].shape[0]
         rows = axes.rows(networks, stack)
         if pieces.networks in (None, networks):
@@ -114,15 +112,11 @@ def make_gradients(predict, task, *, axes=ALONE, pieces=WHOLE):
         rows = jnp.arange(networks) if rows is None else rows
         extra = ()
         if task.coupled:  # the outputs of all are needed before any can go backward
-            size = pieces.slices or b0.shape[0]
-
-            def found(part):
-                return _coupled_derivative(
-                    task, axes, stack, forward(params, rows, part), part)
-
-            parts = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), batch)
+            parts = _split(batch, pieces.slices or batch.weight.shape[0])
+            extra = lax.map(lambda part: _coupled_derivative(
+                task, axes, stack, forward(params, rows, part), part), parts)
             # [parts, K, n, H, W, D] -> [K, N, H, W, D]
-            extra = jnp.moveaxis(lax.map(found, parts), 0, 1)
+            extra = jnp.moveaxis(extra, 0, 1)
             extra = extra.reshape(networks, -1, *extra.shape[3:])
 
         def piece(p):
@@ -131,16 +125,24 @@ def make_gradients(predict, task, *, axes=ALONE, pieces=WHOLE):
                 return over_slices(lambda part: backward(params, rows, part, uncoupled), batch)
             return over_slices(
                 lambda part: backward(
-                    params, rows, part[:3],
-                    lambda derivative, *_: derivative + jnp.moveaxis(part[3], 1, 0)),
-                (*batch, jnp.moveaxis(extra, 0, 1)))
+                    params, rows, part[0],
+                    lambda derivative, *_: derivative + jnp.moveaxis(part[1], 1, 0)),
+                (batch, jnp.moveaxis(extra, 0, 1)))
 
-        size = pieces.networks
-        split = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (params, rows, extra))
-        found = lax.map(piece, split)
-        return axes.total(jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found))
+        found = lax.map(piece, _split((params, rows, extra), pieces.networks))
+        return axes.total(_merge(found))
 
     return gradients
+
+
+def _split(tree, size):
+    """Leaves ``[n, ...]`` as ``[n / size, size, ...]``."""
+    return jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), tree)
+
+
+def _merge(tree):
+    """Leaves ``[n, size, ...]`` as ``[n · size, ...]``."""
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), tree)
 
 
 def _coupled_derivative(task, axes, stack, predictions, batch):
@@ -149,17 +151,15 @@ def _coupled_derivative(task, axes, stack, predictions, batch):
     The loss is one of voxels: of each, all networks' outputs are brought to one device, so that
     the devices of a direction axis share the work.
     """
-    b0, dwi, weight = batch
-
-    def loss(predictions, b0, dwi, weight):
-        # An output that is no number would make the fit, and all networks' gradients, none.
+    def loss(predictions, images, weight):
+        # An output that is NaN would make the fit, and all networks' gradients, NaN.
         usable = jnp.all(jnp.isfinite(predictions), axis=tuple(range(1, predictions.ndim)))
-        return task.coupled(predictions, usable, b0, dwi, weight)
+        return task.coupled(predictions, usable, images, weight)
 
     if not axes.direction:
-        return jax.grad(loss)(predictions, b0, dwi, weight)
+        return jax.grad(loss)(predictions, *batch)
     devices, networks = axes.directions, predictions.shape[0]
-    voxels = weight.size
+    voxels = batch.weight.size
     share = -(-voxels // devices)
 
     def flat(a, axis=0):
@@ -170,14 +170,16 @@ def _coupled_derivative(task, axes, stack, predictions, batch):
     mine = partial(lax.dynamic_slice_in_dim, start_index=lax.axis_index(axes.direction) * share,
                    slice_size=share)
     everyone = exchange(flat(predictions, 1), split_axis=1, concat_axis=0)
-    # b0 and DWIs of the filling are 1: a fit of nothing but zeros has no derivative.
-    outside = jnp.arange(share * devices)[:, None] >= voxels
-    b0, dwi, weight = (mine(jnp.where(outside, fill, flat(a))) for a, fill in
-                       ((b0, 1), (dwi, 1), (weight, 0)))
+    # Images of the padding are 1: a fit of zeros alone has no derivative.
+    padding = jnp.arange(share * devices)[:, None] >= voxels
     image = (1, 1, share)
+
+    def own_share(a, fill):
+        return mine(jnp.where(padding, fill, flat(a))).reshape(*image, -1)
+
     derivative = jax.grad(loss)(
-        everyone[:stack].reshape(stack, *image, -1), *(a.reshape(*image, -1)
-                                                      for a in (b0, dwi, weight)))
+        everyone[:stack].reshape(stack, *image, -1),
+        {name: own_share(a, 1) for name, a in batch.images.items()}, own_share(batch.weight, 0))
     derivative = jnp.pad(derivative.reshape(stack, share, -1),
                          [(0, devices * networks - stack), (0, 0), (0, 0)])
     back = exchange(derivative, split_axis=0, concat_axis=1)
@@ -185,9 +187,9 @@ def _coupled_derivative(task, axes, stack, predictions, batch):
 
 
 def make_update(predict, task, optimizer, *, axes=ALONE, pieces=WHOLE, freeze_after=0):
-    """``update(state, batch) -> (state, losses [K])`` on ``(b0, dwi, mask)``; pure.
+    """``update(state, batch) -> (state, losses [K])`` on a `dwijax.data.slices.Batch`; pure.
 
-    A network whose loss or gradient is no number is left as it is in that step, and for good
+    A network whose loss or gradient is not finite is left as it is in that step, and for good
     after ``freeze_after`` such steps in a row (0: never); the others do not notice.
 
     Args:
@@ -260,28 +262,24 @@ def make_dispatch(step):
 def make_judge(predict, task, *, axes=ALONE, pieces=WHOLE):
     """``judge(params, totals, batch) -> totals``: adds a batch's errors to ``(sum [K], voxels)``.
 
-    Squared errors of each network over the voxels of the mask, which counts with weight 0 where
-    it is 0.
+    Squared errors of each network over the voxels, by their weight.
     """
     def judge(params, totals, batch):
-        b0, dwi, mask = batch
-        x, targets = task.see(b0, dwi), task.targets(b0, dwi)
+        x, targets = task.see(task.disturb(batch.images)), task.targets(batch.images)
         networks = totals[0].shape[0]
         rows = axes.rows(networks, len(task.numbers))
 
         def errors(p):
             params, rows = p
             return jax.vmap(squared_error, in_axes=(0, 0, None))(
-                predict(params, x, rows), targets if rows is None else targets[rows], mask)
+                predict(params, x, rows), targets if rows is None else targets[rows], batch.weight)
 
         if pieces.networks in (None, networks):
             found = errors((params, rows))
         else:
             rows = jnp.arange(networks) if rows is None else rows
-            split = jax.tree.map(
-                lambda a: a.reshape(-1, pieces.networks, *a.shape[1:]), (params, rows))
-            found = lax.map(errors, split).reshape(-1)
-        found, voxels = axes.total((found, jnp.sum(mask)))
+            found = _merge(lax.map(errors, _split((params, rows), pieces.networks)))
+        found, voxels = axes.total((found, jnp.sum(batch.weight)))
         return totals[0] + found, totals[1] + voxels
 
     return judge
@@ -297,13 +295,13 @@ def make_validation(predict, task, *, batch, axes=ALONE, pieces=WHOLE):
     size = batch // axes.batches
 
     def validate(params, slices):
-        count = slices.b0.shape[0]
+        count = slices.mask.shape[0]
 
         def body(i, totals):
             index = i * batch + axes.part() * size + jnp.arange(size)
             inside = (index < count).astype(jnp.float32)[:, None, None, None]
-            b0, dwi, mask = (a[index % count] for a in slices[:3])
-            return judge(params, totals, (b0, dwi, mask * inside))
+            images, mask = slices.read(index % count)
+            return judge(params, totals, Batch(images, mask * inside))
 
         networks = jax.tree.leaves(params)[0].shape[0]
         zeros = jnp.zeros(networks, jnp.float32), jnp.float32(0)

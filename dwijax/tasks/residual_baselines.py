@@ -1,8 +1,9 @@
 """What a network's output is added to: the classical estimate of its own target.
 
-A network that predicts a residual starts at the classical baseline instead of far below it.
-A reference is ``reference(weights_k, x [N, H, W, C]) -> [N, H, W, 1]`` for one network, with
-``weights [K, ...]`` stacked like parameters but never trained.
+A network that predicts a residual starts at the classical estimate instead of far below it.
+A residual baseline is ``baseline(weights_k, signal [N, H, W, 1 + q]) -> [N, H, W, 1]`` for one
+network, of the mean b0 and the q inputs, with ``weights [K, ...]`` stacked like parameters but
+never trained.
 """
 
 import jax.numpy as jnp
@@ -17,28 +18,28 @@ from dwijax.gradients.harmonics import (
 )
 
 
-def linear(weights, x):
-    """A fixed linear combination of the input channels."""
-    return jnp.einsum("nhwc,c->nhw", x, weights)[..., None]
+def linear(weights, signal):
+    """A fixed linear combination of b0 and inputs."""
+    return jnp.einsum("nhwc,c->nhw", signal, weights)[..., None]
 
 
 def weighted_sh(bvecs_from, bvecs_to, order, weight):
     """Weighted spherical harmonics of ln S (`dwijax.gradients.harmonics.log_sh_coefficients`).
 
     Returns:
-      ``(reference, weights [K, c])`` as :func:`build`.
+      ``(baseline, weights [K, c])`` as :func:`build`.
     """
     system = log_sh_system(bvecs_from, order, weight)
 
-    def reference(row, x):
-        coefficients = log_sh_coefficients(*system, x[..., 1:])
+    def baseline(row, signal):
+        coefficients = log_sh_coefficients(*system, signal[..., 1:])
         return jnp.exp(jnp.einsum("cnhw,c->nhw", coefficients, row))[..., None]
 
-    return reference, jnp.asarray(sh_basis(bvecs_to, order)[0], jnp.float32)
+    return baseline, jnp.asarray(sh_basis(bvecs_to, order)[0], jnp.float32)
 
 
 def build(name, gtab, inputs, targets, *, order=2, weight=0.001, log=True):
-    """The reference of every network of a direction stack.
+    """The residual baseline of every network of a direction stack.
 
     Args:
       name: ``none`` (as He et al.), ``mean`` of the inputs, ``sh`` (regularised spherical
@@ -49,7 +50,7 @@ def build(name, gtab, inputs, targets, *, order=2, weight=0.001, log=True):
         (:func:`weighted_sh`) instead of S.
 
     Returns:
-      ``(reference, weights)``; channel 0 of ``x`` is the mean b0.
+      ``(baseline, weights)``.
 
     Raises:
       ValueError: unknown name.
@@ -62,11 +63,11 @@ def build(name, gtab, inputs, targets, *, order=2, weight=0.001, log=True):
         design = dti.design_matrix(bvals, bvecs)
         rows = dti.design_matrix(gtab.bvals[targets], gtab.bvecs[targets])
 
-        def reference(row, x):
-            fit = dti.fit_tensor(x, design, method="wls")
+        def baseline(row, signal):
+            fit = dti.fit_tensor(signal, design, method="wls")
             return dti.predict_signal(fit.tensor, fit.log_s0, row[None])
 
-        return reference, jnp.asarray(rows)
+        return baseline, jnp.asarray(rows)
     if name == "mean":
         combination[:, 1:] = 1 / q
     elif name == "sh":
@@ -75,5 +76,5 @@ def build(name, gtab, inputs, targets, *, order=2, weight=0.001, log=True):
             return weighted_sh(*directions, order, weight)
         combination[:, 1:] = sh_interpolation(*directions, order=order, weight=weight)
     elif name != "none":
-        raise ValueError(f"unknown reference {name!r}; known: none, mean, sh, tensor")
+        raise ValueError(f"unknown residual baseline {name!r}; known: none, mean, sh, tensor")
     return linear, jnp.asarray(combination)
