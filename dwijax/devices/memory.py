@@ -41,8 +41,8 @@ class Plan(NamedTuple):
       pieces: :class:`Pieces`.
       networks, slices: of the device, all of them.
       budget: bytes. program: bytes before training (Python, JAX; on CPU only).
-      data: bytes of the slices on the device. state: of parameters and optimiser, twice where
-        it is also kept as the best. activations: of the pieces at work, with gradients.
+      data: bytes of the slices on the device. state: of parameters and optimiser, before and
+        after an update. activations: of the pieces at work, with gradients.
     """
 
     pieces: Pieces
@@ -119,7 +119,7 @@ def make_plan(cost, *, networks, slices, outputs, data, budget, coupled, program
     Raises:
       InputError: not even one network on one slice fits.
     """
-    state = 2 * networks * cost.state  # last and best
+    state = 2 * networks * cost.state  # before and after an update
     on_cpu = jax.default_backend() == "cpu"
 
     def working(k, n):

@@ -16,7 +16,7 @@ from dwijax.inference import synthesise
 from dwijax.inference.preparing import prepare
 from dwijax.output import delivered, refuse_to_overwrite, refuse_unwritable
 from dwijax.report_html import page, prediction_page
-from dwijax.tasks.calibration import known
+from dwijax.tasks.calibration import is_empty
 from dwijax.volumes import read_dwi, save_like, uncanonical_bvecs
 
 # Of the fit's facts, those that ``dwi.json`` tells too.
@@ -71,7 +71,7 @@ def predict_scan(files: SubjectFiles, place: Path, out: Path, *, resample=False,
         "synthetic_volumes": list(range(first, first + len(adapted.gtab))),
         "run": str(Path(place).resolve()),
         "networks": [int(k) for k in run.targets],
-        "calibrated": calibration is not None and known(calibration),
+        "calibrated": calibration is not None and not is_empty(calibration),
         **adapted.facts,
         "notes": notes,
         "suspect": suspect,

@@ -13,7 +13,7 @@ from dwijax.data.slices import filled_slices, padded_size
 from dwijax.devices import placement
 from dwijax.gradients import GradientTable
 from dwijax.runs import restore
-from dwijax.tasks.calibration import Calibration, from_json, hold
+from dwijax.tasks.calibration import Calibration, from_json, rescale
 from dwijax.tasks.task import Task
 from dwijax.volumes import pad_to
 
@@ -24,7 +24,7 @@ class Run(NamedTuple):
     ``gtab`` is the table of its shell without b0s; ``inputs [q]`` and ``targets``, those that are
     synthesised, are positions in it (of map regression, the networks' numbers); ``params`` leaves
     are ``[K, ...]``; ``about`` is its description; ``calibration`` is what its synthetic DWIs
-    are held to, or None.
+    are scaled by, or None.
     """
 
     config: Any
@@ -44,7 +44,7 @@ def load_run(place, networks=None, *, calibrated=True):
     Args:
       place: folder or file.
       networks: positions in the stack, of those to read; all by default. K is then their number,
-        and nothing is held to a calibration, which is that of the whole stack.
+        and nothing is calibrated: a calibration is that of the whole stack.
       calibrated: whether a calibration that the config asks for is read, and must be there.
 
     Raises:
@@ -118,7 +118,7 @@ def synthesise(run, subject, *, quiet=True):
     Returns:
       float32 ``[X, Y, Z, T]``, a volume for each target, in the scan's intensity units, canonical
       axes; 0 outside the slices that hold brain; nowhere negative, nor above all that the networks
-      have seen of the voxel; in the brain held to the run's calibration, if it has one.
+      have seen of the voxel; in the brain scaled by the run's calibration, if it has one.
     """
     out = np.moveaxis(outputs(run, subject, quiet=quiet), 0, 3)  # one of K and D is 1
     out = out.reshape(*out.shape[:3], -1) * np.float32(subject.scale)
@@ -136,7 +136,7 @@ def synthesise(run, subject, *, quiet=True):
         brain = subject.mask
         acquired = np.stack([subject.dwi[..., v][brain] for v in inputs], axis=1)
         # Along the run's axes, in which both tables are known.
-        out[brain] = hold(run.calibration, subject.b0[brain], acquired, out[brain], brain,
-                          int(b0s.sum()), (run.gtab[run.inputs], run.gtab[run.targets]))
+        out[brain] = rescale(run.calibration, subject.b0[brain], acquired, out[brain], brain,
+                             int(b0s.sum()), (run.gtab[run.inputs], run.gtab[run.targets]))
         np.clip(out, 0, most, out=out)
     return out

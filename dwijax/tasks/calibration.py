@@ -1,22 +1,33 @@
-"""Synthetic DWIs held to the anisotropy that a subject's own acquired directions show.
+"""Synthetic DWIs scaled to the anisotropy that a subject's own acquired directions show.
 
-Networks learn how anisotropic tissue is where they were trained, and see it in other subjects too.
-In one voxel the acquired directions are too noisy to contradict; over many alike voxels they are
-not. The second moment of a fitted tensor is that of the true one and the trace of the fit's
-covariance, so it tells ``E|D|²``, D a tensor less its mean diffusivity, without knowing any tissue.
+Networks learn how anisotropic tissue is where they were trained, and predict it for other subjects
+too. In one voxel the acquired directions are too noisy to contradict; over many alike voxels they
+are not: the second moment of a fitted tensor is that of the true one and the trace of the fit's
+covariance.
 
-Voxels are grouped by FA, that of the synthetic DWIs. With the tensors N of the synthetic and A of
-the acquired DWIs, a fit of all of them is about ``(1 - s) N + s A``, s the share of the acquired.
-For each group this becomes ``a N + b A``:
+Letters, of deviatoric tensors (less their MD) in a group of voxels of like FA, E their mean there:
+D true; A fitted to the acquired DWIs, N to the synthetic ones; n the trace of A's covariance;
+s the share of the acquired directions in all.
 
-- b is s and half of what the best mixture of N and A takes more of A than it did in the subjects
-  that the calibration was learnt from, where noise was another one; never less than s, for then
-  synthetic DWIs would be given the negative of the acquired ones' noise, and half way to 1 at most;
-- a is such that ``E|a N + b A|²`` is the same multiple of ``E|D|²`` as in these subjects, or, where
-  that is less, exceeds it by the same multiple of the noise.
+    E|D|² = E|A|² - n                                                                            (1)
+    E<D, A> = E|D|²,   E<D, N> = E<A, N> - o n                                                   (2)
+    w = argmin E|(1 - w) N + w A - D|² = E<D - N, A - N> / E|A - N|²                             (3)
 
-So a subject like them is left as it is. N holds some of A's noise, by which their product is too
-large. How much of it is learnt too, where targets have noise of their own.
+A fit of acquired and synthetic DWIs is about (1 - s) N + s A. Training subjects tell o (N holds
+some of A's noise), w0 = w, m = E|(1 - s) N + s A|² / E|D|² and
+e = (E|(1 - s) N + s A|² - E|D|²) / n. In another subject the tensor becomes a N + b A:
+
+    | group                                       | b                      | E|a N + b A|²             |
+    |---------------------------------------------|------------------------|---------------------------|
+    | fewer than 100 voxels, or nothing learnt    | s                      | as it is: a = 1 - s       |
+    | w <= w0: as noisy as in training, or more   | s                      | see the last two rows     |
+    | w > w0: less noise                          | s + (w - w0) / 2,      | see the last two rows     |
+    |                                             | at most (1 + s) / 2    |                           |
+    | e <= 0                                      | as above               | m E|D|²                   |
+    | e > 0                                       | as above               | min(m E|D|², E|D|² + e n) |
+
+b is never below s, for then synthetic DWIs would be given the negative of the acquired ones' noise.
+A subject like those of training is left as it is.
 """
 
 from functools import partial
@@ -50,10 +61,7 @@ class Calibration(NamedTuple):
     """What is learnt, for each of G groups of voxels: lists of floats, None where nothing is.
 
     Attributes:
-      moment: ``E|(1 - s) N + s A|² / E|D|²``.
-      excess: ``(E|(1 - s) N + s A|² - E|D|²)`` as a part of the noise in ``E|A|²``.
-      overlap: noise in ``E<N, A>`` as a part of that in ``E|A|²``.
-      weight: of A in the mixture of N and A that is nearest to D.
+      moment: m. excess: e. overlap: o. weight: w0; letters as above.
     """
 
     moment: list
@@ -109,9 +117,9 @@ def from_json(learnt):
     return calibration
 
 
-def known(calibration):
-    """Whether there is any group of which anything is known."""
-    return any(value is not None for value in calibration.moment)
+def is_empty(calibration):
+    """Whether nothing is learnt of any group."""
+    return all(value is None for value in calibration.moment)
 
 
 def coefficients(calibration, moments, share):
@@ -136,8 +144,8 @@ def coefficients(calibration, moments, share):
     return np.where(told, a, 1 - share), np.where(told, b, share)
 
 
-def hold(calibration, b0, acquired, synthetic, mask, b0s, tables):
-    """Synthetic DWIs whose anisotropy is held to that of the acquired ones.
+def rescale(calibration, b0, acquired, synthetic, mask, b0s, tables):
+    """Synthetic DWIs scaled to the anisotropy of the acquired ones.
 
     Args:
       calibration: `Calibration`.
@@ -166,7 +174,7 @@ def moments_of(b0, acquired, synthetic, targets, mask, judged, b0s, tables):
     Args:
       targets: measured, ``[V, K]``, of the synthetic DWIs' directions.
       judged: bool ``[V]``, the voxels that count.
-      b0, acquired, synthetic, mask, b0s, tables: as :func:`hold`.
+      b0, acquired, synthetic, mask, b0s, tables: as :func:`rescale`.
 
     Returns:
       `Moments`.
@@ -247,9 +255,9 @@ def _squared(m, a, b):
 
 
 def _best(m, overlap):
-    """The weight w with which ``(1 - w) N + w A`` is nearest to D."""
-    away = m.networks - m.both  # <N, N - A>
-    true = m.acquired - m.noise  # <D, A>, as the noise in A has nothing to do with D
+    """The weight w of equation 3."""
+    away = m.networks - m.both  # E<N, N - A>
+    true = m.acquired - m.noise  # E<D, A>
     with np.errstate(invalid="ignore", divide="ignore"):
         weight = (true - (m.both - overlap * m.noise) + away) / (away + m.acquired - m.both)
     return np.clip(weight, -1, 2)  # further out where N is nearly A, and means nothing there

@@ -1,9 +1,25 @@
 """One training step of the whole stack, and its validation, as one device of a mesh sees them.
 
-Every function here is written for the networks and the slices of a single device; with
-:data:`ALONE` that device has all of them. No collective is ever differentiated: each device runs
-its networks forward, the derivative of the loss by their outputs is found where it can be found,
-and each device runs its networks backward. So there is no factor to get wrong.
+With θ_k the parameters of network k, y_k its outputs, t_k its targets and v the weights of the
+voxels, of sum 1 over the batch:
+
+    L_k = sum of v · loss(y_k, t_k),   C = coupled(y_1 ... y_K, images, v), or 0
+    gradient of θ_k = (dy_k/dθ_k)ᵀ (dL_k/dy_k + dC/dy_k)
+
+No collective is ever differentiated: each device runs its networks forward, finds the derivative by
+their outputs, and runs its networks backward. So there is no factor to get wrong. Sums over parts
+of a batch, on one device or several, are those of the whole:
+
+    | in memory at once (`Pieces`)   | C | how                                                        |
+    |--------------------------------|---|------------------------------------------------------------|
+    | all networks, all slices       |   | forward, backward                                          |
+    | all networks, some slices      |   | the same for each part of the batch, added up              |
+    | some networks                  | 0 | the same for each part of the stack                        |
+    | some networks                  | C | forward for all, dC/dy of all, then as in the row above    |
+    | networks on several devices    | C | outputs of all exchanged, so that each has some voxels'    |
+
+Every function is written for the networks and the slices of a single device; with :data:`ALONE`
+that device has all of them.
 """
 
 from functools import partial

@@ -14,10 +14,10 @@ from dwijax.tasks.calibration import (
     Moments,
     coefficients,
     from_json,
-    hold,
-    known,
+    is_empty,
     learn,
     moments_of,
+    rescale,
 )
 
 Q, K, B0S, SHAPE = 30, 60, 6, (24, 24, 14)
@@ -96,7 +96,7 @@ def test_second_moment_of_the_true_tensor_is_found_under_any_noise(noise):
 def test_subjects_like_those_it_was_learnt_from_stay_as_they_are():
     calibration = learnt([subject(seed, 0.04, 1.1, 0.3) for seed in (0, 1)])
     arrays, *_ = subject(2, 0.04, 1.1, 0.3)
-    held = hold(calibration, *arrays, MASK, B0S, TABLES)
+    held = rescale(calibration, *arrays, MASK, B0S, TABLES)
     np.testing.assert_allclose(held, arrays[2], rtol=0.02)
     assert held.dtype == np.float32
 
@@ -115,7 +115,7 @@ def test_tissue_of_another_anisotropy_comes_out_as_it_is(wrong):
         return abs((fa_of(arrays, synthetic) - truth)[GREY].mean() - expected)
 
     assert bias(arrays[2]) > 0.02
-    assert bias(hold(calibration, *arrays, MASK, B0S, TABLES)) < bias(arrays[2]) / 4
+    assert bias(rescale(calibration, *arrays, MASK, B0S, TABLES)) < bias(arrays[2]) / 4
 
 
 def test_noise_that_networks_let_through_is_learnt():
@@ -140,24 +140,24 @@ def test_acquired_directions_count_more_the_less_noise_they_have():
 def test_neither_units_nor_axes_matter():
     calibration = learnt([subject(0, 0.04)])
     arrays, *_ = subject(1, 0.04, 1.3)
-    held = hold(calibration, *arrays, MASK, B0S, TABLES)
-    scaled = hold(calibration, *(700 * x for x in arrays), MASK, B0S, TABLES)
+    held = rescale(calibration, *arrays, MASK, B0S, TABLES)
+    scaled = rescale(calibration, *(700 * x for x in arrays), MASK, B0S, TABLES)
     np.testing.assert_allclose(scaled, 700 * held, rtol=1e-3)
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
     turned = tuple(GradientTable(t.bvals, t.bvecs @ turn.T) for t in TABLES)
-    np.testing.assert_allclose(hold(calibration, *arrays, MASK, B0S, turned), held, rtol=1e-3)
+    np.testing.assert_allclose(rescale(calibration, *arrays, MASK, B0S, turned), held, rtol=1e-3)
 
 
 def test_groups_that_nothing_is_known_of_stay_as_they_are():
     arrays, *_ = subject(1, 0.04, 1.3)
     nothing = Calibration(*[[None] * 14] * 4)
-    assert not known(nothing)
-    np.testing.assert_array_equal(hold(nothing, *arrays, MASK, B0S, TABLES), arrays[2])
+    assert is_empty(nothing)
+    np.testing.assert_array_equal(rescale(nothing, *arrays, MASK, B0S, TABLES), arrays[2])
     small = np.zeros(SHAPE, bool)
     small[:4, :4, :4] = True
     few = [x[small[MASK]] for x in arrays]
     calibration = learnt([subject(0, 0.04)])
-    np.testing.assert_array_equal(hold(calibration, *few, small, B0S, TABLES), few[2])
+    np.testing.assert_array_equal(rescale(calibration, *few, small, B0S, TABLES), few[2])
 
 
 def test_a_few_bad_voxels_decide_nothing_for_the_others():
@@ -168,7 +168,7 @@ def test_a_few_bad_voxels_decide_nothing_for_the_others():
     b0, acquired, synthetic = (x.copy() for x in arrays)
     acquired[bad, ::2] *= 0.05
     acquired[bad[:4]] = 0
-    held, disturbed = (hold(calibration, *x, MASK, B0S, TABLES)
+    held, disturbed = (rescale(calibration, *x, MASK, B0S, TABLES)
                        for x in (arrays, (b0, acquired, synthetic)))
     others = np.delete(np.arange(MASK.size), bad)
     change = np.sqrt(np.mean((held - arrays[2])[others] ** 2))
@@ -184,7 +184,7 @@ def test_few_targets_do_no_harm():
     moments = moments_of(*few, targets[:, :4], MASK, EVERYWHERE, B0S, tables)
     calibration = learn(moments, Q / (Q + 4))
     json.dumps(calibration._asdict(), allow_nan=False)
-    np.testing.assert_array_equal(hold(calibration, *few, MASK, B0S, tables), few[2])
+    np.testing.assert_array_equal(rescale(calibration, *few, MASK, B0S, tables), few[2])
 
 
 def test_a_calibration_survives_its_file():
