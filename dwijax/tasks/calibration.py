@@ -17,12 +17,12 @@ A fit of acquired and synthetic DWIs is about (1 - s) N + s A. Training subjects
 some of A's noise), w0 = w, m = E|(1 - s) N + s A|² / E|D|² and
 e = (E|(1 - s) N + s A|² - E|D|²) / n. In another subject the tensor becomes a N + b A:
 
-    | group                           | b                             | E|a N + b A|²           |
-    | ------------------------------- | ----------------------------- | ----------------------- |
-    | < 100 voxels, or nothing learnt | s                             | as it is: a = 1 - s     |
-    | w <= w0 (as noisy, or more)     | s                             | of the last two rows    |
-    | w > w0 (less noise)             | s + (w - w0)/2 <= (1 + s)/2 | of the last two rows    |
-    | e <= 0                          |                               | m E|D|²                 |
+    | group                           | b                             | E|a N + b A|²             |
+    | ------------------------------- | ----------------------------- | ------------------------- |
+    | < 100 voxels, or nothing learnt | s                             | as it is: a = 1 - s       |
+    | w <= w0 (as noisy, or more)     | s                             | of the last two rows      |
+    | w > w0 (less noise)             | s + (w - w0)/2 <= (1 + s)/2   | of the last two rows      |
+    | e <= 0                          |                               | m E|D|²                   |
     | e > 0                           |                               | min(m E|D|², E|D|² + e n) |
 
 b is never below s, for then synthetic DWIs would be given the negative of the acquired ones' noise.

@@ -14,13 +14,12 @@ from dwijax.data import channels
 from dwijax.dti.elements import from_matrix, to_matrix
 from dwijax.tasks.task import Task
 
-# What a network can stand for, and its channels. The first eigenvector v comes in three forms:
+# What a network can stand for, and its channels. The first eigenvector v comes in two forms:
 #   signed   FA v, as in the paper, v turned to the side of SEAM where v · SEAM >= 0
-#   colour   FA |v|, the picture
 #   dyadic   FA v vᵀ, six elements: no sign, no seam, v is its first eigenvector
 # "tensor" predicts a positive definite tensor, and its maps come from that (FA, MD and the
 # orientation of `orientation`).
-TARGETS = {"fa": 1, "md": 1, "signed": 3, "colour": 3, "dyadic": 6, "tensor": 8}
+TARGETS = {"fa": 1, "md": 1, "signed": 3, "dyadic": 6, "tensor": 8}
 
 _SEEDS = 1000  # of a target, at most: between the numbers of two targets' networks
 
@@ -160,8 +159,6 @@ def tensor_maps(tensor, target):
     if target == "signed":
         return fa * v * jnp.where(v @ jnp.asarray(SEAM, v.dtype) < 0, -1, 1)[..., None].astype(
             v.dtype)
-    if target == "colour":
-        return fa * jnp.abs(v)
     return fa * from_matrix(v[..., :, None] * v[..., None, :])
 
 
