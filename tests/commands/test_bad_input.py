@@ -17,7 +17,7 @@ from configs.phantom import get_config
 from dwijax import cli
 from dwijax.errors import InputError
 from dwijax.runs import export
-from dwijax.training.loop import train_and_evaluate
+from dwijax.training import loop
 from tests.malformed import (
     AFFINE,
     CONFIGS,
@@ -181,7 +181,7 @@ def test_configs_that_cannot_be_meant(tmp_path, monkeypatch, case):
     config.data.layout = "plain"
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError) as caught:
-        train_and_evaluate(config, tmp_path / "run", quiet=True)
+        loop.train(config, tmp_path / "run", quiet=True)
     word = "nowhere" if case == "root" else field.split(".")[-1]
     assert "\n" not in str(caught.value) and word in str(caught.value)
     assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ import pytest
 from configs.phantom import get_config
 from dwijax import config as settings
 from dwijax.data import leakage
+from dwijax.data.cohort import Loaded
 from dwijax.data.files import SubjectFiles
 from dwijax.data.sidecars import check_sidecar
 from dwijax.errors import InputError
@@ -26,9 +27,7 @@ def about(**changes):
         "whitening": {"mean": [0.0] * (1 + Q), "matrix": np.eye(1 + Q).tolist()},
         "whitening_from": {"directions": list(range(Q)), "subjects": ["a", "b"]},
     }
-    data = {"b0": True, "neighbours": 0, "neighbours_order": 2, "denoise": False}
-    return {"config": {"data": data},
-            "normalisation": normalisation | changes, "table": {"inputs": Q},
+    return {"normalisation": normalisation | changes, "table": {"inputs": Q},
             "subjects": {"train": ["a", "b"], "validation": ["c"], "test": ["d"]}}
 
 
@@ -93,8 +92,8 @@ def test_training_refuses_what_evaluation_would(tmp_path, monkeypatch, capsys):
     config.data.inputs = Q
     bvecs = direction_set(20).copy()
     bvecs[11] = bvecs[2]
-    found = (None, [GradientTable(np.full(20, 1000.0), bvecs)]), None, None
-    monkeypatch.setattr(reading, "_read", lambda *_: found)
+    train = Loaded(None, [GradientTable(np.full(20, 1000.0), bvecs)], {}, 2)
+    monkeypatch.setattr(reading, "_from_files", lambda *_: reading.Data(train, None, []))
     config.data.drop_repeated = False
     with pytest.raises(InputError, match=r"input 2 and target 11.*drop_repeated=True"):
         reading.read_slices(config, cohort, 0, iter)
@@ -129,25 +128,11 @@ def test_statistics_of_inputs_of_training_subjects_pass():
     leakage.check_statistics(about(whitening=None), "config.json")
 
 
-@pytest.mark.parametrize("b0, neighbours, order, denoise, channels", [
-    (False, 0, 0, False, Q), (True, 2, 0, False, 5 * (1 + Q)), (True, 0, 0, True, 2 * (1 + Q)),
-    (True, 1, 2, True, 2 * (1 + Q) + 2 * 7)])
-def test_channels_follow_from_the_config(b0, neighbours, order, denoise, channels):
-    run = about(whitening={"mean": [0.0] * channels, "matrix": np.eye(channels).tolist()})
-    run["config"]["data"] = {"b0": b0, "neighbours": neighbours, "neighbours_order": order,
-                             "denoise": denoise}
-    leakage.check_statistics(run, "config.json")
-    run["config"]["data"] |= {"b0": not b0}
-    with pytest.raises(InputError, match=f"{channels} channels"):
-        leakage.check_statistics(run, "config.json")
-
-
 @pytest.mark.parametrize("change, told", [
     ({"whitening_from": {"directions": [*range(Q), 9], "subjects": ["a"]}}, "from targets"),
     ({"whitening_from": {"directions": list(range(Q)), "subjects": ["a", "d"]}}, "from d"),
     ({"whitening_from": None}, "without a record"),
     ({"training_scales": {"a": 1.0, "d": 2.0}}, "scales of d"),
-    ({"whitening": {"mean": [0.0] * 9, "matrix": np.eye(9).tolist()}}, "9 channels"),
 ])
 def test_statistics_of_anything_else(change, told):
     with pytest.raises(InputError, match=told):

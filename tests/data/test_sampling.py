@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dwijax.data.sampling import batch_slices, crop_origins, take_batch
-from dwijax.data.slices import gather
+from dwijax.data.slices import Batch, join
 
 
 def test_every_epoch_sees_every_slice_once():
@@ -30,13 +30,14 @@ def test_crops_are_windows_of_their_slice():
     mask = np.zeros((5, 12, 10, 1), np.float32)
     mask[:, 3:9, 4:8] = 1
     mask[2] = 0  # a slice without brain is left out
-    slices = gather([(dwi[..., :1], dwi, mask)], multiple=1, patch=4)
-    assert slices.b0.shape[0] == 4
+    slices = join([Batch({"b0": dwi[..., :1], "dwi": dwi}, mask)], multiple=1, patch=4)
+    assert slices.images["b0"].shape[0] == 4
     for step in range(20):
-        _, crops, _ = take_batch(slices, 0, jnp.int32(step), batch=2, patch=4)
+        images, _ = take_batch(slices, 0, jnp.int32(step), batch=2, patch=4)
         index = batch_slices(0, jnp.int32(step), 4, 2)
         bounds = slices.origins[np.asarray(index)]
         origins = np.asarray(crop_origins(0, jnp.int32(step), bounds[:, 0], bounds[:, 1]))
         assert (origins >= 0).all() and (origins + 4 <= [12, 10]).all()
-        for crop, i, (row, column) in zip(crops, index, origins, strict=True):
-            np.testing.assert_array_equal(crop, slices.dwi[i, row:row + 4, column:column + 4])
+        for crop, i, (row, column) in zip(images["dwi"], index, origins, strict=True):
+            np.testing.assert_array_equal(
+                crop, slices.images["dwi"][i, row:row + 4, column:column + 4])

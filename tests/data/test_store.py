@@ -17,19 +17,25 @@ import pytest
 
 from dwijax.data import cohort as cohorts
 from dwijax.data import store as stores
+from dwijax.data.channels import B0, Directions
 from dwijax.data.sampling import take_batch
 from dwijax.data.store import open_store, write_store
 from dwijax.data.stream import TrainingBatches, ValidationBatches, stream
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable, write_gradients
 from dwijax.gradients.directions import direction_set
-from dwijax.training.loop import train_and_evaluate
+from dwijax.training import loop
 from dwijax.training.reading import read_cohort
 
 ROOT = Path(__file__).resolve().parents[2]
 SPLIT = (0.5, 0.25, 0.25)
 N = 14  # directions
 SPEC = {"shell": 1000, "axis": 2}
+
+
+def everything(gtab, b0s):
+    """The channels of slices: all that was measured."""
+    return {"b0": B0(), "dwi": Directions(np.arange(len(gtab)))}
 
 
 def write_subject(folder, shape, seed):
@@ -76,20 +82,23 @@ def copy(store, tmp_path):
 
 
 def same_bits(a, b):
-    return all(np.asarray(x).dtype == np.asarray(y).dtype and np.shape(x) == np.shape(y)
-               and np.asarray(x).tobytes() == np.asarray(y).tobytes()
-               for x, y in zip(a, b, strict=True))
+    return jax.tree.structure(a) == jax.tree.structure(b) and all(
+        np.asarray(x).dtype == np.asarray(y).dtype and np.shape(x) == np.shape(y)
+        and np.asarray(x).tobytes() == np.asarray(y).tobytes()
+        for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True))
 
 
 @pytest.mark.parametrize("part, multiple, patch", [
     ("train", 4, 8), ("train", 1, 24), ("train", 8, 0), ("validation", 2, 0)])
 def test_store_holds_what_the_files_hold(cohort, store, part, multiple, patch):
     slices, tables, scales, b0s = cohorts.load_slices(
-        getattr(cohort, part), multiple=multiple, patch=patch, **SPEC)
-    stored, *others = open_store(store).slices(part, multiple=multiple, patch=patch)
+        getattr(cohort, part), everything, multiple=multiple, patch=patch, **SPEC)
+    stored, *others = open_store(store).slices(
+        part, everything, multiple=multiple, patch=patch)
     assert same_bits(slices, stored.load())
-    assert stored.shape == slices.dwi.shape and stored.size == slices.size
-    assert stored.nbytes == sum(a.nbytes for a in slices[:3])
+    assert stored.count == len(slices.mask) and stored.size == slices.size
+    assert slices.images["dwi"].shape == (stored.count, *stored.size, N)
+    assert stored.nbytes == slices.nbytes - slices.origins.nbytes
     assert others[1:] == [scales, b0s]
     for a, b in zip(tables, others[0], strict=True):
         assert same_bits([a.bvals, a.bvecs], [b.bvals, b.bvecs])
@@ -109,8 +118,8 @@ def test_store_knows_the_cohort(cohort, store):
 @pytest.mark.parametrize("patch", [0, 8])
 @pytest.mark.parametrize("first, ahead, threads", [(0, 4, 2), (3, 0, 1), (11, 7, 3)])
 def test_streamed_batches_are_the_gathered_ones(cohort, store, patch, first, ahead, threads):
-    slices = cohorts.load_slices(cohort.train, multiple=4, patch=patch, **SPEC)[0]
-    stored = open_store(store).slices("train", multiple=4, patch=patch)[0]
+    slices = cohorts.load_slices(cohort.train, everything, multiple=4, patch=patch, **SPEC)[0]
+    stored = open_store(store).slices("train", everything, multiple=4, patch=patch)[0]
     batches = TrainingBatches(stored, seed=5, batch=3, patch=patch, steps=15)
     take = jax.jit(lambda s, i: take_batch(s, 5, i, batch=3, patch=patch))
     seen = 0
@@ -122,23 +131,23 @@ def test_streamed_batches_are_the_gathered_ones(cohort, store, patch, first, ahe
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_processes_share_a_batch(store, processes):
-    stored = open_store(store).slices("train", multiple=4, patch=8)[0]
+    stored = open_store(store).slices("train", everything, multiple=4, patch=8)[0]
     options = {"seed": 1, "batch": 5, "patch": 8, "steps": 9}
     whole = TrainingBatches(stored, **options)[7]
     parts = [TrainingBatches(stored, **options, positions=positions)[7]
              for positions in np.array_split(np.arange(5), processes)]
-    assert same_bits(whole, [np.concatenate(pieces) for pieces in zip(*parts, strict=True)])
+    assert same_bits(whole, jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts))
 
 
 def test_validation_batches_cover_every_slice_once(cohort, store):
-    slices = cohorts.load_slices(cohort.validation, multiple=4, patch=0, **SPEC)[0]
-    stored = open_store(store).slices("validation", multiple=4, patch=0)[0]
+    slices = cohorts.load_slices(cohort.validation, everything, multiple=4, patch=0, **SPEC)[0]
+    stored = open_store(store).slices("validation", everything, multiple=4, patch=0)[0]
     count = len(slices.mask)
     batch = next(n for n in range(3, 9) if count % n)
-    b0, dwi, mask = (np.concatenate(p) for p in zip(
-        *stream(ValidationBatches(stored, batch=batch)), strict=True))
-    assert same_bits([b0[:count], dwi[:count], mask[:count]], slices[:3])
-    assert len(mask) > count and not mask[count:].any()
+    together = jax.tree.map(lambda *parts: np.concatenate(parts),
+                            *stream(ValidationBatches(stored, batch=batch)))
+    assert same_bits(jax.tree.map(lambda a: a[:count], together), slices.read(slice(None)))
+    assert len(together.weight) > count and not together.weight[count:].any()
 
 
 def test_slabs_of_one_scan(tmp_path):
@@ -149,8 +158,9 @@ def test_slabs_of_one_scan(tmp_path):
     opened = open_store(tmp_path / "store")
     assert opened.cohort.within_subject
     for part in ("train", "validation"):
-        slices = cohorts.load_slices(getattr(cohort, part), multiple=1, patch=0, **SPEC)[0]
-        assert same_bits(slices, opened.slices(part, multiple=1, patch=0)[0].load())
+        slices = cohorts.load_slices(getattr(cohort, part), everything, multiple=1, patch=0,
+                                     **SPEC)[0]
+        assert same_bits(slices, opened.slices(part, everything, multiple=1, patch=0)[0].load())
     for ours, theirs in zip(opened.cohort[:3], cohort[:3], strict=True):
         assert ours[0].slices.tolist() == theirs[0].slices.tolist()
 
@@ -226,8 +236,8 @@ def test_altered_and_lost_chunks_are_noticed(copy, name):
     data[len(data) // 4] ^= 1
     file.write_bytes(data)
     with pytest.raises(InputError, match="arrays that fail"):
-        open_store(copy).slices("train", multiple=1, patch=0)[0].load()
-    opened = open_store(copy).slices("train", multiple=1, patch=0)[0]
+        open_store(copy).slices("train", everything, multiple=1, patch=0)[0].load()
+    opened = open_store(copy).slices("train", everything, multiple=1, patch=0)[0]
     file.unlink()  # while the store is in use: not a slice of zeros
     with pytest.raises(InputError, match="arrays that fail"):
         list(stream(TrainingBatches(opened, seed=0, batch=8, patch=0, steps=9)))
@@ -273,11 +283,11 @@ def test_prepare_and_train_as_from_the_files(root, tmp_path):
 
     with jax.numpy_dtype_promotion("standard"):
         plain = config_of(**{"data.layout": "plain", "data.root": str(root)})
-        files = train_and_evaluate(plain, tmp_path / "files", quiet=True)
+        files = loop.train(plain, tmp_path / "files", quiet=True)
         for stream in ("never", "always"):
             config = config_of(**{"data.layout": "store", "data.root": str(store),
                                   "data.stream": stream})
-            state = train_and_evaluate(config, tmp_path / stream, quiet=True)
+            state = loop.train(config, tmp_path / stream, quiet=True)
             assert same_bits(jax.tree.leaves(files), jax.tree.leaves(state))
             assert metrics(tmp_path / stream) == metrics(tmp_path / "files")
     about = [json.loads((tmp_path / run / "config.json").read_text())

@@ -12,7 +12,7 @@ from dwijax.data.cohort import split_cohort
 from dwijax.data.description import seal
 from dwijax.data.store import open_store, write_store
 from dwijax.errors import InputError
-from tests.data.test_store import SPEC, write_subject
+from tests.data.test_store import SPEC, everything, write_subject
 
 STRANGE = [None, "x", "", {}, [], [[]], [None], {"x": 1}, math.nan, math.inf, 2**63, -1, 1.5, True,
            0, "\0", "../..", [[1, 2], [3, 4]], 10**400, "\ud800"]
@@ -37,7 +37,7 @@ def refused(path):
     with pytest.raises(InputError) as caught:
         opened = open_store(path)
         for part in ("train", "validation"):
-            opened.slices(part, multiple=1, patch=0)[0].load()
+            opened.slices(part, everything, multiple=1, patch=0)[0].load()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -95,8 +95,8 @@ def test_every_field_is_of_its_kind_or_named(store, spoilt):
             try:
                 opened = open_store(spoilt)
                 for part in ("train", "validation"):
-                    slices = opened.slices(part, multiple=1, patch=0)[0].load()
-                    assert np.isfinite(slices.dwi).all()
+                    slices = opened.slices(part, everything, multiple=1, patch=0)[0].load()
+                    assert np.isfinite(slices.images["dwi"]).all()
                 harmless += 1
             except InputError as error:
                 assert "\n" not in str(error) and "store" in str(error)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from dwijax.data.channels import B0, Directions
 from dwijax.data.cohort import Member, load_slices
 from dwijax.data.layouts import find_subjects
 from dwijax.data.subject import Subject
@@ -127,13 +128,15 @@ def test_slices_of_a_cohort_are_in_one_order(tmp_path):
         write_gradients(gtab[order], folder / "dwi.bval", folder / "dwi.bvec")
         members.append(Member(find_subjects(folder, "plain")[0], None))
     seen = []
-    slices, tables, _, b0s = load_slices(members, shell=1000, axis=2, multiple=2, patch=0,
-                                         look=seen.append)
+    options = {"shell": 1000, "axis": 2, "multiple": 2, "patch": 0}
+    channels = {"b0": B0(), "dwi": Directions(np.arange(30))}
+    (images, *_), tables, _, b0s = load_slices(
+        members, lambda *_: channels, look=seen.append, **options)
     assert b0s == 2 and [s.name for s in seen] == ["a", "b"]
-    np.testing.assert_array_equal(slices.dwi[:4], slices.dwi[4:])
+    np.testing.assert_array_equal(images["dwi"][:4], images["dwi"][4:])
     np.testing.assert_array_equal(tables[0].bvecs, tables[1].bvecs)
-    again = load_slices(members[1:], shell=1000, axis=2, multiple=2, patch=0, like=tables[0])[0]
-    np.testing.assert_array_equal(again.dwi, slices.dwi[4:])
+    again = load_slices(members[1:], lambda *_: channels, like=tables[0], **options)[0]
+    np.testing.assert_array_equal(again.images["dwi"], images["dwi"][4:])
 
 
 def test_spread_names_the_worst():

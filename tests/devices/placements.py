@@ -16,6 +16,7 @@ import numpy as np
 
 from dwijax.data.slices import Slices
 from dwijax.devices import placement
+from dwijax.devices.memory import WHOLE, Plan
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.models.stack import functional, network_keys
@@ -24,7 +25,8 @@ from dwijax.runs import checkpoint
 from dwijax.tasks.direction_synthesis import direction_synthesis
 from dwijax.tasks.task import predictor
 from dwijax.training import batches, optimizers
-from dwijax.training.step import ALONE, WHOLE, init_state, make_gradients
+from dwijax.training.build import Sampling, Training
+from dwijax.training.step import ALONE, make_gradients
 
 Q, K, BATCH = 7, 6, 4
 GTAB = GradientTable(np.full(Q + K, 1000.0), direction_set(Q + K))
@@ -38,42 +40,46 @@ def setup(fa_weight):
     dwi = np.exp(-np.einsum("mi,...ij,mj->...m", GTAB.bvecs, tensor, GTAB.bvecs))
     dwi += rng.normal(0, 0.03, dwi.shape)
     mask = (rng.uniform(size=(*shape, 1)) < 0.8).astype(np.float32)  # parts weigh differently
-    slices = Slices(np.ones((*shape, 1), np.float32), dwi.astype(np.float32), mask,
-                    np.zeros((8, 2, 2), np.int32))
+    dwi = dwi.astype(np.float32)
+    images = {"b0": np.ones((*shape, 1), np.float32), "inputs": dwi[..., :Q],
+              "targets": dwi[..., Q:]}
+    slices = Slices(images, mask, np.zeros((8, 2, 2), np.int32))
     task = direction_synthesis(GTAB, 2, np.arange(Q), np.arange(Q, Q + K), fa_weight=fa_weight)
     # Smooth: at the kink of a ReLU or of a maximum, rounding may become a difference of 1e-4.
     network = functional(lambda rngs: UNet(task.in_channels, 1, width=4, levels=1, convolutions=2,
                                            activation="silu", rngs=rngs))
     optimizer = optimizers.build("sgd", learning_rate=0.05, steps=20)
-    return slices, task, predictor(task, network, 0.1), network, optimizer
+    return slices, Training(
+        task, network, optimizer, predictor(task, network, 0.1),
+        network_keys(jax.random.key(1), jnp.asarray(task.numbers)),
+        placement.Placement("single", K, None), Plan(WHOLE, K, BATCH, *[0] * 5), shape[1:],
+        Sampling(seed=3, batch=BATCH, patch=0), freeze_after=0)
 
 
-def run(place, slices, task, predict, network, optimizer):
+def run(slices, training):
     """Gradients of the first batch, parameters and validation losses after 20 steps."""
-    keys = network_keys(jax.random.key(1), jnp.asarray(task.numbers))
-    state = placement.distribute(place, init_state(network, optimizer, keys))
+    place = training.placement
+    state = placement.distribute(place, training.init(training.keys))
     gradients = placement.lift(
-        place, make_gradients(predict, task, axes=place.axes),
+        place, make_gradients(training.predict, training.task, axes=place.axes),
         ("stack", "parts", ("stack", "stack")))
-    batch = tuple(np.asarray(a[:BATCH]) for a in slices[:3])
     rows = placement.positions(place, BATCH)
-    if rows is not None:
-        batch = tuple(a[rows] for a in batch)
+    batch = slices.read(np.arange(BATCH) if rows is None else rows)
     _, found = gradients(state.params, placement.spread(place, batch, "parts", BATCH))
     found = placement.collect(place, found)
-    source = batches.Resident(predict, task, optimizer, slices, slices, place, WHOLE, seed=3,
-                           batch=BATCH, patch=0, freeze_after=0)
+    source = batches.Resident(training, slices, slices)
     source.compile(state)
     state, _ = source.advance(state, 20)
     validation = placement.fetch(place, source.validate(state.params))
     return found, placement.collect(place, state.params), validation
 
 
-def shared(params, slices, task, predict):
+def shared(params, slices, training):
     """Largest difference, in units of b0, of predictions by one device and by all of a process."""
-    x = task.see(slices.b0, slices.dwi)
-    by_all, there = placement.share_slices(predict, params)
-    return float(np.abs(np.asarray(by_all(there, x)) - jax.jit(predict)(params, x)).max())
+    x = training.task.see(slices.images)
+    by_all, there = placement.share_slices(training.predict, params)
+    alone = jax.jit(training.predict)(params, x)
+    return float(np.abs(np.asarray(by_all(there, x)) - alone).max())
 
 
 def stored(place, params, folder):
@@ -108,16 +114,15 @@ def main(argv):
         jax.distributed.initialize(address, int(count), int(index))
     alone = {}
     for kind, directions, devices, fa_weight in zip(*[iter(argv)] * 4, strict=True):
-        parts = setup(float(fa_weight))
+        slices, training = setup(float(fa_weight))
         if fa_weight not in alone:
-            single = placement.Placement("single", K, None)
-            assert single.axes == ALONE
+            assert training.placement.axes == ALONE
             with jax.default_device(jax.local_devices()[0]):
-                expected = jax.tree.map(np.asarray, run(single, *parts))
-                alone[fa_weight] = *expected, shared(expected[1], *parts[:3])
+                expected = jax.tree.map(np.asarray, run(slices, training))
+                alone[fa_weight] = *expected, shared(expected[1], slices, training)
         place = placement.place(kind, K, BATCH, directions=int(directions),
                                 devices=jax.devices()[: int(devices)])
-        found, params, validation = run(place, *parts)
+        found, params, validation = run(slices, training._replace(placement=place))
         if folder:
             params = stored(place, params, folder)
         expected = alone[fa_weight]

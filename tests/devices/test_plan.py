@@ -3,10 +3,13 @@
 import jax
 import pytest
 
-from configs import phantom
+from configs import he2020, phantom
 from dwijax.devices.memory import Costs, make_plan, resident
 from dwijax.errors import InputError
-from dwijax.training.compile_plan import compile_ahead
+from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
+from dwijax.training.build import build
+from dwijax.training.compile_plan import compile_plan
 
 COST = Costs(state=3000, gradient=1000, kept=500, passing=100)
 
@@ -21,8 +24,10 @@ COST = Costs(state=3000, gradient=1000, kept=500, passing=100)
 def test_foreseen_within_30_percent_of_the_compiler(overrides, budget):
     budget += resident() / 2**30  # what else this process holds
     config = phantom.get_config()
-    config.update_from_flattened_dict(overrides | {"memory_gb": budget})
-    plan, program = compile_ahead(config, (48, 56, 68))
+    config.update_from_flattened_dict(overrides | {"memory_gb": budget, "trunk.steps": 0})
+    [(name, training, program)] = compile_plan(config, (48, 56, 68))
+    plan = training.plan
+    assert name == "stack"
     assert plan.total <= budget * 2**30
     work = program.memory_analysis().temp_size_in_bytes
     assert 0.7 < plan.activations / work < 1.3
@@ -71,16 +76,7 @@ def test_fewer_than_one_network_on_one_slice_is_refused():
 
 def test_the_paper_fits_an_80_gb_device():
     """Traced, not compiled; ``train.py --plan`` compiles it."""
-    from configs import he2020
-    from dwijax import config as settings
-    from dwijax.training import build
-
-    config = he2020.get_config()
-    from dwijax.gradients import GradientTable
-    from dwijax.gradients.directions import direction_set
-
-    task = settings.build_task(config, GradientTable([1000.0] * 90, direction_set(90)), 6)
-    found = build.build_plan(
-        config, task, settings.build_network(config, task), build.build_optimizer(config),
-        build.build_placement(config, task), (144, 144), 80 * 2**30, 4 * 1710 * 144 * 144 * 92)
-    assert found.total < 80 * 2**30 and jax.device_count() == 1
+    gtab = GradientTable([1000.0] * 90, direction_set(90))
+    training = build(he2020.get_config(), gtab, 6, size=(144, 144), budget=80 * 2**30,
+                     data=4 * 1710 * 144 * 144 * 92)
+    assert training.plan.total < 80 * 2**30 and jax.device_count() == 1

@@ -23,7 +23,7 @@ def config_of(fields):
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_slices_return_to_their_voxels(axis):
-    """Odd sizes, any axis: networks that return their reference give the reference's volume."""
+    """Odd sizes, any axis: networks that return their residual baseline give its volume."""
     rng = np.random.default_rng(0)
     shape, gtab = (7, 9, 11), GradientTable(np.full(8, 1000.0), direction_set(8))
     table = GradientTable(np.r_[0.0, 0.0, gtab.bvals], np.r_[np.zeros((2, 3)), gtab.bvecs])
@@ -37,7 +37,8 @@ def test_slices_return_to_their_voxels(axis):
 
     def predict(params, x):
         assert x.shape[1] % 4 == 0 and x.shape[2] % 4 == 0
-        return np.stack([np.asarray(task.reference(w, x)) for w in task.reference_weights])
+        return np.stack([np.asarray(task.baseline(w, task.split(x)))
+                         for w in task.baseline_weights])
 
     run = Run(config, gtab, np.arange(5), np.arange(5, 8), task, None, predict, {})
     out = synthesise(run, subject)

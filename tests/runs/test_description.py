@@ -7,6 +7,7 @@ import json
 import math
 
 import jax
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
@@ -163,6 +164,28 @@ def test_flags_are_named_as_they_are_given():
     del config.phantom["shape"]
     with pytest.raises(InputError, match=r"--config\.phantom\.shape"):
         settings.check(config)
+
+
+@pytest.mark.parametrize("b0, neighbours, order, denoise, channels", [
+    (True, 0, 0, False, 7), (False, 0, 0, False, 6), (True, 2, 0, False, 5 * 7),
+    (True, 0, 0, True, 2 * 7), (True, 1, 2, True, 2 * 7 + 2 * 7)])
+def test_a_whitening_of_other_channels_than_the_config_says_is_refused(
+        about, b0, neighbours, order, denoise, channels):
+    """Six inputs; harmonics of order 2 are six, too."""
+    changed = copy.deepcopy(about)
+    changed["config"]["data"] |= {"b0": b0, "neighbours": neighbours, "neighbours_order": order,
+                                  "denoise": denoise}
+
+    def load(size):
+        changed["normalisation"]["whitening"] = {
+            "mean": [0.0] * size, "matrix": np.eye(size).tolist()}
+        config, gtab, statistics, _ = folders.parse(changed, "config.json")
+        return restore.rebuild("config.json", config, gtab, statistics, changed)[0]
+
+    assert load(channels).in_channels == channels
+    for other in (channels - 1, channels + 1):
+        with pytest.raises(InputError, match=f"found {other} channels; expected {channels}, "):
+            load(other)
 
 
 def test_networks_of_another_width_are_refused(about, place):

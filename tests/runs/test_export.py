@@ -40,7 +40,7 @@ def test_round_trip_is_exact(trained, exported):
     np.testing.assert_array_equal(before.gtab.bvecs, after.gtab.bvecs)
     np.testing.assert_array_equal(before.inputs, after.inputs)
     np.testing.assert_array_equal(before.targets, after.targets)
-    np.testing.assert_array_equal(before.task.reference_weights, after.task.reference_weights)
+    np.testing.assert_array_equal(before.task.baseline_weights, after.task.baseline_weights)
     for field in ("config", "normalisation"):
         assert before.about[field].keys() == after.about[field].keys()
     assert before.about["normalisation"]["whitening"] == after.about["normalisation"]["whitening"]

@@ -1,4 +1,4 @@
-"""Voxels without a tensor in losses, references and evaluation: they count nothing."""
+"""Voxels without a tensor in losses, residual baselines and evaluation: they count nothing."""
 
 import jax
 import jax.numpy as jnp
@@ -51,10 +51,10 @@ def test_maps_without_a_tensor_are_no_targets():
     task = map_regression(SHELL, 1, np.arange(6), targets=["fa", "md", "dyadic"], residual="fit")
     signal = slices()
     signal[0, 0, :3, 0] = 0
-    targets = task.targets(signal[..., :1], signal[..., 1:])
+    images = {"b0": signal[..., :1], "inputs": signal[..., 1:7], "others": signal[..., 7:]}
+    targets = task.targets(images)
     assert np.isnan(targets[:, 0, 0, :3]).all() and np.isfinite(targets[:, 0, 1]).all()
-    starts = task.reference(jax.tree.map(lambda w: w[0], task.reference_weights),
-                            task.see(signal[..., :1], signal[..., 1:]))
+    starts = task.baseline(jax.tree.map(lambda w: w[0], task.baseline_weights), images)
     assert np.isfinite(starts).all() and not np.any(starts[0, 0, :3])
 
     def loss(prediction):

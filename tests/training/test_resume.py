@@ -14,7 +14,7 @@ from dwijax.data.store import write_store
 from dwijax.errors import InputError
 from dwijax.runs import checkpoint, folders, record
 from dwijax.runs.description import PARTS
-from dwijax.training.loop import train_and_evaluate
+from dwijax.training import loop
 from dwijax.training.reading import read_cohort
 from tests.data.test_store import SPEC, SPLIT, config_of, write_subject
 
@@ -50,7 +50,7 @@ def config(place, name, **fields):
 
 def train(place, name, **fields):
     with jax.numpy_dtype_promotion("standard"):
-        return train_and_evaluate(config(place, name, **fields), place / f"{name}-run", quiet=True)
+        return loop.train(config(place, name, **fields), place / f"{name}-run", quiet=True)
 
 
 def described(place, name):
@@ -299,7 +299,7 @@ def test_more_steps_go_on_from_where_it_ended(place, capsys):
     def go(**fields):
         capsys.readouterr()
         with jax.numpy_dtype_promotion("standard"):
-            state = train_and_evaluate(config(place, "study", **fields), copy, quiet=True)
+            state = loop.train(config(place, "study", **fields), copy, quiet=True)
         return state, capsys.readouterr().out
 
     first, out = go()

@@ -15,7 +15,7 @@ from dwijax.devices.memory import Pieces
 from dwijax.gradients import GradientTable
 from dwijax.models.stack import functional, network_keys
 from dwijax.models.unet import UNet
-from dwijax.tasks import losses, references
+from dwijax.tasks import losses, residual_baselines
 from dwijax.tasks.direction_synthesis import direction_synthesis
 from dwijax.tasks.task import predictor
 from dwijax.training import optimizers
@@ -48,17 +48,19 @@ def slices():
     mask = np.zeros((6, 16, 16, 1), np.float32)
     mask[:, 2:14, 3:15] = 1
     origins = np.tile(np.int32([[[0, 0], [8, 8]]]), (6, 1, 1))
-    return Slices(*map(jnp.asarray, (np.ones_like(mask), dwi.astype(np.float32), mask, origins)))
+    dwi = dwi.astype(np.float32)
+    images = {"b0": np.ones_like(mask), "inputs": dwi[..., :Q], "targets": dwi[..., Q:]}
+    return jax.tree.map(jnp.asarray, Slices(images, mask, origins))
 
 
 def setup(slices, targets, *, optimizer="sgd", fa_weight=0.0, residual="sh", rate=0.05,
           unet=None, **options):
     task = direction_synthesis(GTAB, 2, np.arange(Q), targets, residual=residual,
-                                     fa_weight=fa_weight)
+                               fa_weight=fa_weight)
     network = functional(lambda rngs: UNet(task.in_channels, 1, rngs=rngs, **unet or {
         "width": 4, "levels": 2, "convolutions": 1}))
     optimizer = optimizers.build(optimizer, learning_rate=rate, steps=20, decay=0.01)
-    statistics = whitening(np.asarray(task.see(slices.b0, slices.dwi)), slices.mask)
+    statistics = whitening(np.asarray(task.see(slices.images)), slices.mask)
     predict = predictor(task, network, 0.1, statistics)
     step = make_step(predict, task, optimizer, seed=5, batch=2, patch=8, **options)
     keys = network_keys(jax.random.key(1), jnp.asarray(task.numbers))
@@ -72,9 +74,11 @@ def test_network_in_the_stack_equals_network_alone(slices, optimizer):
         rate = {"sgd": 0.05, "adamw": 1e-3}[optimizer]
         _, _, step, state = setup(slices, np.arange(Q, N), optimizer=optimizer, rate=rate)
         together, _ = make_dispatch(step)(state, slices, 20)
-        _, _, step, state = setup(slices, np.array([10]), optimizer=optimizer, rate=rate)
+        own = slices._replace(images=slices.images | {
+            "targets": slices.images["targets"][..., 10 - Q:11 - Q]})
+        _, _, step, state = setup(own, np.array([10]), optimizer=optimizer, rate=rate)
         start = jax.tree.map(np.asarray, state.params)
-        alone, _ = make_dispatch(step)(state, slices, 20)
+        alone, _ = make_dispatch(step)(state, own, 20)
     moved = 0.0
     for a, b, s in zip(*map(jax.tree.leaves, (together.params, alone.params, start)), strict=True):
         np.testing.assert_allclose(a[2], b[0], atol=1e-5)
@@ -86,8 +90,8 @@ def test_training_lowers_the_loss_and_validation_agrees(slices):
     task, predict, step, state = setup(slices, np.arange(Q, N), rate=0.2)
     validate = jax.jit(make_validation(predict, task, batch=4))  # 6 slices: the last is half empty
     before = validate(state.params, slices)
-    predictions = jax.jit(predict)(state.params, task.see(slices.b0, slices.dwi))
-    by_hand = ((np.asarray(predictions)[..., 0] - np.moveaxis(slices.dwi[..., Q:], -1, 0)) ** 2
+    predictions = jax.jit(predict)(state.params, task.see(slices.images))
+    by_hand = ((np.asarray(predictions)[..., 0] - np.moveaxis(slices.images["targets"], -1, 0)) ** 2
                * slices.mask[..., 0]).sum((1, 2, 3)) / slices.mask.sum()
     np.testing.assert_allclose(before, by_hand, rtol=1e-4)
     state, _ = make_dispatch(step)(state, slices, 60)
@@ -110,9 +114,9 @@ def test_fa_loss_reaches_every_network(slices):
         task, predict, _, state = setup(slices, np.arange(Q, N), fa_weight=1.0)
 
         def coupled(params):
-            x = task.see(slices.b0, slices.dwi)
+            x = task.see(slices.images)
             usable = jnp.ones(N - Q, bool)
-            return task.coupled(predict(params, x), usable, slices.b0, slices.dwi, slices.mask)
+            return task.coupled(predict(params, x), usable, slices.images, slices.mask)
 
         value, gradient = jax.jit(jax.value_and_grad(coupled))(state.params)
     assert value > 0
@@ -125,7 +129,7 @@ def test_fa_loss_reaches_every_network(slices):
 
 def test_fa_loss_is_zero_for_the_measured_volumes(slices):
     design = dti.design_matrix(np.r_[0.0, GTAB.bvals], np.r_[np.zeros((1, 3)), GTAB.bvecs])
-    signal = jnp.concatenate([slices.b0, slices.dwi], -1)
+    signal = jnp.concatenate([slices.images[name] for name in ("b0", "inputs", "targets")], -1)
     weights = jnp.asarray([2.0] + [1.0] * N, jnp.float32)
     options = {"design": design, "volume_weights": weights}
     fa = jax.jit(partial(losses.fitted_fa, **options))
@@ -136,13 +140,12 @@ def test_fa_loss_is_zero_for_the_measured_volumes(slices):
 
 def whole_objective(task, predict, params, slices):
     """The loss written down at once, for automatic differentiation to check the pieces against."""
-    predictions = predict(params, task.see(slices.b0, slices.dwi))
+    predictions = predict(params, task.see(slices.images))
     weight = slices.mask / slices.mask.sum()
-    targets = task.targets(slices.b0, slices.dwi)
+    targets = task.targets(slices.images)
     total = jnp.sum(weight * (predictions - targets) ** 2)
     if task.coupled:
-        total += task.coupled(predictions, jnp.ones(len(targets), bool), slices.b0, slices.dwi,
-                              weight)
+        total += task.coupled(predictions, jnp.ones(len(targets), bool), slices.images, weight)
     return total
 
 
@@ -152,7 +155,7 @@ def test_gradients_do_not_depend_on_the_plan(slices, fa_weight, plans):
     # At the kink of a ReLU or a maximum, two orders of the same sum may differ in the fourth digit.
     smooth = {"width": 4, "levels": 1, "convolutions": 2, "activation": "silu"}
     task, predict, _, state = setup(slices, np.arange(Q, N), fa_weight=fa_weight, unet=smooth)
-    batch = slices[:3]
+    batch = slices.read(slice(None))
     losses, found = jax.jit(make_gradients(predict, task))(state.params, batch)
     expected = jax.jit(jax.grad(lambda p: whole_objective(task, predict, p, slices)))(state.params)
     _close(found, expected, 1e-5)
@@ -201,14 +204,14 @@ def test_one_bad_network_does_not_sink_the_others(slices, fa_weight):
     ("none", False, 1e-6), ("mean", False, 1e-6), ("sh", False, 2e-3), ("sh", True, 1e-5),
     ("tensor", False, 1e-5),
 ])
-def test_references(slices, name, log, tolerance):
+def test_residual_baselines(slices, name, log, tolerance):
     """Of a noise-free tensor signal: sh of ln S and tensor are exact, sh of S nearly."""
     tensor = np.diag([1.1, 0.9, 1.0])
     dwi = np.exp(-np.einsum("mi,ij,mj->m", GTAB.bvecs, tensor, GTAB.bvecs)).astype(np.float32)
     x = jnp.asarray(np.r_[1.0, dwi[:Q]], jnp.float32)[None, None, None]
-    reference, weights = references.build(name, GTAB, np.arange(Q), np.arange(Q, N), order=2,
-                                          weight=1e-6, log=log)
-    out = np.asarray(jax.vmap(partial(reference), (0, None))(weights, x))[:, 0, 0, 0, 0]
+    baseline, weights = residual_baselines.build(
+        name, GTAB, np.arange(Q), np.arange(Q, N), order=2, weight=1e-6, log=log)
+    out = np.asarray(jax.vmap(baseline, (0, None))(weights, x))[:, 0, 0, 0, 0]
     expected = {"none": 0 * dwi[Q:], "mean": np.full(N - Q, dwi[:Q].mean())}.get(name, dwi[Q:])
     np.testing.assert_allclose(out, expected, atol=tolerance)
 

@@ -9,8 +9,7 @@ import pytest
 from configs.phantom import get_config
 from dwijax import config as settings
 from dwijax.inference import load_run
-from dwijax.training import joint_start
-from dwijax.training.loop import train_and_evaluate
+from dwijax.training import joint_start, loop
 from tests.tiny_run import GTAB
 
 FIELDS = {"phantom.shape": (16, 20, 8), "phantom.voxel_size": 6.0, "phantom.directions": 12,
@@ -70,19 +69,20 @@ def test_a_run_starts_from_its_trunk_and_again_to_the_same_bits(tmp_path):
                   "optimizer.learning_rate": 1e-9})  # it stays where it starts
     place = tmp_path / "run"
     with jax.numpy_dtype_promotion("standard"):
-        state = train_and_evaluate(config, place, quiet=True)
+        state = loop.train(config, place, quiet=True)
         run, joint = load_run(place, calibrated=False), load_run(place / joint_start.FOLDER)
         x = np.random.default_rng(0).uniform(
             0.2, 1, (2, 8, 8, run.task.in_channels)).astype(np.float32)
         expected = np.moveaxis(np.asarray(joint.predict(joint.params, x))[0], -1, 0)[..., None]
         np.testing.assert_allclose(run.predict(run.params, x), expected, rtol=1e-5, atol=1e-5)
-        reference = np.moveaxis(np.asarray(joint.task.reference(
-            jax.tree.map(lambda leaf: leaf[0], joint.task.reference_weights), x)), -1, 0)
-        assert np.abs(expected[..., 0] - reference).max() > 1e-4  # three steps have been made
+        baseline = np.moveaxis(np.asarray(joint.task.baseline(
+            jax.tree.map(lambda leaf: leaf[0], joint.task.baseline_weights),
+            joint.task.split(x))), -1, 0)
+        assert np.abs(expected[..., 0] - baseline).max() > 1e-4  # three steps have been made
 
         kept = sorted((place / joint_start.FOLDER / "checkpoints").iterdir())[-1].stat().st_mtime_ns
         shutil.rmtree(place / "checkpoints")  # as if killed between the two
-        again = train_and_evaluate(config, place, quiet=True)
+        again = loop.train(config, place, quiet=True)
     stored = sorted((place / joint_start.FOLDER / "checkpoints").iterdir())[-1]
     assert kept == stored.stat().st_mtime_ns
     for one, other in zip(jax.tree.leaves(state.params), jax.tree.leaves(again.params),
