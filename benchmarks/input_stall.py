@@ -17,7 +17,6 @@ import statistics
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -29,11 +28,8 @@ from dwijax.data.cohort import split_cohort
 from dwijax.data.phantom import simulate
 from dwijax.data.store import open_store, write_store
 from dwijax.data.stream import TrainingBatches, stream
-from dwijax.devices import memory
-from dwijax.devices.placement import place
-from dwijax.training import build
 from dwijax.training.batches import Resident, Streamed
-from dwijax.training.step import init_state
+from dwijax.training.build import build
 
 sys.path.insert(0, str(smallest.ROOT))  # configs/ is in no package
 from configs import phantom
@@ -44,7 +40,7 @@ SPEC = {"shell": 1000, "axis": 2}
 def config_of(width, patch, batch, inputs):
     config = phantom.get_config("random_start")
     config.model.width, config.patch, config.batch = width, patch, batch
-    config.data.inputs = inputs
+    config.data.inputs, config.placement, config.freeze_after = inputs, "single", 0
     return config
 
 
@@ -59,25 +55,18 @@ def seconds(source, state, steps):
 def row(store, width, patch, batch, *, inputs, steps, rounds):
     """One line of the table."""
     config = config_of(width, patch, batch, inputs)
-    multiple = settings.multiple_of(config)
-    train, tables, _, b0s = store.slices("train", multiple=multiple, patch=patch)
-    validation = store.slices("validation", multiple=multiple, patch=0)[0]
-    task = settings.build_task(config, tables[0], b0s)
-    network, optimizer = settings.build_network(config, task), build.build_optimizer(config)
-    predict = settings.build_predictor(config, task, None)
-    sampling = {"seed": 0, "batch": batch, "patch": patch}
-    total = steps * (rounds + 1)
-    on = place("single", len(task.numbers), batch)
-    size = (patch, patch) if patch else train.size
-    where = on, build.build_plan(
-        config, task, network, optimizer, on, size, memory.device_budget(), 0).pieces
-    options = sampling | {"freeze_after": 0}
-    parts = predict, task, optimizer
-    sources = {
-        "resident": Resident(*parts, train.load(), validation.load(), *where, **options),
-        "streamed": Streamed(*parts, train, validation, *where, steps=total, **options)}
-    init = jax.jit(partial(init_state, network, optimizer))
-    states = {name: init(settings.build_keys(config, task)) for name in sources}
+    multiple, total = settings.multiple_of(config), steps * (rounds + 1)
+
+    def channels(gtab, b0s):
+        return settings.build_task(config, gtab, b0s).channels
+
+    train, tables, _, b0s = store.slices("train", channels, multiple=multiple, patch=patch)
+    validation = store.slices("validation", channels, multiple=multiple, patch=0).slices
+    training = build(config, tables[0], b0s, size=train.size, data=0)
+    sources = {"resident": Resident(training, train.load(), validation.load()),
+               "streamed": Streamed(training, train, validation, steps=total)}
+    init = jax.jit(training.init)
+    states = {name: init(training.keys) for name in sources}
     for name, source in sources.items():
         source.compile(states[name])
     spent, seen = ({name: [] for name in sources} for _ in range(2))
@@ -96,14 +85,14 @@ def row(store, width, patch, batch, *, inputs, steps, rounds):
     waited = sources["streamed"].waited / sum(spent["streamed"])
     resident, streamed = (statistics.median(s) / steps for s in spent.values())
 
-    batches = TrainingBatches(train, **sampling, steps=total)
+    batches = TrainingBatches(train, **training.sampling._asdict(), steps=total)
     reader = stream(batches)
     next(reader)
     began = time.perf_counter()
     read = sum(1 for _ in reader)
     alone = (time.perf_counter() - began) / read
     shape = f"{batch}×{patch}×{patch}" if patch else f"{batch}×{train.size[0]}×{train.size[1]}"
-    return (f"| {len(task.numbers)} | {width} | {shape} | {1e3 * resident:.1f} ms | "
+    return (f"| {len(training.keys)} | {width} | {shape} | {1e3 * resident:.1f} ms | "
             f"{1e3 * streamed:.1f} ms | {100 * (streamed / resident - 1):+.1f} % | "
             f"{100 * waited:.1f} % | {resident / alone:.0f}× |")
 

@@ -20,7 +20,6 @@ import statistics
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's idle threads must not spin beside us
@@ -34,13 +33,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # configs/ is in n
 from configs import phantom
 from dwijax import config as settings
 from dwijax.data.slices import Slices
-from dwijax.devices import memory, placement
+from dwijax.devices import placement
+from dwijax.devices.memory import WHOLE
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.models import unet
 from dwijax.process import processes
-from dwijax.training import batches, build
-from dwijax.training.step import WHOLE, init_state, make_gradients
+from dwijax.training.batches import Resident
+from dwijax.training.build import build
+from dwijax.training.step import make_gradients
 from dwijax.training.throughput import product_rate
 
 INPUTS = 30  # and one b0: 31 channels
@@ -60,26 +61,28 @@ class Problem:
             "model.width": width, "model.levels": LEVELS, "model.convolutions": CONVOLUTIONS,
             "model.residual": "none", "model.whiten": False, "model.zero_output": False,
             "model.activation": "relu",
-            "patch": 0, "batch": batch, "steps": 1000})
+            "patch": 0, "batch": batch, "steps": 1000, "freeze_after": 0})
         self.networks, self.width, self.side, self.batch = networks, width, side, batch
         n = INPUTS + networks
-        gtab = GradientTable(np.full(n, 1000.0), np.resize(direction_set(90), (n, 3)))
+        self.gtab = GradientTable(np.full(n, 1000.0), np.resize(direction_set(90), (n, 3)))
         rng = np.random.default_rng(0)
+        ones = jnp.ones((batch, side, side, 1))
+        dwi = jnp.asarray(rng.uniform(0.1, 1, (batch, side, side, n)), jnp.float32)
         self.slices = Slices(
-            jnp.ones((batch, side, side, 1)),
-            jnp.asarray(rng.uniform(0.1, 1, (batch, side, side, n)), jnp.float32),
-            jnp.ones((batch, side, side, 1)), jnp.zeros((batch, 2, 2), jnp.int32))
-        self.task = settings.build_task(config, gtab, 1)
-        self.network = settings.build_network(config, self.task)
-        self.optimizer = build.build_optimizer(config)
-        self.predict = settings.build_predictor(config, self.task, None)
-        self.keys = settings.build_keys(config, self.task)
-        self.config = config
-        self.scale = config.model.output_scale
+            {"b0": ones, "inputs": dwi[..., :INPUTS], "targets": dwi[..., INPUTS:]}, ones,
+            jnp.zeros((batch, 2, 2), jnp.int32))
+        self.config, self.scale = config, config.model.output_scale
+        self.task = settings.build_task(config, self.gtab, 1)
+        self.training = self.placed("single")
+
+    def placed(self, kind):
+        """The `Training` of this problem on a placement."""
+        where = placement.place(kind, self.networks, self.batch)
+        return build(self.config, self.gtab, 1, size=(self.side, self.side), data=0, where=where)
 
     def state(self):
-        return jax.jit(partial(init_state, self.network, self.optimizer), compiler_options={
-            "xla_backend_optimization_level": 1})(self.keys)
+        return jax.jit(self.training.init, compiler_options={
+            "xla_backend_optimization_level": 1})(self.training.keys)
 
     def flops(self):
         """Of one step: twice the multiplications, forward and both gradients."""
@@ -130,16 +133,14 @@ def naive(problem):
 
 
 def _stacked(problem, kind, steps=STEPS, pieces=None):
-    place = placement.place(kind, problem.networks, problem.batch)
-    parts = problem.predict, problem.task
-    if pieces is None:
-        pieces = build.build_plan(
-            problem.config, problem.task, problem.network, problem.optimizer, place,
-            (problem.side, problem.side), memory.device_budget(), 0).pieces
-    source = batches.Resident(*parts, problem.optimizer, problem.slices, problem.slices, place,
-                           pieces, seed=0, batch=problem.batch, patch=0, freeze_after=0)
-    gradients = placement.lift(place, make_gradients(*parts, axes=place.axes, pieces=pieces),
-                               ("stack", "parts", ("stack", "stack")))
+    training = problem.placed(kind)
+    if pieces is not None:
+        training = training._replace(plan=training.plan._replace(pieces=pieces))
+    place = training.placement
+    source = Resident(training, problem.slices, problem.slices)
+    gradients = placement.lift(
+        place, make_gradients(training.predict, training.task, axes=place.axes,
+                              pieces=training.plan.pieces), ("stack", "parts", ("stack", "stack")))
     start = placement.distribute(place, problem.state().params)
     box = [placement.distribute(place, problem.state())]
     began = time.perf_counter()
@@ -152,7 +153,7 @@ def _stacked(problem, kind, steps=STEPS, pieces=None):
         return steps
 
     def found():
-        batch = placement.spread(place, problem.slices[:3], "parts", problem.batch)
+        batch = placement.spread(place, problem.slices.read(slice(None)), "parts", problem.batch)
         losses, grads = placement.collect(place, gradients(start, batch))
         return jnp.sum(losses), grads
 
@@ -163,8 +164,9 @@ def one_by_one(problem):
     """K separate networks, one after another, each compiled as a network of its own would be."""
     with _ordinary_convolutions():
         network = settings.build_network(problem.config, problem.task)
-        b0, dwi, mask = problem.slices[:3]
-        x, targets = problem.task.see(b0, dwi), problem.task.targets(b0, dwi)
+        optimizer = problem.training.optimizer
+        images, mask = problem.slices.read(slice(None))
+        x, targets = problem.task.see(images), problem.task.targets(images)
 
         def step(state, target):
             params, opt_state = state
@@ -174,11 +176,11 @@ def one_by_one(problem):
                 return jnp.sum(mask * error ** 2) / jnp.sum(mask)
 
             value, gradients = jax.value_and_grad(loss)(params)
-            updates, opt_state = problem.optimizer.update(gradients, opt_state, params)
+            updates, opt_state = optimizer.update(gradients, opt_state, params)
             return (jax.tree.map(jnp.add, params, updates), opt_state), value, gradients
 
-        params = [network.init(key) for key in problem.keys]
-        start = [(p, problem.optimizer.init(p)) for p in params]
+        params = [network.init(key) for key in problem.training.keys]
+        start = [(p, optimizer.init(p)) for p in params]
         began = time.perf_counter()
         compiled = jax.jit(step).lower(start[0], targets[0]).compile()
         compile_seconds = time.perf_counter() - began
@@ -215,15 +217,15 @@ def _torch(problem, vmapped):
     params = jax.tree.map(np.asarray, problem.state().params)
     flat, tree = jax.tree.flatten(params)
     paths = [jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
-    b0, dwi, mask = problem.slices[:3]
+    images, mask = problem.slices.read(slice(None))
 
-    def images(a):
+    def channels_first(a):
         return torch.tensor(np.array(a)).permute(0, 3, 1, 2).contiguous(
             memory_format=torch.channels_last)
 
-    x = images(problem.task.see(b0, dwi))
-    targets = torch.stack([images(t) for t in problem.task.targets(b0, dwi)])
-    weights = images(mask / jnp.sum(mask))
+    x = channels_first(problem.task.see(images))
+    targets = torch.stack([channels_first(t) for t in problem.task.targets(images)])
+    weights = channels_first(mask / jnp.sum(mask))
 
     def convolve(x, p, name):
         kernel, bias = p[f"{name}['kernel']"], p[f"{name}['bias']"]

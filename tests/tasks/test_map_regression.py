@@ -1,4 +1,4 @@
-"""SuperDTI as a task: targets by dipy, residual baselines exact without noise, one stack for all maps."""
+"""SuperDTI as a task: targets by dipy, exact baselines without noise, one stack for all maps."""
 
 
 from functools import partial

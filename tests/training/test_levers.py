@@ -49,7 +49,7 @@ def baselines(task, images):
 
 
 def test_joint_is_the_stack_in_one():
-    """Targets, residual baselines and both losses of one network with K outputs, against K networks."""
+    """Targets, baselines and both losses of one network with K outputs, against K networks."""
     stack = build(fa_weight=2.0)
     joint = joined(stack)
     images, weight = make_images(), jnp.full((2, 4, 6, 1), 1 / 48)
