@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dwijax import config as settings
+from dwijax.data.slices import Batch
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.training import build
@@ -59,18 +60,26 @@ def test_config_builds_and_traces(name, variant):
                            settings.build_keys(config, task))
     if config.task == "direction_synthesis":
         networks = 1 if config.model.joint else 90 - config.data.inputs
-        seen = 1 + config.data.inputs
+        own = 1 + config.data.inputs
         order = config.data.neighbours_order
-        beside = 1 + (order + 1) * (order + 2) // 2 if order else seen
-        channels = 90 + 2 * config.data.neighbours * beside + seen * config.data.denoise
+        beside = 1 + (order + 1) * (order + 2) // 2 if order else own
+        more = 2 * config.data.neighbours * beside + own * config.data.denoise
     else:
-        networks, channels = len(config.targets) * config.seeds, 90
+        networks, more = len(config.targets) * config.seeds, 0
+    assert task.in_channels == config.data.b0 + config.data.inputs + more
+    learnt = {name: channel.count for name, channel in task.outputs.items()}
+    assert learnt.pop("targets" if "targets" in learnt else "others") == 90 - config.data.inputs
+    assert set(learnt) <= {"b0", "fa"} and set(learnt.values()) <= {1}
     assert all(leaf.shape[0] == networks for leaf in jax.tree.leaves(state.params))
     size = 16 * settings.multiple_of(config)
-    b0, dwi = (jax.ShapeDtypeStruct((2, size, size, c), jnp.float32) for c in (1, channels))
+
+    def array(count):
+        return jax.ShapeDtypeStruct((2, size, size, count), jnp.float32)
+
+    images = {name: array(channel.count) for name, channel in task.channels.items()}
     after, losses = jax.eval_shape(
         make_update(predict, task, optimizer, freeze_after=config.freeze_after),
-        state, (b0, dwi, b0))
+        state, Batch(images, array(1)))
     assert losses.shape == (networks,)
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
 
