@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorstore as ts
 
-from dwijax.data.channels import B0
+from dwijax.data.channels import B0, Directions
 from dwijax.data.cohort import Cohort, Loaded, Member, brain_slices
 from dwijax.data.description import (
     ARRAYS,
@@ -125,7 +125,7 @@ class Store(NamedTuple):
           `dwijax.data.cohort.Loaded` with `StoredSlices`.
 
         Raises:
-          InputError: the arrays cannot be opened.
+          InputError: the arrays cannot be opened, or do not hold a channel.
         """
         entries = self.subjects[part]
         if names is not None:
@@ -135,7 +135,13 @@ class Store(NamedTuple):
         tables = [_table(entry) for entry in entries]
         scales = {entry["name"]: entry["scale"] for entry in entries}
         b0s = entries[-1]["b0s"]
-        slices = StoredSlices(self.path / part, entries, channels(tables[0], b0s), size, patch)
+        wanted = channels(tables[0], b0s)
+        for name, channel in wanted.items():
+            if type(channel) not in (B0, Directions):
+                raise InputError(self.path, found=f"no channel {name!r}",
+                                 expected="b0 and directions as they were measured, which it holds",
+                                 remedy="train from files (--config.data.layout)")
+        slices = StoredSlices(self.path / part, entries, wanted, size, patch)
         return Loaded(slices, tables, scales, b0s)
 
 
