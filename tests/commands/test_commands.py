@@ -21,7 +21,7 @@ from dwijax.errors import InputError
 from dwijax.gradients import read_gradients, write_gradients
 from dwijax.inference import load_run, only_inputs, synthesise
 from dwijax.runs import checkpoint
-from dwijax.tasks.calibration import hold
+from dwijax.tasks.calibration import rescale
 from dwijax.training.calibrating import calibrate
 from dwijax.training.reading import read_cohort
 
@@ -215,7 +215,7 @@ def test_a_calibration_is_learnt_once_and_goes_wherever_the_run_goes(trained, pl
     brain, inputs = subject.mask, subject.dwi[subject.mask][:, 6:36]
     np.testing.assert_array_equal(said[~brain], held[~brain])
     tables = again.gtab[again.inputs], again.gtab[again.targets]
-    expected = hold(again.calibration, subject.b0[brain], inputs, said[brain], brain, 6, tables)
+    expected = rescale(again.calibration, subject.b0[brain], inputs, said[brain], brain, 6, tables)
     assert np.abs(held - said)[brain].max() > 0
     np.testing.assert_allclose(
         held[brain], np.minimum(expected, subject.dwi[brain][:, :36].max(1)[:, None]), rtol=1e-5)
