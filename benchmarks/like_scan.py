@@ -20,15 +20,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import smallest
+from smallest import FILES
 
 from dwijax.errors import InputError, ending_in_one_line
 from dwijax.gradients import read_gradients
 
-FILES = ("dwi.nii.gz", "dwi.bval", "dwi.bvec", "mask.nii.gz")
-
 
 def write_scan(folder, image, data, gtab, mask, volumes):
-    """Some volumes of a series as plain files; paths in the order of `FILES`."""
+    """Some volumes of a series as plain files; paths in the order of `smallest.FILES`."""
     folder.mkdir(parents=True)
     paths = [folder / name for name in FILES]
     nib.save(nib.Nifti1Image(data[..., volumes], image.affine, image.header), paths[0])

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHAPE, VOXEL_SIZE, DIRECTIONS, INPUTS = (16, 20, 6), 6.0, 14, 7
 TABLE = ["--directions", str(DIRECTIONS), "--b0s", "2", "--voxel-size", str(VOXEL_SIZE),
          "--shape", *map(str, SHAPE)]
+FILES = ("dwi.nii.gz", "dwi.bval", "dwi.bvec", "mask.nii.gz")  # of a scan as plain files
 # For train.py, without a config's name and where to read and write.
 TRAINING = [
     "--config.phantom.subjects=(1,1,2)", "--config.phantom.shifted_subjects=0",
@@ -20,10 +21,10 @@ TRAINING = [
     "--config.validate_every=2", "--config.checkpoint_every=2", "--noevaluate"]
 
 
-def trained_run(folder):
-    """Path of a run on simulated subjects, trained for a few steps."""
+def trained_run(folder, config="phantom"):
+    """Path of a run on simulated subjects, trained for a few steps; of a file in ``configs/``."""
     run = Path(folder) / "run"
-    _quietly([ROOT / "train.py", f"--config={ROOT / 'configs' / 'phantom.py'}:smoke", *TRAINING,
+    _quietly([ROOT / "train.py", f"--config={ROOT / 'configs' / config}.py:smoke", *TRAINING,
               f"--config.data.root={Path(folder) / 'data'}", f"--workdir={run}"])
     return run
 
@@ -34,8 +35,8 @@ def scans(folder):
     _quietly(["-m", "dwijax", "simulate", made, "--subjects", "1", *TABLE])
     found, plain = made / "sub-000" / "T1w" / "Diffusion", Path(folder) / "scans" / "scan"
     plain.mkdir(parents=True)
-    for theirs, ours in {"data.nii.gz": "dwi.nii.gz", "bvals": "dwi.bval", "bvecs": "dwi.bvec",
-                         "nodif_brain_mask.nii.gz": "mask.nii.gz"}.items():
+    for theirs, ours in zip(("data.nii.gz", "bvals", "bvecs", "nodif_brain_mask.nii.gz"), FILES,
+                            strict=True):
         (found / theirs).rename(plain / ours)
     return plain.parent
 

@@ -8,6 +8,7 @@ import pytest
 from dipy.core.gradients import gradient_table
 from dipy.reconst.dti import TensorModel
 
+from benchmarks.realism import describe
 from dwijax.cli import main
 from dwijax.data.layouts import find_subjects
 from dwijax.data.phantom import acquisition, make_settings, simulate, simulate_subject
@@ -18,7 +19,6 @@ from dwijax.data.phantom.signal import Tissue, evaluate
 from dwijax.data.phantom.store import truth_maps
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
-from dwijax.evaluation.studies.realism import describe
 from dwijax.gradients import GradientTable, read_gradients, write_gradients
 
 COARSE = {"shape": (32, 40, 12), "voxel_size": 4.4}  # the default field of view

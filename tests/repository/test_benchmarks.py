@@ -12,7 +12,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 BENCHMARKS = sorted({path.stem for path in FOLDER.glob("*.py")} - {"smallest", "render"})
 # A word of what each prints; one that is new has to print a table of Markdown.
 SAYS = {"killed_runs": "1 kills: 0 faults", "like_scan": "step 4 of 4: validation loss",
-        "predict": "times as fast", "resample": "networks, resampled"}
+        "predict": "times as fast", "rescan": "Maps against the fit of the second run",
+        "resample": "networks, resampled"}
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

@@ -1,1 +1,1 @@
-"""Studies: tracts, lesions, added noise, repeated scans, realism of simulations."""
+"""Studies: tracts, lesions, added noise."""

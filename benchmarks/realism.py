@@ -1,6 +1,7 @@
 """Is the phantom like life?  The same numbers from real scans and from phantoms made to match.
 
-    python -m dwijax.evaluation.studies.realism SCANS OUT
+    python benchmarks/realism.py SCANS OUT
+    python benchmarks/realism.py --quick                      # seconds, by a scan made for it
 
 SCANS holds plain-files folders.  For every scan, one subject of each generator is simulated with
 the scan's own gradient table, voxel size and SNR, so that noise weighs equally on both sides, and
@@ -9,6 +10,7 @@ a row of numbers is printed and written to OUT/realism.csv and OUT/realism.md.
 
 import argparse
 import csv
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ from dwijax.data.phantom import make_settings, simulate_subject
 from dwijax.data.scan import open_scan
 from dwijax.data.subject import Subject, subject_of
 from dwijax.fitting.noise import harmonics_sigma, repeats_sigma
+from dwijax.fitting.voxels import fit_maps, tensor_signal
 from dwijax.gradients import GradientTable, shells
 from dwijax.gradients.harmonics import sh_basis
 from dwijax.volumes import into_volume, voxel_size
@@ -41,10 +44,10 @@ def describe(dwi: np.ndarray, gtab: GradientTable, mask: np.ndarray, size: np.nd
     Returns:
       Numbers by name.
     """
-    (fa, md), fitted, determined = _fit(dwi[mask], gtab)
-    mask = mask.copy()
-    mask[mask] = determined
-    fa, md, fitted = fa[determined], md[determined], fitted[determined]
+    maps = fit_maps([dwi[mask]], gtab)
+    mask = into_volume(maps.determined, mask)
+    maps = type(maps)(*(values[maps.determined] for values in maps))
+    fa, md, fitted = maps.fa, maps.md, tensor_signal(maps, gtab)
     volume = into_volume(fa, mask)
     b0 = dwi[..., gtab.b0s_mask].mean(-1)
     weighted = ~gtab.b0s_mask
@@ -88,8 +91,8 @@ class Noise(NamedTuple):
 
 def noise_level(subject: Subject) -> Noise:
     """From repeated b0s, or from what spherical harmonics of order 4 leave over."""
-    (fa, md), _, determined = _fit(subject.dwi[subject.mask], subject.gtab)
-    white = (fa > 0.35) & (md < 1.0) & determined
+    maps = fit_maps([subject.dwi[subject.mask]], subject.gtab)
+    white = (maps.fa > 0.35) & (maps.md < 1.0) & maps.determined
     voxels, gtab = subject.dwi[subject.mask][white], subject.gtab
     sigma = repeats_sigma(voxels[:, gtab.b0s]) if len(gtab.b0s) > 1 else \
         harmonics_sigma(voxels[:, gtab.dwis], gtab.bvecs[gtab.dwis])
@@ -105,7 +108,8 @@ class Described(NamedTuple):
 
 
 def realism_table(root: Path, generators: tuple[str, ...] = ("default", "shifted"),
-                  seed: int = 0) -> list[Described]:
+                  seed: int = 0,
+                  field_of_view: tuple[float, ...] = FIELD_OF_VIEW) -> list[Described]:
     """Every scan under ``root`` and its phantoms."""
     rows = []
     for files in find_subjects(root, "plain"):
@@ -115,7 +119,7 @@ def realism_table(root: Path, generators: tuple[str, ...] = ("default", "shifted
         sigma, snr = noise_level(subject)
         rows.append(Described(subject.name, "scan", {"SNR": snr, **describe(
             subject.dwi, subject.gtab, subject.mask, size, sigma)}))
-        shape = tuple(round(f / s) for f, s in zip(FIELD_OF_VIEW, size, strict=True))
+        shape = tuple(round(f / s) for f, s in zip(field_of_view, size, strict=True))
         for generator in generators:
             settings = make_settings(seed=seed, generator=generator, snr=snr, shape=shape,
                                      voxel_size=size, gtab=subject.gtab)
@@ -142,18 +146,6 @@ def write_table(rows: list[Described], out: Path) -> str:
     text = "\n".join(lines) + "\n"
     (out / "realism.md").write_text(text, encoding="utf-8")
     return text
-
-
-def _fit(voxels, gtab):
-    """((FA, MD um^2/ms) [V], signal of the fit [V, M], whether there is one [V])."""
-    from dwijax import dti
-
-    design = dti.design_matrix(gtab.bvals, gtab.bvecs)
-    fit = dti.fit_tensor(np.asarray(voxels, np.float32), design)
-    fa = np.clip(np.asarray(dti.fractional_anisotropy(fit.tensor)), 0, 1)
-    maps = fa, np.asarray(dti.mean_diffusivity(fit.tensor))
-    signal = dti.predict_signal(fit.tensor, fit.log_s0, design)
-    return maps, np.asarray(signal), np.asarray(fit.determined)
 
 
 def _harmonic_ratio(voxels, gtab):
@@ -187,10 +179,20 @@ def _spectrum(image, mask, size):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("scans", type=Path, help="folder of plain-files scans")
-    parser.add_argument("out", type=Path, help="folder for realism.csv and realism.md")
+    parser.add_argument("scans", type=Path, nargs="?", help="folder of plain-files scans")
+    parser.add_argument("out", type=Path, nargs="?", help="folder for realism.csv and realism.md")
+    parser.add_argument("--quick", action="store_true", help="everything at its smallest")
     args = parser.parse_args()
-    print(write_table(realism_table(args.scans), args.out))
+    if args.quick:
+        import smallest
+
+        with tempfile.TemporaryDirectory() as folder:
+            table = realism_table(smallest.scans(folder), field_of_view=(96.0, 120.0, 36.0))
+            print(write_table(table, Path(folder)))
+    elif args.out is None:
+        parser.error("which SCANS and which OUT? Or --quick")
+    else:
+        print(write_table(realism_table(args.scans), args.out))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
         --snr 13 --subjects 14
     python train.py --config=configs/superdti.py:q6 --config.data.layout=hcp \\
         --config.data.root=sim --workdir=runs/rescan --noevaluate
-    python -m dwijax.evaluation.studies.rescan runs/rescan DWI BVALS BVECS MASK --volumes 21 \\
-        -o rescan.md
+    python benchmarks/rescan.py runs/rescan DWI BVALS BVECS MASK --volumes 21 -o rescan.md
+    python benchmarks/rescan.py --quick                       # seconds, of what is made for it
 
 The networks are trained on subjects simulated with the first run's table, voxels and noise.
 The second run shares no noise with the first. Its own fit of all directions is noisy, and its FA
@@ -15,25 +15,34 @@ There is one head: intervals are of the mean over slabs of it, and say nothing o
 """
 
 import argparse
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.special import ive
 
+from dwijax import dti
+from dwijax.baselines import acquired
+from dwijax.data.files import SubjectFiles
 from dwijax.data.subject import Subject, load_subject
 from dwijax.errors import InputError, ending_in_one_line
-from dwijax.evaluation.common import metrics
+from dwijax.evaluation.common import metrics, regions
 from dwijax.evaluation.common.slabs import THICKNESS, slab_interval, slabs_of
 from dwijax.evaluation.common.tables import DASH, Table
+from dwijax.evaluation.maps.protocol import fit_of
+from dwijax.fitting.noise import robust_sd
 from dwijax.gradients import GradientTable
+from dwijax.inference import Run, load_run
+from dwijax.inference.adaptation import adapt
+from dwijax.inference.network_maps import network_maps
+from dwijax.output import whole
 
 LARGEST_MD = 4.0  # µm²/ms; free water at 37 °C has 3.0
 
 
 def expected_magnitude(signal: np.ndarray, sigma: float) -> np.ndarray:
     """E[M | ν, σ] of a Rician magnitude (Gudbjartsson and Patz 1995)."""
-    from scipy.special import ive
-
     x = np.square(signal / sigma) / 4
     return sigma * np.sqrt(np.pi / 2) * ((1 + 2 * x) * ive(0, x) + 2 * x * ive(1, x))
 
@@ -48,8 +57,6 @@ def predicted(tensor: np.ndarray, signal: np.ndarray, gtab: GradientTable,
     Args:
       tensor: ``[V, 6]``, µm²/ms. signal: ``[V, M]``, measured, of ``gtab``. wanted: table of n.
     """
-    from dwijax import dti
-
     def exponent(table):
         return tensor @ np.asarray(dti.design_matrix(table.bvals, table.bvecs))[:, :6].T
 
@@ -59,21 +66,14 @@ def predicted(tensor: np.ndarray, signal: np.ndarray, gtab: GradientTable,
     return np.exp(exponent(wanted) + log_s0[:, None])
 
 
-def judge(run, subject: Subject, volumes: int,
+def judge(run: Run, subject: Subject, volumes: int,
           widths: tuple[float, ...] = (1.5, 2.0, 2.5, 3.0, 4.0)) -> list[Table]:
     """The tables of one subject.
 
     Args:
-      run: `dwijax.inference.Run` of map regression. subject: of both runs of the series.
+      run: of map regression. subject: of both runs of the series.
       volumes: of the first run, in the file.
     """
-    from dwijax.baselines import acquired
-    from dwijax.evaluation.common import regions as tissue
-    from dwijax.evaluation.maps.protocol import fit_of
-    from dwijax.fitting.noise import robust_sd
-    from dwijax.inference.adaptation import adapt
-    from dwijax.inference.network_maps import network_maps
-
     mask = subject.mask
     first = _part(subject, subject.volumes < volumes)
     second = _part(subject, subject.volumes >= volumes)
@@ -101,8 +101,8 @@ def judge(run, subject: Subject, volumes: int,
     measured = two.signal[:, dwis]
     # Samples near 0 make a tensor of thousands of µm²/ms.
     possible = (reference.md > 0) & (reference.md < LARGEST_MD)
-    regions = {name: region & possible
-               for name, region in tissue.from_fit(reference.fa, reference.md).items()}
+    tissues = {name: region & possible
+               for name, region in regions.from_fit(reference.fa, reference.md).items()}
     slabs = slabs_of(mask, run.config.data.axis)
     squares = {}
     for name, found in maps.items():
@@ -111,8 +111,8 @@ def judge(run, subject: Subject, volumes: int,
         source = one if name.startswith("all") else few
         clean = gain * predicted(found.tensor, source.signal, source.gtab, two.gtab[dwis])
         squares[name] = np.mean((expected_magnitude(clean, sigma) - measured) ** 2, axis=1)
-    return [_map_table(maps, reference, regions, len(dwis), np.sum(~possible)),
-            _signal_table(squares, sigma, regions["brain"], slabs)]
+    return [_map_table(maps, reference, tissues, len(dwis), np.sum(~possible)),
+            _signal_table(squares, sigma, tissues["brain"], slabs)]
 
 
 def _part(subject, chosen):
@@ -128,7 +128,7 @@ def _part(subject, chosen):
                    volumes=subject.volumes[chosen][order])
 
 
-def _map_table(maps, reference, regions, count, impossible):
+def _map_table(maps, reference, tissues, count, impossible):
     rows = []
     for name, found in maps.items():
         cells = []
@@ -136,8 +136,8 @@ def _map_table(maps, reference, regions, count, impossible):
             x, y = getattr(found, quantity), getattr(reference, quantity)
             for region in ("brain", "WM", "GM"):
                 cells.append(DASH if x is None else
-                             f"{metrics.rmse(x, y, regions[region]):.4f} "
-                             f"({metrics.bias(x, y, regions[region]):+.4f})")
+                             f"{metrics.rmse(x, y, tissues[region]):.4f} "
+                             f"({metrics.bias(x, y, tissues[region]):+.4f})")
         rows.append([name, *cells])
     return Table(f"Maps against the fit of the second run's {count} directions",
                  ["RMSE (bias) of", *(f"{m} {r}" for m in ("FA", "MD")
@@ -163,21 +163,48 @@ def _signal_table(squares, sigma, brain, slabs):
                   f"interval: slabs of {THICKNESS} slices drawn with replacement, one head"])
 
 
-def main(argv=None):
-    from dwijax.data.files import SubjectFiles
-    from dwijax.inference import load_run
-    from dwijax.output import whole
-
+def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     for name in ("run", "dwi", "bvals", "bvecs", "mask"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--volumes", type=int, required=True, help="of the first run")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="Markdown file")
-    args = parser.parse_args(argv)
-    run = load_run(args.run)
-    files = SubjectFiles(args.dwi.name, args.dwi, args.bvals, args.bvecs, args.mask)
-    tables = judge(run, load_subject(files, shell=run.config.data.shell), args.volumes)
-    with whole(args.out) as path:
+        parser.add_argument(name, type=Path, nargs="?")
+    parser.add_argument("--volumes", type=int, help="of the first run")
+    parser.add_argument("-o", "--out", type=Path, help="Markdown file")
+    parser.add_argument("--quick", action="store_true", help="everything at its smallest")
+    args = parser.parse_args()
+    if args.quick:
+        import smallest
+
+        with tempfile.TemporaryDirectory() as folder:
+            run = smallest.trained_run(folder, "superdti")
+            scan = smallest.scans(folder) / "scan"
+            compare(run, [scan / name for name in smallest.FILES], acquire_twice(scan),
+                    Path(folder) / "rescan.md")
+    elif None in (args.mask, args.volumes, args.out):
+        parser.error("which RUN, DWI, BVALS, BVECS, MASK, --volumes and -o? Or --quick")
+    else:
+        compare(args.run, [args.dwi, args.bvals, args.bvecs, args.mask], args.volumes, args.out)
+
+
+def acquire_twice(scan):
+    """Makes a scan the same series twice, with other noise; returns the first run's volumes."""
+    import nibabel as nib
+
+    image = nib.load(scan / "dwi.nii.gz")
+    data = image.get_fdata()
+    noise = 0.02 * np.median(data) * np.random.default_rng(0).standard_normal(data.shape)
+    nib.save(nib.Nifti1Image(np.concatenate([data, np.abs(data + noise)], axis=-1), image.affine),
+             scan / "dwi.nii.gz")
+    for name in ("dwi.bval", "dwi.bvec"):
+        np.savetxt(scan / name, np.tile(np.atleast_2d(np.loadtxt(scan / name)), 2))
+    return data.shape[-1]
+
+
+def compare(folder, files, volumes, out):
+    """Prints the tables of a run on a scan, and writes them."""
+    run = load_run(folder)
+    files = SubjectFiles(files[0].name, *files)
+    tables = judge(run, load_subject(files, shell=run.config.data.shell), volumes)
+    with whole(out) as path:
         path.write_text("\n\n".join(t.markdown() for t in tables) + "\n", encoding="utf-8")
     print("\n\n".join(t.text() for t in tables))
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.rescan import expected_magnitude, predicted
 from dwijax.evaluation.common.slabs import slab_interval
-from dwijax.evaluation.studies.rescan import expected_magnitude, predicted
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 
