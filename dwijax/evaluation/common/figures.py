@@ -67,11 +67,7 @@ class View(NamedTuple):
 
 
 def middle_slice(scan: Scan, axis: int) -> View:
-    """The `View` of the middle one of the slices that count, cropped to the brain.
-
-    Args:
-      scan: `dwijax.evaluation.common.scans.Scan`. axis: of the slices, 0 to 2.
-    """
+    """The `View` of the middle one of the slices that count, cropped to the brain."""
     position = np.array(np.nonzero(scan.acquired.mask))
     judged = np.unique(position[axis, scan.regions["brain"]])
     voxels = position[axis] == judged[len(judged) // 2]

@@ -83,9 +83,6 @@ class Scan(NamedTuple):
 def usable(run: Run, cohort: Cohort) -> Cohort:
     """Of a run with ``data.skip_bad`` the cohort that it has used, and those of its test subjects
     that can be; each other one is told in a line.
-
-    Args:
-      run: `dwijax.inference.Run`. cohort: `dwijax.data.cohort.Cohort`.
     """
     if not run.config.data.skip_bad:
         return cohort

@@ -57,11 +57,7 @@ class BlandAltman:
                 *(x + y for x, y in zip(before, new, strict=True)))
 
     def draw(self, path: Path, labels: dict[str, str], against: str, title: str):
-        """One row a group, one column a method.
-
-        Args:
-          path: PNG to write. labels: method to str. against: name of the reference. title: str.
-        """
+        """One row a group, one column a method."""
         plt = pyplot()
         groups = list(self._found)
         methods = list(dict.fromkeys(m for found in self._found.values() for m in found))

@@ -65,15 +65,9 @@ class Line(NamedTuple):
     method: str
 
 
-class Value(NamedTuple):
-    """A number of a run, NaN where there is none, and what it is against."""
-
-    value: float
-    against: str
-
-
 class Values(NamedTuple):
-    """The same of every run of a `Line`, ``[seeds]``."""
+    """A number of every run of a `Line` ``[seeds]``, NaN where there is none, and what it is
+    against."""
 
     values: np.ndarray
     against: str
@@ -152,11 +146,11 @@ def _lines(runs):
     """Baselines of the first run, then the runs, seeds of a variant together."""
     first, sh = runs[0], runs[0].evaluation["sh"]
     group = next(iter(first.evaluation["origins"]))
-    errors = {key.method: _value(first, group, DWI, key.method).value for key in first.means
-              if key.cohort == group and key.quantity == DWI.quantity
-              and key.method not in (NETWORKS, sh)}
+    others = {key.method for key in first.means if key.cohort == group
+              and key.quantity == DWI.quantity and key.method not in (NETWORKS, sh)}
+    best = sorted(others, key=lambda m: _values([first], m, group, DWI).values.item())[:1]
     there = {key.method for key in first.means}
-    shown = [INPUTS, ALL, "tensor", sh, *sorted(errors, key=errors.get)[:1]]
+    shown = [INPUTS, ALL, "tensor", sh, *best]
     lines = [Line(_baseline(m, first), (first,), m) for m in dict.fromkeys(shown) if m in there]
     variants = {}
     for run in runs:
@@ -171,25 +165,26 @@ def _baseline(method, run):
     return {INPUTS: f"{q} acquired", ALL: f"{q + k} acquired"}.get(method, method)
 
 
-def _value(run, group, column, method):
-    """`Value`."""
-    for against in column.references:
-        value = run.means.get(Key(group, column.quantity, against, column.region, method))
-        if value is not None:
-            return Value(value, against)
-    return Value(np.nan, column.references[0])
-
-
-def _values(line, group, column):
+def _values(runs, method, group, column):
     """`Values`."""
-    found = [_value(run, group, column, line.method) for run in line.runs]
-    return Values(np.array([f.value for f in found]), found[0].against)
+    found = []
+    for run in runs:
+        keys = [Key(group, column.quantity, against, column.region, method)
+                for against in column.references]
+        found.append(next((key for key in keys if key in run.means), keys[0]))
+    values = [run.means.get(key, np.nan) for run, key in zip(runs, found, strict=True)]
+    return Values(np.array(values), found[0].against)
+
+
+def _of_line(line, group, column):
+    return _values(line.runs, line.method, group, column)
 
 
 def _against_sh(line, group):
     """Error of the DWIs, in % of that of each run's own tuned spherical harmonics."""
-    sh = np.array([_value(run, group, DWI, run.evaluation["sh"]).value for run in line.runs])
-    share = _values(line, group, DWI).values / sh - 1
+    sh = np.concatenate([_values([run], run.evaluation["sh"], group, DWI).values
+                         for run in line.runs])
+    share = _of_line(line, group, DWI).values / sh - 1
     return DASH if np.isnan(share).any() else f"{share.mean():+.1%}"
 
 
@@ -200,7 +195,7 @@ def _spread(values):
 def _rows(lines, group):
     for line in lines:
         for column in COLUMNS:
-            values, against = _values(line, group, column)
+            values, against = _of_line(line, group, column)
             if np.isfinite(values).any():
                 yield (group, line.name, line.method, column.quantity, against, column.region,
                        len(values), float(values.mean()), _spread(values))
@@ -211,7 +206,7 @@ def _table(lines, group):
     for line in lines:
         cells = []
         for column in COLUMNS:
-            values = _values(line, group, column).values
+            values = _of_line(line, group, column).values
             cell = f"{values.mean():{column.sign}.{column.digits}f}"
             if len(values) > 1:
                 cell += f" ± {_spread(values):.{column.digits}f}"
@@ -223,8 +218,8 @@ def _table(lines, group):
             directions, seeds = f"{about['inputs']} → {about['targets']}", str(len(line.runs))
         rows.append([line.name, directions, seeds, dwi, _against_sh(line, group), *rest])
     notes = [f"mean over subjects (± SD over seeds); FA and V1 against "
-             f"{_values(lines[0], group, FA).against}, DWIs against "
-             f"{_values(lines[-1], group, DWI).against}",
+             f"{_of_line(lines[0], group, FA).against}, DWIs against "
+             f"{_of_line(lines[-1], group, DWI).against}",
              "baselines: those of the first run, with its inputs",
              "numbers of other targets (directions) are of other DWIs: compare their FA and V1, "
              "and what they gain over the spherical harmonics tuned on the same inputs"]
@@ -248,7 +243,7 @@ def _draw(path, lines, groups):
         figsize=(11, 0.9 + len(groups) * (0.8 + 0.32 * len(lines))))
     for axes_row, group in zip(grid, groups, strict=True):
         for axes, column in zip(axes_row, PLOTTED, strict=True):
-            shown = [(line, _values(line, group, column)) for line in lines]
+            shown = [(line, _of_line(line, group, column)) for line in lines]
             shown = [(line, found) for line, found in shown if np.isfinite(found.values).all()]
             for y, (line, (values, _)) in enumerate(shown):
                 color = "#D55E00" if line.method == NETWORKS else "#0072B2" \

@@ -6,22 +6,22 @@ from dwijax.evaluation.common.groups import sources
 from dwijax.evaluation.common.results import TRUTH
 from dwijax.evaluation.directions import slice_figures
 from dwijax.evaluation.directions.error_figure import draw_errors
-from dwijax.evaluation.directions.judge import Evidence
 from dwijax.evaluation.directions.rows import NETWORKS, PERFECT
 from dwijax.evaluation.directions.tabulate import Report
 from dwijax.report_html import page
 
 
-def draw(folder: Path, report: Report, evidence: Evidence):
+def draw(folder: Path, report: Report):
     """Writes the figures: of the first subject of each group, and over all."""
-    labels, sh, split = report.labels, report.sh, report.split
+    labels, prepared, evidence = report.labels, report.prepared, report.evidence
+    sh, split = prepared.sh, prepared.split
     best, against = _best_baseline(report), report.reference(report.groups[0].name)
     beside = list(dict.fromkeys((best, sh)))
     for name, (view, scan, judged) in evidence.first.items():
         title, slug = f"{name}, {scan.name}", name.replace(" ", "_")
         slice_figures.draw_directions(
             folder / f"directions_{slug}.png", view, scan, split, judged.shown,
-            next(p for p in report.prepared.predictors if p.name == sh),
+            next(p for p in prepared.predictors if p.name == sh),
             f"Synthetic DWIs: {title}")
         slice_figures.draw_fa(folder / f"fa_{slug}.png", view, scan, judged, labels.maps,
                               f"FA: {title}")
@@ -29,7 +29,7 @@ def draw(folder: Path, report: Report, evidence: Evidence):
                                 f"He et al., Fig. 4: {title}")
         slice_figures.draw_bias(folder / f"bias_{slug}.png", view, scan, judged, split,
                                 [NETWORKS, *beside], labels.maps, f"Bias: {title}")
-    over, told = evidence.over_subjects, " (within subject)" * report.within_subject
+    over, told = evidence.over_subjects, " (within subject)" * prepared.within_subject
     over.fa_by_tissue.draw(folder / "fa_histograms.png", labels.maps,
                            f"FA by tissue, share of voxels{told}")
     over.gtfa.draw(folder / "he2020_figure4c.png", f"He et al., Fig. 4 c: histogram of FA{told}")
@@ -39,19 +39,19 @@ def draw(folder: Path, report: Report, evidence: Evidence):
     over.spectra.draw(folder / "spectra.png", ["measured", PERFECT, NETWORKS, *beside],
                       labels.short, f"Power spectra of DWIs in the slice{told}")
     draw_errors(folder / "errors.png", report.results, [g.name for g in report.groups], labels, sh,
-                "Errors (within subject)" if report.within_subject
+                "Errors (within subject)" if prepared.within_subject
                 else "Errors: mean paired difference and its 95 % confidence interval")
 
 
-def write_page(path: Path, figures: Path, report: Report, evidence: Evidence):
+def write_page(path: Path, figures: Path, report: Report):
     """Writes one HTML file with everything in it."""
-    axis, workdir = report.run.config.data.axis, report.prepared.workdir
+    workdir, run, split = report.prepared.workdir, report.prepared.run, report.prepared.split
     page.write(path, f"Evaluation of {workdir.name}", warnings=report.warnings(),
-               viewers=[slice_figures.viewer(f"{name}, {scan.name}", scan, report.split, judged,
-                                             report.labels.maps, axis)
-                        for name, (_, scan, judged) in evidence.first.items()],
+               viewers=[slice_figures.viewer(f"{name}, {scan.name}", scan, split, judged,
+                                             report.labels.maps, run.config.data.axis)
+                        for name, (_, scan, judged) in report.evidence.first.items()],
                text=report.document().markdown(), figures=sorted(figures.glob("*.png")),
-               provenance=sources(report.run, [workdir], report.groups))
+               provenance=sources(run, [workdir], report.groups))
 
 
 def _best_baseline(report):

@@ -13,10 +13,6 @@ def draw_errors(path: Path, results: Results, groups: list[str], labels: Labels,
     """Every method's errors in the brain, against SH (DWIs) and against the inputs alone (FA).
 
     Differences are paired: subjects differ in noise, and that would hide what methods differ in.
-
-    Args:
-      path: PNG to write. results: `Results`. groups: list of names. labels: `Labels`.
-      sh: name of the spherical harmonics. title: str.
     """
     plt = pyplot()
     figure, grid = plt.subplots(len(groups), 2, figsize=(12, 1.0 + 4.4 * len(groups)),

@@ -32,9 +32,9 @@ def evaluate(workdir: str | Path, *, baseline_set: str = "all", quiet: bool = Fa
     report = tabulate(prepared, evidence, time.perf_counter() - began)
     # From here on nothing can be wrong with the data: files appear all or none.
     folder = prepared.workdir
-    draw(folder / "figures", report, evidence)
-    write_tables(folder / "tables", report, evidence)
-    write_page(folder / "report.html", folder / "figures", report, evidence)
+    draw(folder / "figures", report)
+    write_tables(folder / "tables", report)
+    write_page(folder / "report.html", folder / "figures", report)
     if not quiet:
         print(report.document().text(), flush=True)
     return report.results

@@ -47,11 +47,7 @@ class FaByTissue:
                     found.maps.fa[scan.regions[tissue]], BINS)[0]
 
     def draw(self, path: Path, labels: dict[str, str], title: str):
-        """One row a group, one column a tissue.
-
-        Args:
-          path: PNG to write. labels: method to str. title: str.
-        """
+        """One row a group, one column a tissue."""
         plt = pyplot()
         groups = list(self._counts["WM"])
         figure, grid = plt.subplots(
@@ -84,9 +80,6 @@ class FaByTissue:
 class GtfaHistogram:
     """Figure 4 c of He et al.: FA of their three fits, counted over the central slices of all
     subjects of each group.
-
-    Args:
-      axis: of the slices.
     """
 
     def __init__(self, axis: int):

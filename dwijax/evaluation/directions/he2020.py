@@ -28,6 +28,7 @@ METHODS = (NETWORKS, PERFECT)  # that the table has, and what limits them
 class SliceRow(NamedTuple):
     """One RMSE of one slice of one subject."""
 
+    subject: str
     comparison: str
     method: str
     slice: int
@@ -44,7 +45,8 @@ class Paper:
 
     def __init__(self, scan: Scan, axis: int, measured: np.ndarray, inputs: Acquired,
                  gtfa: dict[str, FullMaps]):
-        self._measured, self._gtfa = measured, {k: m.maps.fa for k, m in gtfa.items()}
+        self._subject, self._measured = scan.name, measured
+        self._gtfa = {k: m.maps.fa for k, m in gtfa.items()}
         self._slice = np.nonzero(scan.acquired.mask)[axis]
         brain = scan.regions["brain"]
         counted = central_slices(np.unique(self._slice[brain]))
@@ -72,5 +74,5 @@ class Paper:
     def _rows(self, comparison, method, squared):
         sums = np.bincount(self._slice[self._judged], squared[self._judged])
         for position in np.flatnonzero(self._counts):
-            yield SliceRow(comparison, method, int(position),
+            yield SliceRow(self._subject, comparison, method, int(position),
                            float(np.sqrt(sums[position] / self._counts[position])))

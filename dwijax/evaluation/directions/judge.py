@@ -13,6 +13,7 @@ from dwijax.evaluation.common.scans import MissingDirections, Scan, read_scan
 from dwijax.evaluation.directions import protocol
 from dwijax.evaluation.directions.bland_altman import BlandAltman
 from dwijax.evaluation.directions.fa_histograms import FaByTissue, GtfaHistogram
+from dwijax.evaluation.directions.he2020 import SliceRow
 from dwijax.evaluation.directions.prepare import Prepared
 from dwijax.evaluation.directions.spectra import Profiles
 from dwijax.evaluation.directions.sphere import Sphere
@@ -39,16 +40,6 @@ class Gap(NamedTuple):
     reason: str
 
 
-class SliceRecord(NamedTuple):
-    """A `dwijax.evaluation.directions.he2020.SliceRow` of a subject."""
-
-    subject: str
-    comparison: str
-    method: str
-    slice: int
-    value: float
-
-
 class First(NamedTuple):
     """The first subject of a group, and the slice of it that is drawn."""
 
@@ -71,7 +62,7 @@ class Evidence(NamedTuple):
     """What is found; by group where it is a dict, groups without a judged subject left out."""
 
     records: list[Record]
-    slices: dict[str, list[SliceRecord]]
+    slices: dict[str, list[SliceRow]]
     facts: dict[str, list[Fact]]
     first: dict[str, First]
     over_subjects: OverSubjects
@@ -117,7 +108,7 @@ def judge(prepared: Prepared, quiet: bool) -> Evidence:
 def _keep(out, group, subject, same_scan):
     scan, judged = subject.scan, subject.judged
     out.records.extend(Record(group, scan.name, *row) for row in judged.rows)
-    out.slices.setdefault(group, []).extend(SliceRecord(scan.name, *row) for row in judged.slices)
+    out.slices.setdefault(group, []).extend(judged.slices)
     out.facts.setdefault(group, []).append(Fact(
         scan.name, *scan.noise, scan.regions_source, scan.angle, same_scan))
     for figure in out.over_subjects:

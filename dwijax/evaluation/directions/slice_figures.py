@@ -16,13 +16,8 @@ from dwijax.report_html import page
 
 def draw_directions(path: Path, view: View, scan: Scan, split: Split, shown: dict[str, np.ndarray],
                     baseline: Predictor, title: str):
-    """Several directions: nearest input, synthetic, measured, noise-free, errors.
-
-    Args:
-      path: PNG to write. view: `View`. scan: `Scan`. split: `Split`.
-      shown: method to its DWIs ``[n, K]`` in the slice. baseline: beside the networks.
-      title: str.
-    """
+    """Several directions: nearest input, synthetic, measured, noise-free, errors, of the networks
+    and of a baseline; ``shown``: method to its DWIs ``[n, K]`` in the slice."""
     table, world = scan.acquired.gtab, fsl_to_world(scan.affine)
     signal = scan.acquired.signal[view.voxels]
     inputs, targets = (table.bvecs[table.dwis[p]] for p in (split.inputs, split.targets))
@@ -50,12 +45,7 @@ def draw_directions(path: Path, view: View, scan: Scan, split: Split, shown: dic
 
 
 def draw_fa(path: Path, view: View, scan: Scan, judged: Judged, labels: dict[str, str], title: str):
-    """FA, colour FA and the error of FA: inputs alone, with synthetic, acquired, truth.
-
-    Args:
-      path: PNG to write. view: `View`. scan: `Scan`. judged: `Judged`.
-      labels: method to str. title: str.
-    """
+    """FA, colour FA and the error of FA: inputs alone, with synthetic, acquired, truth."""
     columns = {labels[m]: judged.maps[m] for m in (INPUTS, NETWORKS, MORE, ALL) if m in judged.maps}
     if TRUTH in judged.references:
         columns["noise-free"] = judged.references[TRUTH]
@@ -71,11 +61,7 @@ def draw_fa(path: Path, view: View, scan: Scan, judged: Judged, labels: dict[str
 
 
 def draw_gtfa(path: Path, view: View, scan: Scan, gtfa: dict[str, FullMaps], title: str):
-    """Figure 4 a and b of He et al.: colour and grey FA of their three fits.
-
-    Args:
-      path: PNG to write. view: `View`. scan: `Scan`. gtfa: of `Judged`. title: str.
-    """
+    """Figure 4 a and b of He et al.: colour and grey FA of their three fits."""
     columns = {"32 GTFA": gtfa["32 GTFA"], "prediction": gtfa[NETWORKS], "64 GTFA": gtfa["64 GTFA"]}
     grey, colour = _fa_pictures(view, scan, columns.values())
     sheet(path, view, [colour, grey], ["a) colour FA", "b) FA"], list(columns),
@@ -87,11 +73,7 @@ def draw_bias(path: Path, view: View, scan: Scan, judged: Judged, split: Split, 
     """Bias maps: what is left of errors when noise is averaged out.
 
     Of the DWIs the mean error over the K directions; of FA the error after smoothing over 8 mm in
-    the slice.
-
-    Args:
-      path: PNG to write. view: `View`. scan: `Scan`. judged: `Judged`. split: `Split`.
-      methods: of DWIs, the columns. labels: method to str. title: str.
+    the slice. The columns are ``methods``.
     """
     volumes = scan.acquired.gtab.dwis[split.targets]
     signal = scan.acquired.signal if scan.clean is None else scan.clean
@@ -125,10 +107,6 @@ def _fa_pictures(view, scan, columns):
 def viewer(title: str, scan: Scan, split: Split, judged: Judged, labels: dict[str, str],
            axis: int) -> page.Viewer:
     """Measured and synthetic DWIs of three directions and what tensors are fitted to them.
-
-    Args:
-      title: str. scan: `Scan`. split: `Split`. judged: `Judged`. labels: method to str.
-      axis: of the slices.
     """
     slices = page.Slices(scan.acquired.mask, scan.acquired.voxel_size, axis)
     layers = []

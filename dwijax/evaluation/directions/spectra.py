@@ -121,11 +121,7 @@ class Profiles:
             self._found[group][method].append(found.profile / level)
 
     def draw(self, path: Path, methods: list[str], labels: dict[str, str], title: str):
-        """One panel a group.
-
-        Args:
-          path: PNG to write. methods: those drawn. labels: method to str. title: str.
-        """
+        """One panel a group."""
         plt = pyplot()
         count = len(self._found)
         figure, grid = plt.subplots(1, count, figsize=(1 + 5 * count, 4), squeeze=False,

@@ -15,11 +15,7 @@ from dwijax.gradients import GradientTable, compare
 
 
 class Sphere:
-    """RMSE against the measured DWIs by direction, in units of σ, mean over subjects.
-
-    Args:
-      split: `Split`. gtab: table of the run's shell.
-    """
+    """RMSE against the measured DWIs by direction, in units of σ, mean over subjects."""
 
     def __init__(self, split: Split, gtab: GradientTable):
         self._numbers = split.targets
@@ -48,11 +44,7 @@ class Sphere:
                          "note"], rows)
 
     def draw(self, path: Path, other: str, labels: dict[str, str], title: str):
-        """Hemisphere in Lambert's equal-area projection: networks and one baseline.
-
-        Args:
-          path: PNG to write. other: name of the baseline. labels: method to str. title: str.
-        """
+        """Hemisphere in Lambert's equal-area projection: networks and one baseline."""
         plt = pyplot()
         groups = list(self._errors)
         figure, grid = plt.subplots(len(groups), 4, figsize=(13, 0.8 + 3.5 * len(groups)),

@@ -27,7 +27,7 @@ def tables(report, group: str) -> Iterator[Table]:
     """All tables of one group of a `dwijax.evaluation.directions.tabulate.Report`, in their order.
     """
     one_head = [slab_table] if group in report.heads else []
-    tests = [] if report.within_subject else [tests_table]
+    tests = [] if report.prepared.within_subject else [tests_table]
     note = report.notes[group]
     for make in (table1, signal_table, *one_head, image_table, maps_table, diffusivity_table,
                  shared_noise_table, *tests):
@@ -49,7 +49,7 @@ def signal_table(report, group):
 
     def against_sh(method, reference):
         key = Key(group, "DWI RMSE", reference, "brain", method)
-        pair = None if method == report.sh else results.paired(key, report.sh)
+        pair = None if method == report.prepared.sh else results.paired(key, report.prepared.sh)
         return interval(pair and pair.percent, 1, "+")
 
     regions = _regions(report, group)
@@ -69,10 +69,10 @@ def signal_table(report, group):
             _seconds(results.median(group, "seconds", "subject", "brain", method))])
     notes = [f"RMSE/σ and excess, sqrt(RMSE² − σ²), against the measured DWIs; bias and regions: "
              f"to the {best} ones; border: voxels next to another tissue",
-             f"SH: {report.labels.signal[report.sh]}, the order that validates best",
+             f"SH: {report.labels.signal[report.prepared.sh]}, the order that validates best",
              "s/subject: median wall time of one prediction, with other work beside it; tuning and "
              "training not counted"]
-    return Table(f"Synthetic DWIs of {len(report.split.targets)} directions, brain",
+    return Table(f"Synthetic DWIs of {len(report.prepared.split.targets)} directions, brain",
                  columns, rows, notes)
 
 
@@ -141,8 +141,9 @@ def diffusivity_table(report, group):
 
 def shared_noise_table(report, group):
     """He et al.'s three FA maps, R, and the independent reference."""
-    q, last = len(report.split.inputs), len(report.split.last)
-    all_b0s = report.run.about["table"]["b0s"]
+    split = report.prepared.split
+    q, last = len(split.inputs), len(split.last)
+    all_b0s = report.prepared.run.about["table"]["b0s"]
     b0s = min(all_b0s, B0S)
     few, many = f"{q + b0s} GTFA", f"{q + last + b0s} GTFA"
     independent = bool(report.results.methods(group, "FA RMSE", INDEPENDENT))
@@ -165,7 +166,7 @@ def shared_noise_table(report, group):
         "interpolation must give 1",
         f"the networks see the mean of all {all_b0s} b0s"]
     if independent:
-        notes.append(f"independent: the fit of the other {len(report.split.others)} targets and "
+        notes.append(f"independent: the fit of the other {len(split.others)} targets and "
                      f"{all_b0s - b0s} b0s, in none of the maps above; its own noise lifts its FA, "
                      "so that a map lifted as much looks nearer than it is: see the bias")
     if SIMULATED in ratios:
@@ -177,7 +178,7 @@ def shared_noise_table(report, group):
 
 def table1(report, group):
     """Table 1 of He et al."""
-    found = report.slices[group]
+    found = report.evidence.slices[group]
     rows = []
     for comparison in dict.fromkeys(row.comparison for row in found):
         for method in (*he2020.METHODS, "acquired"):
@@ -189,7 +190,7 @@ def table1(report, group):
                 continue
             values = np.concatenate(list(by_subject.values()))
             between = f"{np.std([np.mean(v) for v in by_subject.values()], ddof=1):.4f}" \
-                if len(by_subject) > 1 and not report.within_subject else DASH
+                if len(by_subject) > 1 and not report.prepared.within_subject else DASH
             published = he2020.PUBLISHED.get(comparison, DASH) if method == NETWORKS else DASH
             name = {NETWORKS: "networks", PERFECT: "noise-free DWIs (limit)"}.get(method, method)
             rows.append([f"{comparison}, {name}", f"{values.mean():.4f}",
@@ -211,7 +212,7 @@ def tests_table(report, group):
     """Paired tests of the networks against what they must beat; all others are in the CSV."""
     best = report.reference(group)
     dwi = TRUTH if best == TRUTH else "measured"
-    rows, acquired = [], (INPUTS, MORE, ALL, report.sh)
+    rows, acquired = [], (INPUTS, MORE, ALL, report.prepared.sh)
     for quantity, against, region, names, methods in (
             ("DWI RMSE", dwi, "brain", report.labels.signal,
              report.results.methods(group, "DWI RMSE", dwi)),

@@ -23,7 +23,7 @@ from dwijax.evaluation.common.slabs import Head, slabs_of
 from dwijax.evaluation.common.statistics import Estimate
 from dwijax.evaluation.common.tables import DASH, interval, write_csv
 from dwijax.evaluation.directions import tables
-from dwijax.evaluation.directions.judge import Evidence, Fact, Gap, SliceRecord
+from dwijax.evaluation.directions.judge import Evidence, Gap
 from dwijax.evaluation.directions.prepare import Prepared
 from dwijax.evaluation.directions.protocol import B0S, LAST, Split, alone
 from dwijax.evaluation.directions.rows import (
@@ -35,7 +35,6 @@ from dwijax.evaluation.directions.rows import (
     TRUE_MAP,
     WITH_TARGETS,
 )
-from dwijax.inference import Run
 from dwijax.output import whole
 from dwijax.runs.log import skipped
 
@@ -68,39 +67,20 @@ class Report(NamedTuple):
     """The report of one evaluation.
 
     Attributes:
-      prepared: `Prepared`. results: `Results`. labels: `Labels`.
-      slices, facts: by group, as of `Evidence`. groups: those that have judged subjects.
+      prepared, evidence: what was judged, what was found. results: all its numbers.
+      groups: those of the prepared that have judged subjects.
       heads: group name to the `Head` of its only subject.
-      gaps: list of `Gap`.
-      seconds: that reading, tuning and judging took together.
+      gaps: what could not be made. seconds: that reading, tuning and judging took together.
     """
 
     prepared: Prepared
+    evidence: Evidence
     results: Results
     labels: Labels
     groups: list[Group]
-    slices: dict[str, list[SliceRecord]]
-    facts: dict[str, list[Fact]]
     heads: dict[str, Head]
     gaps: list[Gap]
     seconds: float
-
-    @property
-    def run(self) -> Run:
-        return self.prepared.run
-
-    @property
-    def split(self) -> Split:
-        return self.prepared.split
-
-    @property
-    def sh(self) -> str:
-        """Name of the spherical harmonics that others are compared with."""
-        return self.prepared.sh
-
-    @property
-    def within_subject(self) -> bool:
-        return self.prepared.within_subject
 
     def document(self) -> Document:
         """All of it."""
@@ -115,12 +95,13 @@ class Report(NamedTuple):
     def warnings(self) -> Iterator[str]:
         """What has to be known before anything else is read."""
         yield from self._faults()
-        if self.within_subject:
+        if self.prepared.within_subject:
             yield "Within subject: one person's slabs; there is no interval over subjects."
         for group in self.groups:
-            yield from warnings_of_group(group.name, group.origin, len(self.facts[group.name]),
-                                         self.within_subject)
-            if any(fact.same_scan for fact in self.facts[group.name]):
+            facts = self.evidence.facts[group.name]
+            yield from warnings_of_group(group.name, group.origin, len(facts),
+                                         self.prepared.within_subject)
+            if any(fact.same_scan for fact in facts):
                 yield f"{group.name}: training subjects were made like the scan that judges them."
             for found in self._compared(group.name):
                 if found.percent.mean > 0 and found.other not in (MORE, ALL):
@@ -136,14 +117,15 @@ class Report(NamedTuple):
     def notes(self) -> dict[str, str]:
         """Group name to what stands with each of its tables: which phantom, whether within subject,
         whether training subjects were made like the scan that judges."""
-        simulated = self.run.config.data.layout == "phantom"
+        simulated = self.prepared.run.config.data.layout == "phantom"
+        within, facts = "within subject" * self.prepared.within_subject, self.evidence.facts
         return {g.name: ", ".join(filter(None, [
-            g.origin * simulated, "within subject" * self.within_subject,
-            "same scan" * any(f.same_scan for f in self.facts[g.name])])) for g in self.groups}
+            g.origin * simulated, within, "same scan" * any(f.same_scan for f in facts[g.name])]))
+            for g in self.groups}
 
     def _head(self):
-        q, k = len(self.split.inputs), len(self.split.targets)
-        config = self.run.config
+        q, k = len(self.prepared.split.inputs), len(self.prepared.split.targets)
+        config = self.prepared.run.config
         yield (f"{self.prepared.workdir}: {self.labels.signal[NETWORKS]}, {q} acquired directions "
                f"in, {k} synthesised, b = {config.data.shell} s/mm², dwijax {__version__}")
         if config.data.clean_targets:
@@ -159,17 +141,17 @@ class Report(NamedTuple):
             yield "synthetic DWIs calibrated to the anisotropy that a subject's acquired ones show"
         tuned = f"tuned on the measured DWIs of {self.prepared.tuned_on} validation subjects" \
             if self.prepared.tuned_on else "not tuned"
-        if self.within_subject:
+        if self.prepared.within_subject:
             yield ("networks trained on one slab, baselines tuned on the measured DWIs of another, "
                    "all judged on a third")
         else:
-            yield (f"networks trained on {len(self.run.about['subjects']['train'])} subjects, "
-                   f"baselines {tuned}")
+            trained = len(self.prepared.run.about["subjects"]["train"])
+            yield f"networks trained on {trained} subjects, baselines {tuned}"
         which = self.prepared.baseline_set
         more = "" if which == "all" else \
             "; eval.py adds denoisers that take minutes (--baselines=all)"
         yield f"baselines: {which}{more}"
-        judged = sum(map(len, self.facts.values()))
+        judged = sum(map(len, self.evidence.facts.values()))
         yield (f"tuned, synthesised and judged in {self.seconds:.0f} s, "
                f"{self.seconds / judged:.1f} s/subject")
         yield ("DWIs in units of the subject's median b0, MD, AD, RD in µm²/ms; RMSE over the "
@@ -177,13 +159,13 @@ class Report(NamedTuple):
         yield from self._faults()
         yield ("leakage: none found (subjects, scans, directions, statistics, joint denoising); "
                "networks were handed scans without the targets")
-        if self.within_subject:
+        if self.prepared.within_subject:
             yield "WITHIN SUBJECT: one person's slabs; there is no interval over subjects"
         else:
             yield "mean ± SD and [95 % confidence interval of the mean] over subjects; % paired"
 
     def _group_head(self, group):
-        facts = self.facts[group.name]
+        facts = self.evidence.facts[group.name]
         n = len(facts)
         yield f"{group.name} ({n} {'subject' if n == 1 else 'subjects'}), {group.origin}"
         sigmas = [f.sigma for f in facts]
@@ -223,8 +205,8 @@ class Report(NamedTuple):
         found = skipped(self.prepared.workdir)
         if not found:
             return
-        limit = self.run.config.freeze_after
-        for number, count, in_a_row in zip(self.run.task.numbers, *found, strict=True):
+        limit = self.prepared.run.config.freeze_after
+        for number, count, in_a_row in zip(self.prepared.run.task.numbers, *found, strict=True):
             if count:
                 state = "FROZEN" if limit and in_a_row >= limit else "went on"
                 yield f"network {number}: {count} updates without finite values skipped; {state}"
@@ -238,11 +220,11 @@ class Report(NamedTuple):
         best, names = self.reference(group), self.labels
         truth = best == TRUTH
         against = TRUTH if truth else "measured"
-        pairs = [("DWI RMSE", against, self.sh, names.signal[self.sh])]
+        pairs = [("DWI RMSE", against, self.prepared.sh, names.signal[self.prepared.sh])]
         others = [m for m in self.results.methods(group, "DWI RMSE", "measured") if m != NETWORKS]
         best_other = min(others, key=lambda m: self.results.estimate(
             group, "DWI RMSE", against, "brain", m).mean)
-        if best_other != self.sh:
+        if best_other != self.prepared.sh:
             pairs.append(("DWI RMSE", against, best_other,
                           names.signal[best_other] + ", the best baseline here"))
         pairs += [("FA RMSE", best, other, names.maps[other])
@@ -255,7 +237,7 @@ class Report(NamedTuple):
             reference = {TRUTH: "noise-free truth", "measured": "measured DWIs",
                          ALL_ACQUIRED: f"fit of {names.maps[ALL]}"}[against]
             verdict = ""
-            if not self.within_subject:
+            if not self.prepared.within_subject:
                 verdict = "" if pair.percent.excludes_zero else "; the interval includes 0"
                 verdict = verdict if pair.percent.n > 1 else "; one subject, no interval"
             yield Comparison(
@@ -279,10 +261,9 @@ def tabulate(prepared: Prepared, evidence: Evidence, seconds: float) -> Report:
                         slabs_of(scan.acquired.mask, prepared.run.config.data.axis))
              for name, (_, scan, judged) in evidence.first.items()
              if len(evidence.facts[name]) == 1}
-    return Report(prepared, results, labels_of(prepared.split, prepared.predictors),
-                  [g for g in prepared.groups if g.name in evidence.facts], evidence.slices,
-                  evidence.facts, heads, [*_gaps(prepared), *evidence.gaps,
-                                          *_gaps_of_subjects(evidence)], seconds)
+    return Report(prepared, evidence, results, labels_of(prepared.split, prepared.predictors),
+                  [g for g in prepared.groups if g.name in evidence.facts], heads,
+                  [*_gaps(prepared), *evidence.gaps, *_gaps_of_subjects(evidence)], seconds)
 
 
 def _gaps(prepared):
@@ -310,14 +291,14 @@ def _gaps_of_subjects(evidence):
             yield Gap(f"errors in lesions ({name})", "no lesion is labelled")
 
 
-def write_tables(folder: Path, report: Report, evidence: Evidence):
+def write_tables(folder: Path, report: Report):
     """Writes CSV files, ``report.md``, and ``evaluation.json`` for comparisons of runs."""
-    notes = report.notes
-    write_results(folder, report.results, tables.compared(report.sh), notes)
+    notes, evidence = report.notes, report.evidence
+    write_results(folder, report.results, tables.compared(report.prepared.sh), notes)
     evidence.over_subjects.sphere.write(folder / "per_direction.csv", notes)
     write_csv(folder / "he2020_slices.csv",
               ["cohort", "subject", "comparison", "method", "slice", "rmse", "note"],
-              [(g, *row, notes[g]) for g, found in report.slices.items() for row in found])
+              [(g, *row, notes[g]) for g, found in evidence.slices.items() for row in found])
     with whole(folder / "report.md") as temporary:
         temporary.write_text(report.document().markdown(), encoding="utf-8")
     with whole(folder / "evaluation.json") as temporary:
@@ -326,15 +307,15 @@ def write_tables(folder: Path, report: Report, evidence: Evidence):
 
 def _about(report):
     """What a comparison of runs must know of an evaluation."""
-    run = report.run
+    run, facts = report.prepared.run, report.evidence.facts
     simulated = run.config.data.layout == "phantom"
     data = [(m.files.name, g.origin if simulated else m.files.dwi.stat().st_size)
             for g in report.groups for m in g.members]
     return {"dwijax": __version__, "data": data_hash(data, run.config.data.shell),
-            "groups": {g.name: [f.subject for f in report.facts[g.name]] for g in report.groups},
+            "groups": {g.name: [f.subject for f in facts[g.name]] for g in report.groups},
             "origins": report.notes, "inputs": len(run.inputs), "targets": len(run.targets),
-            "sh": report.sh, "baselines": report.prepared.baseline_set, "seed": run.config.seed,
-            "not_made": report.gaps}
+            "sh": report.prepared.sh, "baselines": report.prepared.baseline_set,
+            "seed": run.config.seed, "not_made": report.gaps}
 
 
 def data_hash(subjects: list[tuple[str, str | int]], shell: float) -> str:

@@ -107,12 +107,7 @@ def _error(found, expected, quantity):
 
 
 def draw_rois(path: Path, results: Results, cohort: str, rois: dict[str, str]):
-    """Mean FA of every region and its MSE, by method.
-
-    Args:
-      path: PNG to write. results: `Results`. cohort: its name.
-      rois: ``{name: one of GROUPS}``.
-    """
+    """Mean FA of every region and its MSE, by method."""
     methods = _paper_methods(results, cohort, "FA mean", (FIT, DIRECT, TENSOR))
     fewest = min((m.q for m in map(method_of, methods) if m.q), default=0)
     methods = [m for m in methods if method_of(m).q in (fewest, None)]
@@ -166,11 +161,7 @@ def draw_rois(path: Path, results: Results, cohort: str, rois: dict[str, str]):
 
 
 def draw_boxes(path: Path, results: Results, cohort: str):
-    """Brain means of every subject, by method (Li et al., Fig. 7).
-
-    Args:
-      path: PNG to write. results: `Results`. cohort: its name.
-    """
+    """Brain means of every subject, by method (Li et al., Fig. 7)."""
     plt = pyplot()
     figure, grid = plt.subplots(1, 2, figsize=(12, 3.6), layout="constrained")
     for axes, (quantity, unit) in zip(grid, (("FA", ""), ("MD", ", µm²/ms")), strict=True):

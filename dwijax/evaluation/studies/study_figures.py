@@ -18,9 +18,6 @@ from dwijax.inference.network_maps import DIRECT, TENSOR
 def draw_noise(path: Path, results: Results, cohort: str, label: Callable[[str], str]):
     """Error of FA over the level of added noise (Li et al., Fig. 9), of fits and of the networks
     that ``dwijax predict`` asks.
-
-    Args:
-      path: PNG to write. results: `Results`. cohort: its name. label: method to str.
     """
     wanted = {"cohort": cohort, "quantity": "noise FA RMSE"}
     ways, methods = (results.distinct(field, **wanted) for field in ("against", "method"))
@@ -58,9 +55,6 @@ def draw_noise(path: Path, results: Results, cohort: str, label: Callable[[str],
 
 def draw_lesions(path: Path, results: Results, cohort: str, label: Callable[[str], str]):
     """Contrast of lesions by every method beside the noise-free lesion's (Li et al., Fig. 8).
-
-    Args:
-      path: PNG to write. results: `Results`. cohort: its name. label: method to str.
     """
     keys = [key for key in results.select(cohort=cohort, quantity="lesion FA contrast")
             if key.region.startswith("radius")]
@@ -107,11 +101,7 @@ def draw_lesions(path: Path, results: Results, cohort: str, label: Callable[[str
 
 
 def draw_coverage(path: Path, results: Results):
-    """Share of voxels within so many ``fa_std``, over that of a normal distribution.
-
-    Args:
-      path: PNG to write. results: `Results`.
-    """
+    """Share of voxels within so many ``fa_std``, over that of a normal distribution."""
     lines = list(dict.fromkeys((key.cohort, key.method)
                                for key in results.select(quantity="fa_std coverage")))
     if not lines:

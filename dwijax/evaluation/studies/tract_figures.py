@@ -22,10 +22,6 @@ def draw_tracts(path: Path, tracked: dict[str, dict[str, list]], labels: Callabl
     directions (red left-right, green front-back, blue up-down).
 
     By matplotlib: FURY needs VTK and a display or an OpenGL stack that servers and CI lack.
-
-    Args:
-      path: PNG to write. tracked: ``{method: {bundle: streamlines}}``, RAS+ mm.
-      labels: method to str. title: str.
     """
     fewest = min((m.q for m in map(method_of, tracked) if m.q), default=None)
     tracked = {m: of for m, of in tracked.items() if method_of(m).q in (fewest, None)}
