@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.gradients import fsl_to_world
 from dwijax.output import whole
 from dwijax.report_html import page
@@ -66,7 +66,7 @@ class View(NamedTuple):
         return self.shape[0] * self.spacing[0] / (self.shape[1] * self.spacing[1])
 
 
-def middle_slice(scan: Scan, axis: int) -> View:
+def middle_slice(scan: JudgedScan, axis: int) -> View:
     """The `View` of the middle one of the slices that count, cropped to the brain."""
     position = np.array(np.nonzero(scan.acquired.mask))
     judged = np.unique(position[axis, scan.regions["brain"]])
@@ -170,13 +170,13 @@ def save(figure, path: Path):
     pyplot().close(figure)
 
 
-def colour_fa(scan: Scan, fa: np.ndarray, v1: np.ndarray) -> np.ndarray:
+def colour_fa(scan: JudgedScan, fa: np.ndarray, v1: np.ndarray) -> np.ndarray:
     """FA ``[V]`` in the colour of the direction of ``v1 [V, 3]`` (along the axes of the array):
     red left-right, green front-back, blue up-down; ``[V, 3]``, 0 to 1."""
     return np.abs(v1 @ fsl_to_world(scan.affine).T) * np.clip(fa, 0, 1)[:, None]
 
 
-def fa_layers(slices: page.Slices, scan: Scan, name: str, fa: np.ndarray, v1: np.ndarray,
+def fa_layers(slices: page.Slices, scan: JudgedScan, name: str, fa: np.ndarray, v1: np.ndarray,
               kind: str) -> list:
     """FA and colour FA for the viewer of a page."""
     return [slices.gray("FA", scan.volume(fa), 0, 1, f"FA: {name}", kind, name),

@@ -26,8 +26,8 @@ class MissingDirections(InputError):
     """A subject that has not all directions of the run: there is nothing to judge by."""
 
 
-class Scan(NamedTuple):
-    """A subject in memory; V brain voxels, n b0s, N directions.
+class JudgedScan(NamedTuple):
+    """A scan as it is judged, in memory; V brain voxels, n b0s, N directions.
 
     Attributes:
       name: the subject's.
@@ -64,7 +64,7 @@ class Scan(NamedTuple):
         """Noise level in units of the scale."""
         return self.noise.sigma
 
-    def judged_where(self, determined: np.ndarray) -> "Scan":
+    def judged_where(self, determined: np.ndarray) -> "JudgedScan":
         """The scan with its regions kept to voxels that have a tensor (bool ``[V]``), which is said
         where that takes some away."""
         lost = int((self.regions["brain"] & ~determined).sum())
@@ -104,7 +104,7 @@ def usable(run: Run, cohort: Cohort) -> Cohort:
                            test=list(filter(fits, cohort.test)))
 
 
-def read_scan(member: Member, gtab: GradientTable, *, shell: float, axis: int) -> Scan:
+def read_scan(member: Member, gtab: GradientTable, *, shell: float, axis: int) -> JudgedScan:
     """Reads a subject of a cohort.
 
     Args:
@@ -143,7 +143,7 @@ def read_scan(member: Member, gtab: GradientTable, *, shell: float, axis: int) -
         regions = {name: region & judged for name, region in regions.items()}
 
     determined = np.all([maps.determined for maps in references.values()], axis=0)
-    scan = Scan(subject.name, given, clean, noise, regions, regions_source, references,
+    scan = JudgedScan(subject.name, given, clean, noise, regions, regions_source, references,
                 subject.affine, angle)
     return scan.judged_where(determined)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dwijax.evaluation.common.figures import pyplot, save
 from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.evaluation.directions.protocol import Judged
 from dwijax.evaluation.directions.rows import INPUTS, NETWORKS
 
@@ -40,7 +40,7 @@ class BlandAltman:
     def __init__(self):
         self._found = defaultdict(dict)  # group to method
 
-    def add(self, group: str, scan: Scan, judged: Judged):
+    def add(self, group: str, scan: JudgedScan, judged: Judged):
         """Counts one subject's maps in the brain."""
         reference = judged.references.get(TRUTH) or judged.references[ALL_ACQUIRED]
         brain = scan.regions["brain"]

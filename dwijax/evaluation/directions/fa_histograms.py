@@ -8,7 +8,7 @@ import numpy as np
 from dwijax.data.cohort import central_slices
 from dwijax.evaluation.common.figures import pyplot, save
 from dwijax.evaluation.common.results import ALL, TRUTH
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.evaluation.directions.protocol import Judged
 from dwijax.evaluation.directions.rows import INPUTS, NETWORKS
 
@@ -36,7 +36,7 @@ class FaByTissue:
     def __init__(self):
         self._counts = {tissue: _counts() for tissue in TISSUES}
 
-    def add(self, group: str, scan: Scan, judged: Judged):
+    def add(self, group: str, scan: JudgedScan, judged: Judged):
         """Counts one subject's maps."""
         shown = {m: judged.maps[m] for m in (INPUTS, NETWORKS, ALL)}
         if TRUTH in judged.references:
@@ -85,7 +85,7 @@ class GtfaHistogram:
     def __init__(self, axis: int):
         self._axis, self._counts = axis, _counts()
 
-    def add(self, group: str, scan: Scan, judged: Judged):
+    def add(self, group: str, scan: JudgedScan, judged: Judged):
         """Counts one subject's maps."""
         where = np.nonzero(scan.acquired.mask)[self._axis]
         brain = scan.regions["brain"]

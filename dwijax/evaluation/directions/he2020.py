@@ -17,7 +17,7 @@ import numpy as np
 
 from dwijax.baselines import Acquired
 from dwijax.data.cohort import central_slices
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.evaluation.directions.rows import NETWORKS, PERFECT, FullMaps
 
 PUBLISHED = {"prediction vs 64 GTFA": "0.03", "prediction vs 32 GTFA": "0.04",
@@ -39,11 +39,11 @@ class Paper:
     """Table 1 of one subject.
 
     Args:
-      scan: `Scan`. axis: of the slices. measured: float32 ``[V, K]``.
+      scan: `JudgedScan`. axis: of the slices. measured: float32 ``[V, K]``.
       inputs: `Acquired`. gtfa: `FullMaps` of 32 and 64 GTFA.
     """
 
-    def __init__(self, scan: Scan, axis: int, measured: np.ndarray, inputs: Acquired,
+    def __init__(self, scan: JudgedScan, axis: int, measured: np.ndarray, inputs: Acquired,
                  gtfa: dict[str, FullMaps]):
         self._subject, self._measured = scan.name, measured
         self._gtfa = {k: m.maps.fa for k, m in gtfa.items()}

@@ -9,7 +9,7 @@ from dwijax.data.phantom.like import identity
 from dwijax.errors import InputError
 from dwijax.evaluation.common.figures import View, middle_slice
 from dwijax.evaluation.common.results import Record
-from dwijax.evaluation.common.scans import MissingDirections, Scan, read_scan
+from dwijax.evaluation.common.scans import JudgedScan, MissingDirections, read_scan
 from dwijax.evaluation.directions import protocol
 from dwijax.evaluation.directions.bland_altman import BlandAltman
 from dwijax.evaluation.directions.fa_histograms import FaByTissue, GtfaHistogram
@@ -44,7 +44,7 @@ class First(NamedTuple):
     """The first subject of a group, and the slice of it that is drawn."""
 
     view: View
-    scan: Scan
+    scan: JudgedScan
     judged: protocol.Judged
 
 

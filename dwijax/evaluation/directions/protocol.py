@@ -26,7 +26,7 @@ import numpy as np
 from dwijax.baselines import Acquired, Predictor
 from dwijax.evaluation.common import metrics
 from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH, Row
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.evaluation.directions import he2020, spectra
 from dwijax.evaluation.directions.rows import (
     INDEPENDENT,
@@ -116,12 +116,12 @@ class _Prediction(NamedTuple):
     denoised: Acquired | None = None
 
 
-def judge(scan: Scan, split: Split, predictors: list[Predictor], shown: np.ndarray,
+def judge(scan: JudgedScan, split: Split, predictors: list[Predictor], shown: np.ndarray,
           axis: int = 2) -> Judged:
     """All numbers of one subject.
 
     Args:
-      scan: `Scan`. split: `Split`.
+      scan: `JudgedScan`. split: `Split`.
       predictors: networks and baselines alike; none sees more of the scan than b0s and inputs.
       shown: bool ``[V]``, voxels whose synthetic DWIs are handed back.
       axis: of the slices.

@@ -7,7 +7,7 @@ import numpy as np
 
 from dwijax.evaluation.common import metrics
 from dwijax.evaluation.common.results import TRUTH, Row
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.fitting.voxels import Maps, along_and_across
 from dwijax.gradients import compare
 
@@ -41,12 +41,12 @@ def full_maps(maps: Maps) -> FullMaps:
     return FullMaps(maps, *along_and_across(maps.tensor))
 
 
-def signal_rows(scan: Scan, method: str, prediction: np.ndarray, measured: np.ndarray,
+def signal_rows(scan: JudgedScan, method: str, prediction: np.ndarray, measured: np.ndarray,
                 clean: np.ndarray | None) -> Iterator[Row]:
     """Errors of the DWIs, RMSE over voxels and directions, in units of the scale.
 
     Args:
-      scan: `Scan`. method: its name. prediction, measured: float32 ``[V, K]``.
+      scan: `JudgedScan`. method: its name. prediction, measured: float32 ``[V, K]``.
       clean: the same without noise, or None.
     """
     references = {"measured": measured} | ({} if clean is None else {TRUTH: clean})
@@ -65,12 +65,12 @@ def signal_rows(scan: Scan, method: str, prediction: np.ndarray, measured: np.nd
                 yield Row("DWI excess/sigma", against, name, method, excess / sigma)
 
 
-def map_rows(scan: Scan, method: str, found: FullMaps, against: str,
+def map_rows(scan: JudgedScan, method: str, found: FullMaps, against: str,
              reference: FullMaps) -> Iterator[Row]:
     """Errors of FA, MD, AD and RD, the spread of FA's differences, and the angle of V1.
 
     Args:
-      scan: `Scan`. method: its name. found, reference: `FullMaps`.
+      scan: `JudgedScan`. method: its name. found, reference: `FullMaps`.
       against: the reference's name.
     """
     anisotropic = reference.maps.fa > 0.2
@@ -89,7 +89,7 @@ def map_rows(scan: Scan, method: str, found: FullMaps, against: str,
                   metrics.mean(compare(found.v1[oriented], reference.v1[oriented])))
 
 
-def fa_rows(scan: Scan, method: str, fa: np.ndarray, against: str,
+def fa_rows(scan: JudgedScan, method: str, fa: np.ndarray, against: str,
             reference: np.ndarray) -> Iterator[Row]:
     """RMSE and bias of FA maps alone."""
     for name, region in scan.regions.items():
@@ -97,7 +97,7 @@ def fa_rows(scan: Scan, method: str, fa: np.ndarray, against: str,
         yield Row("FA bias", against, name, method, metrics.bias(fa, reference, region))
 
 
-def shared_noise_rows(scan: Scan, method: str, fa: np.ndarray, fa32: np.ndarray,
+def shared_noise_rows(scan: JudgedScan, method: str, fa: np.ndarray, fa32: np.ndarray,
                       fa64: np.ndarray) -> Iterator[Row]:
     """He et al.'s comparison and R; FA maps ``[V]``."""
     for name, region in scan.regions.items():

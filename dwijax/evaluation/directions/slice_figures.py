@@ -7,15 +7,15 @@ import numpy as np
 from dwijax.baselines import Predictor
 from dwijax.evaluation.common.figures import Scale, View, colour_fa, fa_layers, sheet
 from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.evaluation.directions.protocol import Judged, Split
 from dwijax.evaluation.directions.rows import INPUTS, MORE, NETWORKS, FullMaps
 from dwijax.gradients import fsl_to_world
 from dwijax.report_html import page
 
 
-def draw_directions(path: Path, view: View, scan: Scan, split: Split, shown: dict[str, np.ndarray],
-                    baseline: Predictor, title: str):
+def draw_directions(path: Path, view: View, scan: JudgedScan, split: Split,
+                    shown: dict[str, np.ndarray], baseline: Predictor, title: str):
     """Several directions: nearest input, synthetic, measured, noise-free, errors, of the networks
     and of a baseline; ``shown``: method to its DWIs ``[n, K]`` in the slice."""
     table, world = scan.acquired.gtab, fsl_to_world(scan.affine)
@@ -44,7 +44,8 @@ def draw_directions(path: Path, view: View, scan: Scan, split: Split, shown: dic
     sheet(path, view, pictures, row_names, columns, scales, title)
 
 
-def draw_fa(path: Path, view: View, scan: Scan, judged: Judged, labels: dict[str, str], title: str):
+def draw_fa(path: Path, view: View, scan: JudgedScan, judged: Judged, labels: dict[str, str],
+            title: str):
     """FA, colour FA and the error of FA: inputs alone, with synthetic, acquired, truth."""
     columns = {labels[m]: judged.maps[m] for m in (INPUTS, NETWORKS, MORE, ALL) if m in judged.maps}
     if TRUTH in judged.references:
@@ -60,7 +61,7 @@ def draw_fa(path: Path, view: View, scan: Scan, judged: Judged, labels: dict[str
            scales, title, by_rows=True)
 
 
-def draw_gtfa(path: Path, view: View, scan: Scan, gtfa: dict[str, FullMaps], title: str):
+def draw_gtfa(path: Path, view: View, scan: JudgedScan, gtfa: dict[str, FullMaps], title: str):
     """Figure 4 a and b of He et al.: colour and grey FA of their three fits."""
     columns = {"32 GTFA": gtfa["32 GTFA"], "prediction": gtfa[NETWORKS], "64 GTFA": gtfa["64 GTFA"]}
     grey, colour = _fa_pictures(view, scan, columns.values())
@@ -68,8 +69,8 @@ def draw_gtfa(path: Path, view: View, scan: Scan, gtfa: dict[str, FullMaps], tit
            [Scale("gray", 0, 1, "FA", range(1, 2))], title, by_rows=True)
 
 
-def draw_bias(path: Path, view: View, scan: Scan, judged: Judged, split: Split, methods: list[str],
-              labels: dict[str, str], title: str):
+def draw_bias(path: Path, view: View, scan: JudgedScan, judged: Judged, split: Split,
+              methods: list[str], labels: dict[str, str], title: str):
     """Bias maps: what is left of errors when noise is averaged out.
 
     Of the DWIs the mean error over the K directions; of FA the error after smoothing over 8 mm in
@@ -104,7 +105,7 @@ def _fa_pictures(view, scan, columns):
     return [view.picture(f) for f in fa], colour
 
 
-def viewer(title: str, scan: Scan, split: Split, judged: Judged, labels: dict[str, str],
+def viewer(title: str, scan: JudgedScan, split: Split, judged: Judged, labels: dict[str, str],
            axis: int) -> page.Viewer:
     """Measured and synthetic DWIs of three directions and what tensors are fitted to them.
     """

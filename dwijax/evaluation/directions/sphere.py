@@ -7,7 +7,7 @@ import numpy as np
 
 from dwijax.evaluation.common import metrics
 from dwijax.evaluation.common.figures import pyplot, save
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.evaluation.common.tables import write_csv
 from dwijax.evaluation.directions.protocol import Judged, Split
 from dwijax.evaluation.directions.rows import NETWORKS
@@ -24,7 +24,7 @@ class Sphere:
         self._nearest = angles.min(axis=1)
         self._errors = defaultdict(lambda: defaultdict(list))  # [group][method]: of subjects
 
-    def add(self, group: str, scan: Scan, judged: Judged):
+    def add(self, group: str, scan: JudgedScan, judged: Judged):
         """Takes one subject's errors."""
         for method, errors in judged.directions.items():
             relative = errors / scan.sigma if scan.sigma > 0 else np.full_like(errors, np.nan)

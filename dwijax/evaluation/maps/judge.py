@@ -11,7 +11,7 @@ from dwijax.data.cohort import Member
 from dwijax.evaluation.common.figures import View, middle_slice
 from dwijax.evaluation.common.groups import TUNING_SUBJECTS
 from dwijax.evaluation.common.results import ALL_ACQUIRED, Record
-from dwijax.evaluation.common.scans import Scan, read_scan
+from dwijax.evaluation.common.scans import JudgedScan, read_scan
 from dwijax.evaluation.maps import protocol
 from dwijax.evaluation.maps.atlas import Atlas, register
 from dwijax.evaluation.maps.prepare import Prepared
@@ -34,7 +34,7 @@ class First(NamedTuple):
     of streamlines by method."""
 
     view: View
-    scan: Scan
+    scan: JudgedScan
     maps: dict[str, NetworkMaps]
     bundles: dict[str, dict[str, list]]
 
@@ -93,7 +93,7 @@ def _judge_subject(out, group, number, contenders, scan, rois):
     out.first.setdefault(group, First(middle_slice(scan, axis), scan, maps, bundles))
 
 
-def _rois(member: Member, scan: Scan, atlas: Atlas | None) -> list[Roi]:
+def _rois(member: Member, scan: JudgedScan, atlas: Atlas | None) -> list[Roi]:
     """Of the phantom's truth, of a label image beside the series, or of the atlas; none where
     there is none of these."""
     files = member.files

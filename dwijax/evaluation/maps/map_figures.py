@@ -7,7 +7,7 @@ import numpy as np
 from dwijax.evaluation.common import metrics
 from dwijax.evaluation.common.figures import Scale, View, colour_fa, pyplot, save, sheet
 from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH, Results
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.evaluation.maps.methods import FIT, MAPS_Q, NOISY, SMOOTHED, method_of, named
 from dwijax.evaluation.maps.protocol import ANISOTROPIC, PEAKS, from_fit
 from dwijax.evaluation.maps.rois import GROUPS
@@ -23,12 +23,12 @@ _MAPS = {"fa": ("FA", Scale("gray", 0, 1, "FA", range(0))),
          "colour": ("colour FA", None)}
 
 
-def draw_maps(path: Path, view: View, scan: Scan, maps: dict[str, NetworkMaps], quantity: str,
+def draw_maps(path: Path, view: View, scan: JudgedScan, maps: dict[str, NetworkMaps], quantity: str,
               title: str):
     """A map by every method, one row a number of directions, and its errors below.
 
     Args:
-      path: PNG to write. view: `figures.View`. scan: `Scan`.
+      path: PNG to write. view: `figures.View`. scan: `JudgedScan`.
       maps: method to `NetworkMaps`. quantity: ``fa``, ``md`` or ``colour``.
       title: str.
     """

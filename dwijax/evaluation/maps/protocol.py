@@ -15,7 +15,7 @@ import numpy as np
 from dwijax.baselines import Acquired, smooth
 from dwijax.evaluation.common import metrics
 from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH, Row
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.evaluation.maps.methods import ENSEMBLE, FIT, NOISY, SMOOTHED, named
 from dwijax.evaluation.maps.rois import GROUPS, Roi
 from dwijax.fitting.voxels import Maps, fit_maps, principal_directions
@@ -115,7 +115,7 @@ def from_fit(maps: Maps) -> NetworkMaps:
                        tensor=maps.tensor, determined=maps.determined)
 
 
-def tune(contenders: list[Contender], scans: Iterable[Scan],
+def tune(contenders: list[Contender], scans: Iterable[JudgedScan],
          widths: tuple[float, ...] = WIDTHS) -> list[Contender]:
     """The same on validation subjects: the width with the least squared error of FA (MD below six
     directions) against the fit of all, and what brings ``fa_std`` to one SD of FA's error.
@@ -140,7 +140,7 @@ def tune(contenders: list[Contender], scans: Iterable[Scan],
             for c, i, f in zip(contenders, errors.argmin(axis=1), factors, strict=True)]
 
 
-def smoothing_errors(scan: Scan, inputs: np.ndarray,
+def smoothing_errors(scan: JudgedScan, inputs: np.ndarray,
                      widths: tuple[float, ...] = WIDTHS) -> np.ndarray:
     """Squared errors of the smoothed fits of some directions against the fit of all, ``[widths]``.
     """
@@ -158,7 +158,7 @@ def _spread_factor(scan, networks):
                     if row.quantity == "fa_std factor"])
 
 
-def judge(scan: Scan, maps: dict[str, NetworkMaps], rois: list[Roi]) -> list[Row]:
+def judge(scan: JudgedScan, maps: dict[str, NetworkMaps], rois: list[Roi]) -> list[Row]:
     """All numbers of one subject; ``maps``: of `all_maps`."""
     rows = []
     fits = [found.determined for found in maps.values() if found.determined is not None]

@@ -9,7 +9,7 @@ from dwijax.data.cohort import central_slices
 from dwijax.evaluation.common import metrics
 from dwijax.evaluation.common.regions import LESION
 from dwijax.evaluation.common.results import ALL, ALL_ACQUIRED, TRUTH, Row
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.evaluation.maps.methods import FIT, NOISY, method_of, named, of_paper
 from dwijax.evaluation.maps.protocol import Contender, all_maps, fit_of, from_fit
 from dwijax.evaluation.maps.rois import Roi
@@ -33,7 +33,7 @@ def of_counts(contenders: list[Contender], counts: tuple[int, ...],
     return [c for c in able if c.q in counts] or able
 
 
-def track_maps(scan: Scan, rois: list[Roi],
+def track_maps(scan: JudgedScan, rois: list[Roi],
                maps: dict[str, NetworkMaps]) -> dict[str, dict[str, list[np.ndarray]]]:
     """Bundles of every method that has FA and V1, of the reference and of the truth.
 
@@ -48,7 +48,7 @@ def track_maps(scan: Scan, rois: list[Roi],
             for method, m in found.items() if m.fa is not None and m.v1 is not None}
 
 
-def compare_tracts(scan: Scan, tracked: dict[str, dict[str, list]]) -> Iterator[Row]:
+def compare_tracts(scan: JudgedScan, tracked: dict[str, dict[str, list]]) -> Iterator[Row]:
     """Rows of overlap (Dice of the voxels visited) and distance to the reference and the truth."""
     shape = scan.acquired.mask.shape
     visits = {m: {b: tracts.visit_map(lines, scan.affine, shape) for b, lines in of.items()}
@@ -80,7 +80,7 @@ def _measured(acquired, signal):
     return acquired._replace(signal=signal, subject=replace(subject, dwi=dwi, b0=b0))
 
 
-def judge_lesions(contenders: list[Contender], scan: Scan,
+def judge_lesions(contenders: list[Contender], scan: JudgedScan,
                   rng: np.random.Generator) -> Iterator[Row]:
     """Rows of contrast, error inside and detection of lesions put into a simulated subject.
 
@@ -111,7 +111,7 @@ def judge_lesions(contenders: list[Contender], scan: Scan,
                                     background)
 
 
-def judge_measured_lesion(contenders: list[Contender], scan: Scan,
+def judge_measured_lesion(contenders: list[Contender], scan: JudgedScan,
                           maps: dict[str, NetworkMaps]) -> Iterator[Row]:
     """The same of the lesion that a subject brings along, by its maps; the truth, or the fit of
     all, is what the others are compared with. Background is white matter."""
@@ -158,7 +158,7 @@ def _central(scan, axis):
     return scan._replace(acquired=acquired, references=references, regions=regions)
 
 
-def judge_noise(contenders: list[Contender], scan: Scan,
+def judge_noise(contenders: list[Contender], scan: JudgedScan,
                 rng: np.random.Generator) -> Iterator[Row]:
     """Rows of the error of FA to the truth (the fit of all without added noise where there is
     none) in the central slices, with noise added before the magnitude is taken and after."""

@@ -11,7 +11,7 @@ from dwijax.errors import InputError
 from dwijax.evaluation.common import figures, noise, regions
 from dwijax.evaluation.common.noise import NoiseLevel
 from dwijax.evaluation.common.results import ALL
-from dwijax.evaluation.common.scans import Scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.evaluation.directions.protocol import Split, judge
 from dwijax.evaluation.directions.rows import (
     INDEPENDENT,
@@ -60,7 +60,7 @@ def scan():
     acquired = baselines.Acquired(signal, gtab, np.ones(shape, bool), np.full(3, 2.0))
     found = regions.from_tissue(tissue)
     found["border"] = regions.border(found, np.ones(shape, bool))
-    return Scan("sub", acquired, clean, NoiseLevel(SIGMA, "known"), found, "known",
+    return JudgedScan("sub", acquired, clean, NoiseLevel(SIGMA, "known"), found, "known",
                 {"all acquired": fit_maps([signal], gtab), "noise-free": fit_maps([clean], gtab)},
                 np.diag([-2.0, 2, 2, 1]), 0.0)
 

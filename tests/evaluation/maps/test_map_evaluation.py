@@ -25,7 +25,7 @@ from dwijax.errors import InputError
 from dwijax.evaluation.common import figures, groups, regions
 from dwijax.evaluation.common.noise import NoiseLevel
 from dwijax.evaluation.common.results import Record, Results
-from dwijax.evaluation.common.scans import Scan, read_scan
+from dwijax.evaluation.common.scans import JudgedScan, read_scan
 from dwijax.evaluation.maps import judge, prepare, protocol
 from dwijax.evaluation.maps.atlas import Atlas, read_atlas, register
 from dwijax.evaluation.maps.equivalence import (
@@ -128,7 +128,7 @@ def scan():
     clean, signal = clean.astype(np.float32), signal.astype(np.float32)
     tissue = np.where(np.arange(len(v)) % 2, 4, 2)
     acquired = baselines.Acquired(signal, gtab, np.ones(shape, bool), np.full(3, 2.0))
-    return Scan("sub", acquired, clean, NoiseLevel(0.05, "known"),
+    return JudgedScan("sub", acquired, clean, NoiseLevel(0.05, "known"),
                 regions.from_tissue(tissue), "known",
                 {"all acquired": fit_maps([signal], gtab), "noise-free": fit_maps([clean], gtab)},
                 np.diag([-2.0, 2, 2, 1]), 0.0)
