@@ -97,7 +97,7 @@ def judge(run: Run, subject: Subject, volumes: int,
     if not same:
         raise InputError("--volumes", found="runs of different tables",
                          expected="the same series twice", remedy="give the first run's length")
-    sigma = robust_sd((two.signal - gain * one.signal)[:, dwis]) / float(np.sqrt(1 + gain**2))
+    sigma = float(robust_sd((two.signal - gain * one.signal)[:, dwis]) / np.sqrt(1 + gain**2))
     measured = two.signal[:, dwis]
     # Samples near 0 make a tensor of thousands of µm²/ms.
     possible = (reference.md > 0) & (reference.md < LARGEST_MD)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dwijax.fitting.noise import robust_sd
+
 B0, DWI, MEAN, DIFFUSIVITY, OTHER = (
     "a b0", "a DWI", "the mean of DWIs", "a map of diffusivity", "neither a DWI nor a b0")
 STRANGERS = (MEAN, DIFFUSIVITY, OTHER)  # that no row of a table describes
@@ -107,7 +109,7 @@ def _against_shell(logs, index):
     alike, noise = _resemblance(logs, index)
     # Where all fibres run alike, brightness depends on the direction as much as on b, and a DWI
     # along them may be all noise.
-    spread = 1.4826 * np.median(np.abs(brighter[index]))
+    spread = robust_sd(brighter[index])
     return _AgainstShell(index, image, far, brighter, alike, _compare(logs, mean)[0],
                          np.median(far[index]), spread, noise)
 

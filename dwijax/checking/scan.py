@@ -19,7 +19,7 @@ from dwijax.gradients.directions import best_conditioned, condition_number
 from dwijax.gradients.matching import find_directions
 from dwijax.gradients.orientation import Orientation, blocks_of, check_orientation
 from dwijax.output import scratch
-from dwijax.volumes import SMALLEST
+from dwijax.volumes import SMALLEST, into_volume, voxel_size
 
 USUAL_B = 1000.0  # s/mm²; the shell looked at closely is the nearest to it, or to the run's
 SIZES = (6, 12, 18, 30, 45, 60, 90)  # numbers of directions whose conditioning is told
@@ -131,7 +131,7 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
     if there:
         nominal, index = min(there, key=lambda s: (len(s[1]) < 6, abs(s[0] - wanted)))
     else:  # free b-values: all of them together
-        index = np.flatnonzero(~gtab.b0s_mask)
+        index = gtab.dwis
         if not index.size:
             raise InputError(bvals, found=f"b of at most {gtab.bvals.max():g}: b0s only",
                              expected="diffusion-weighted volumes", remedy="give the whole series")
@@ -143,18 +143,18 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
                          expected="a positive signal", remedy="check the mask and the b0 volumes")
     signal /= np.float32(scale)
 
-    voxel_size, own = np.linalg.norm(image.affine[:3, :3], axis=0), gtab[index]
+    size, own = voxel_size(image.affine), gtab[index]
     weighted = signal[:, len(b0s):]
-    edge = min(_PIECE, float(np.cbrt(brain.sum() * voxel_size.prod() / _PIECES)))
-    blocks = blocks_of(place, brain.shape, voxel_size, edge)
+    edge = min(_PIECE, float(np.cbrt(brain.sum() * size.prod() / _PIECES)))
+    blocks = blocks_of(place, brain.shape, size, edge)
     companions = judge(some, gtab, blocks)
-    numbers = domain.describe(signal[:, : len(b0s)], weighted, own.bvals, own.bvecs, voxel_size)
+    numbers = domain.describe(signal[:, : len(b0s)], weighted, own.bvals, own.bvecs, size)
     report = Report(
-        source=str(dwi), shape=tuple(map(int, image.shape)), voxel_size=voxel_size,
+        source=str(dwi), shape=tuple(map(int, image.shape)), voxel_size=size,
         axes="".join(nib.orientations.aff2axcodes(image.affine)), gtab=gtab,
         shell=nominal, index=index, condition=dti.condition_number(gtab.bvals, gtab.bvecs),
         conditions=conditions(gtab[b0s], own), mask_made=scan.mask is None,
-        mask_volume=float(brain.sum() * voxel_size.prod() / 1000), numbers=numbers, scale=scale,
+        mask_volume=float(brain.sum() * size.prod() / 1000), numbers=numbers, scale=scale,
         dwi_snr=numbers["SNR"][0] * float(np.median(weighted)) if numbers["SNR"] else None,
         zeros=zeros, diffusivity=_diffusivity(signal[:, : len(b0s)], weighted, own.bvals),
         above_b0=float(np.mean(weighted.mean(axis=1) > signal[:, : len(b0s)].mean(axis=1))),
@@ -162,8 +162,8 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
         notes=scan.header_notes)
     if np.isfinite(condition_number(own.bvecs)):
         _look_at_fibres(report, signal, gtab[np.r_[b0s, index]], brain, image.affine)
-    report.images |= {"b0": _filled(signal[:, : len(b0s)].mean(axis=1), brain),
-                      "dwi": _filled(weighted.mean(axis=1), brain)}
+    report.images |= {"b0": into_volume(signal[:, : len(b0s)].mean(axis=1), brain),
+                      "dwi": into_volume(weighted.mean(axis=1), brain)}
     if run is not None:
         report.run = against_run(numbers, own, run)
     return report
@@ -269,10 +269,4 @@ def _look_at_fibres(report, signal, gtab, brain, affine):
     fa = np.where(maps.md < CSF, maps.fa, 0)
     if report.companions.verdict != "apart":
         report.orientation = check_orientation(v1, fa, brain, report.voxel_size, to_array)
-    report.images["color_fa"] = _filled(np.abs(v1) * maps.fa[:, None], brain)
-
-
-def _filled(values, brain):
-    out = np.zeros((*brain.shape, *values.shape[1:]), np.float32)
-    out[brain] = values
-    return out
+    report.images["color_fa"] = into_volume(np.abs(v1) * maps.fa[:, None], brain)

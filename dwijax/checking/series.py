@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dwijax.fitting.noise import robust_sd
 from dwijax.gradients import shells
 
 DROPOUT = 0.15  # relative; signal that a slice has to lose or gain to be called odd ...
@@ -60,11 +61,11 @@ def examine(means, voxels, gtab):
     volume = np.nanmedian(np.where(known.any(axis=1, keepdims=True), deviation, 0), axis=1)
     centred = np.where(known, deviation - volume[:, None], 0)
     # Of each slice by itself: the lowest ones pulsate and move more than others.
-    spread = 1.4826 * np.median(np.abs(centred), axis=0)
+    spread = robust_sd(centred, axis=0)
     away = np.argwhere((np.abs(centred) > DROPOUT) & (np.abs(centred) > CERTAIN * spread))
     odd = sorted(((int(m), int(used[z]), float(centred[m, z])) for m, z in away),
                  key=lambda found: -abs(found[2]))
-    far = np.abs(volume) > np.maximum(least, CERTAIN * 1.4826 * np.median(np.abs(volume)))
+    far = np.abs(volume) > np.maximum(least, CERTAIN * robust_sd(volume))
     odd_volumes = [(int(m), float(volume[m])) for m in np.flatnonzero(far)]
     return Series(1 + volume, _drift(volume), odd, odd_volumes)
 
@@ -91,7 +92,7 @@ def _relative(means, bvecs):
             expected[:, k] = terms @ solution
             away = np.abs(column - expected[:, k])[known]
             weight = 1 / np.maximum(away, least)
-        trusted = np.flatnonzero(known)[away <= 4 * 1.4826 * np.median(away) + least]
+        trusted = np.flatnonzero(known)[away <= 4 * robust_sd(away) + least]
         if len(trusted) >= _LEAST_FOR_A_FORM - 2:  # without what lies far off, all alike
             solution = np.linalg.lstsq(terms[trusted], column[trusted], rcond=None)[0]
             expected[:, k] = terms @ solution

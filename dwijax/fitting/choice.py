@@ -29,7 +29,7 @@ def with_shells(gtab, wanted, where):
             raise InputError("--shells", found=f"{b:g}", remedy="give another value",
                              expected=f"b-values above {gtab.b0_threshold:g} s/mm²")
     chosen = [select_shell(gtab, b, where=where) for b in wanted]
-    return np.unique(np.concatenate([np.flatnonzero(gtab.b0s_mask), *chosen]))
+    return np.unique(np.concatenate([gtab.b0s, *chosen]))
 
 
 def bias_of_shells(gtab):
@@ -40,7 +40,7 @@ def bias_of_shells(gtab):
     """
     sound = [(b, index) for b, index in shells(gtab.bvals, gtab.b0_threshold)
              if b and np.isfinite(condition_number(gtab.bvecs[index]))]
-    weighted = gtab.bvals[~gtab.b0s_mask]
+    weighted = gtab.bvals[gtab.dwis]
     if sound:
         b, index = min(sound, key=lambda s: abs(s[0] - USUAL_B))
         one = np.r_[0.0, gtab.bvals[index]]

@@ -9,9 +9,9 @@ from dwijax.gradients.harmonics import sh_basis
 _NORMAL = 1.4826  # SD over median absolute value of a normal variable
 
 
-def robust_sd(residual: np.ndarray) -> float:
-    """SD of normal residuals of mean 0, by their median absolute value."""
-    return float(_NORMAL * np.median(np.abs(residual)))
+def robust_sd(residual: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """SD of normal residuals of mean 0 by their median absolute value: of all, or along an axis."""
+    return _NORMAL * np.median(np.abs(residual), axis=axis)
 
 
 def residual_sigma(signal: np.ndarray, gtab: GradientTable) -> float:
@@ -29,7 +29,7 @@ def residual_sigma(signal: np.ndarray, gtab: GradientTable) -> float:
     if count <= 7 or not maps.determined.any():
         return np.nan
     residual = (signal[:, dwi] - tensor_signal(maps, gtab[dwi]))[maps.determined]
-    return robust_sd(residual) * float(np.sqrt(count / (count - 7)))
+    return float(robust_sd(residual) * np.sqrt(count / (count - 7)))
 
 
 def repeats_sigma(b0s: np.ndarray) -> float:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dwijax.volumes import into_volume
+
 ANISOTROPIC = 0.25  # FA from which a principal direction is taken for a fibre's
 _COSINE = np.cos(np.radians(30.0))  # Schilling et al.: fibre and neighbour within 30°
 _BLOCK = 20.0  # mm; pieces of brain that are taken as independent for the margin
@@ -104,10 +106,8 @@ def coherence(v1, fa, mask, voxel_size, matrices):
     Returns:
       float64 ``[n, B]``, by block of about 20 mm.
     """
-    vectors = np.zeros((*mask.shape, 3), np.float32)
-    vectors[mask] = v1
-    weight = np.zeros(mask.shape, np.float32)
-    weight[mask] = np.where(fa >= ANISOTROPIC, fa, 0)
+    vectors = into_volume(v1.astype(np.float32), mask)
+    weight = into_volume(np.where(fa >= ANISOTROPIC, fa, 0).astype(np.float32), mask)
     size = np.asarray(voxel_size, float)
     blocks = blocks_of(np.indices(mask.shape), mask.shape, voxel_size)
     scores = np.zeros((len(matrices), blocks.max() + 1))

@@ -23,6 +23,7 @@ import numpy as np
 from dwijax import __version__
 from dwijax.errors import said
 from dwijax.output import whole
+from dwijax.volumes import filled_slices
 
 LARGEST = 10 * 2**20  # bytes
 COLOUR = "colour FA: red left–right, green front–back, blue up–down"
@@ -76,8 +77,7 @@ class Slices:
 
     def __init__(self, mask, voxel_size, axis):
         self._axis, self._mask = axis, mask
-        found = [np.flatnonzero(mask.any(axis=tuple(j for j in range(3) if j != i)))
-                 for i in range(3)]
+        found = [np.flatnonzero(filled_slices(mask, i)) for i in range(3)]
         self._box = tuple(slice(max(f[0] - 1, 0), f[-1] + 2) for f in found)
         self._box = (*self._box[:axis], slice(found[axis][0], found[axis][-1] + 1),
                      *self._box[axis + 1:])

@@ -8,9 +8,9 @@ import numpy as np
 from dwijax.data import domain
 from dwijax.fitting import fit_scan
 from dwijax.fitting.naming import file_names
-from dwijax.gradients import fsl_to_world
+from dwijax.gradients import compare, fsl_to_world
 from dwijax.report_html import page
-from dwijax.volumes import canonical, read_image, read_volumes
+from dwijax.volumes import canonical, into_volume, read_image, read_volumes, voxel_size
 
 LEAVE_OUT = ("Leave the synthetic volumes out of eddy correction, denoising, kurtosis and "
              "deconvolution: they bring no information of their own.")
@@ -29,7 +29,7 @@ def suspect(subject, about):
         return []
     brain, b0s = subject.dwi[subject.mask] / np.float32(subject.scale), subject.gtab.b0s_mask
     found = domain.describe(brain[:, b0s], brain[:, ~b0s], subject.gtab.bvals[~b0s],
-                            subject.gtab.bvecs[~b0s], _voxel_size(subject))
+                            subject.gtab.bvecs[~b0s], voxel_size(subject.affine))
     return [f"outside of what the run was trained on: {name} "
             f"{domain.in_words(values, least, most)}" for name, values, least, most, inside
             in domain.compare(found, about["domain"]) if not inside]
@@ -65,15 +65,15 @@ def write(path, title, subject, synthetic, adapted, maps, warnings, notes, *, ax
       adapted: `dwijax.inference.adaptation.Adapted`. maps: of `fitted`.
       warnings, notes: lines. axis: of the slices. provenance: rows.
     """
-    slices = page.Slices(subject.mask, _voxel_size(subject), axis)
-    scale, own = np.float32(subject.scale), np.flatnonzero(~subject.gtab.b0s_mask)
+    slices = page.Slices(subject.mask, voxel_size(subject.affine), axis)
+    scale, own = np.float32(subject.scale), subject.gtab.dwis
     world = fsl_to_world(subject.affine)
     rows, shown = [], []
     for label, k in page.nearest_axes(adapted.gtab.bvecs @ world.T).items():
-        cosines = np.abs(subject.gtab.bvecs[own] @ adapted.gtab.bvecs[k])
-        nearest = own[int(cosines.argmax())]
-        angle = np.degrees(np.arccos(min(cosines.max(), 1)))
-        rows.append((label, k, int(subject.volumes[nearest]), angle))
+        bvecs = subject.gtab.bvecs[own]
+        angles = compare(bvecs, np.broadcast_to(adapted.gtab.bvecs[k], bvecs.shape))
+        nearest = own[int(angles.argmin())]
+        rows.append((label, k, int(subject.volumes[nearest]), angles.min()))
         shown.append((subject.dwi[..., nearest] / scale, synthetic[..., k] / scale))
     high = float(np.percentile([s[subject.mask] for pair in shown for s in pair], 99.7))
     wide = float(np.percentile([np.abs(b - a)[subject.mask] for a, b in shown], 99.5))
@@ -103,22 +103,17 @@ def write_maps(path, title, subject, maps, warnings, *, axis, provenance, notes=
       maps: ``fa``, ``md`` (mm²/s), ``color_fa`` ... by name, ``[V]`` or ``[V, D]`` of the mask.
       notes: lines.
     """
-    slices = page.Slices(subject.mask, _voxel_size(subject), axis)
-
-    def volume(values):
-        out = np.zeros((*subject.mask.shape, *values.shape[1:]), np.float32)
-        out[subject.mask] = values
-        return out
+    slices = page.Slices(subject.mask, voxel_size(subject.affine), axis)
 
     measured = subject.dwi[..., ~subject.gtab.b0s_mask].mean(axis=-1) / np.float32(subject.scale)
     high = float(np.percentile(measured[subject.mask], 99.7))
     layers = [slices.gray("measured", measured, 0, high, "mean of the DWIs / median b0")]
+    maps = {name: into_volume(values, subject.mask) for name, values in maps.items()}
     for name, (label, high) in _MAPS.items():
         if name in maps:
-            layers.append(slices.gray(name.replace("_", " ").upper(), volume(maps[name]), 0, high,
-                                      label))
+            layers.append(slices.gray(name.replace("_", " ").upper(), maps[name], 0, high, label))
     if "color_fa" in maps:
-        layers.append(slices.rgb("colour FA", volume(maps["color_fa"]), page.COLOUR))
+        layers.append(slices.rgb("colour FA", maps["color_fa"], page.COLOUR))
     lines = [*(f"**suspect:** {line}" for line in warnings),
              "Estimated by networks, not fitted: small structures and lesions unlike the training "
              "data may be missed.", *notes]
@@ -129,7 +124,3 @@ def write_maps(path, title, subject, maps, warnings, *, axis, provenance, notes=
 def title_of(dwi):
     """The scan's file and its folder."""
     return "/".join(Path(dwi).absolute().parts[-2:])
-
-
-def _voxel_size(subject):
-    return np.linalg.norm(subject.affine[:3, :3], axis=0)

@@ -26,8 +26,8 @@ def from_truth(signal: np.ndarray, clean: np.ndarray, b0s_mask: np.ndarray) -> N
     # Where the signal is high enough for Gaussian noise, but in the DWIs: their contrast is low,
     # so that residual motion adds little.
     high = ~b0s_mask & (clean > 5 * robust_sd(residual[:, b0s_mask]))
-    return NoiseLevel(robust_sd(residual[high] if high.any() else residual),
-                      "the noise-free signal")
+    sigma = robust_sd(residual[high] if high.any() else residual)
+    return NoiseLevel(float(sigma), "the noise-free signal")
 
 
 def from_scan(signal: np.ndarray, gtab: GradientTable) -> NoiseLevel:
