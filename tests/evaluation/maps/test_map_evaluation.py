@@ -412,7 +412,7 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
     np.savetxt(tmp_path / "dwi.bvec", -bvecs[:, positions])
     # Modules that are first imported now would keep what is pretended here.
     importlib.import_module("dwijax.inference.prediction")
-    monkeypatch.setattr("dwijax.inference.load_run", lambda _: run)
+    monkeypatch.setattr("dwijax.inference.preparing.load_run", lambda _: run)
     monkeypatch.setattr("dwijax.runs.folders.read", lambda _: (run.config, None, None, None))
     command = ["predict", str(short), "--bvals", str(tmp_path / "dwi.bval"), "--bvecs",
                str(tmp_path / "dwi.bvec"), "--mask", str(files.mask), "--run", str(tmp_path), "-o"]
