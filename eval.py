@@ -60,7 +60,7 @@ def main(*runs):
 
 
 def _keep_what_is_there(folder):
-    if not os.path.isfile(folder):  # an exported run, which is told apart later
+    if not os.path.isfile(folder):  # an exported run: refused below
         refuse_unwritable(folder)
     if not FORCE.value:
         refuse_to_overwrite(Path(folder) / name for name in ("report.html", "comparison.md"))

@@ -65,12 +65,12 @@ def non_local_means(acquired: Acquired, strength: float) -> Acquired:
     """Non-local means (Descoteaux et al. 2008, dipy's classic method), volume by volume, in blocks
     of 5 × 5 × 5.
 
-    Without its Rician correction: one on the inputs alone would set them apart from the targets.
-    Not dipy 1.12's blockwise method: on a phantom it blurs alike whatever σ it is told, to an error
-    of 0.055 where the noise is 0.047 and the classic method leaves 0.037.
+    Without its Rician correction: one on the inputs alone would make them unlike the targets.
+    Not dipy 1.12's blockwise method: on a phantom it blurs alike whatever σ it is given, to an
+    error of 0.055 where the noise is 0.047 and the classic method leaves 0.037.
 
     Args:
-      acquired: `Acquired`. strength: the noise level that it is told, in multiples of what the
+      acquired: `Acquired`. strength: the noise level that it is given, in multiples of what the
         residuals of the tensor fit say.
     """
     from dipy.denoise.nlmeans import nlmeans

@@ -1,4 +1,4 @@
-"""Numbers of subjects, by what they are of; and the CSV files that hold them."""
+"""Numbers of subjects by what they are of, and their CSV files."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -98,7 +98,7 @@ class Results:
         return float(np.median(values)) if values else np.nan
 
     def paired(self, key: Key, other: str) -> Paired | None:
-        """The difference to another method on the same subjects; None if either has no number."""
+        """The difference to another method on the same subjects; None if either has none."""
         pair = self._pair(key, other)
         return statistics.paired(*pair, self.between_subjects) if pair else None
 

@@ -1,4 +1,4 @@
-"""One subject as it is judged: masked voxels, in units of its scale, with what is known of it."""
+"""A scan as it is judged: brain voxels in units of its scale, truth, noise level, tissues."""
 
 from typing import NamedTuple
 
@@ -82,7 +82,7 @@ class JudgedScan(NamedTuple):
 
 def usable(run: Run, cohort: Cohort) -> Cohort:
     """Of a run with ``data.skip_bad`` the cohort that it has used, and those of its test subjects
-    that can be; each other one is told in a line.
+    that can be; each other one gets a line.
     """
     if not run.config.data.skip_bad:
         return cohort
@@ -93,7 +93,7 @@ def usable(run: Run, cohort: Cohort) -> Cohort:
     def fits(member):
         try:
             read_in_order(member.files, run.gtab, run.config.data.shell)
-        except MissingDirections:  # is told in the report
+        except MissingDirections:  # the report says so
             return True
         except InputError as error:
             leave_out(member.files.name, error)

@@ -29,15 +29,15 @@ def draw(folder: Path, report: Report):
                                 f"He et al., Fig. 4: {title}")
         slice_figures.draw_bias(folder / f"bias_{slug}.png", view, scan, judged, split,
                                 [NETWORKS, *beside], labels.maps, f"Bias: {title}")
-    over, told = evidence.over_subjects, " (within subject)" * prepared.within_subject
+    over, within = evidence.over_subjects, " (within subject)" * prepared.within_subject
     over.fa_by_tissue.draw(folder / "fa_histograms.png", labels.maps,
-                           f"FA by tissue, share of voxels{told}")
-    over.gtfa.draw(folder / "he2020_figure4c.png", f"He et al., Fig. 4 c: histogram of FA{told}")
+                           f"FA by tissue, share of voxels{within}")
+    over.gtfa.draw(folder / "he2020_figure4c.png", f"He et al., Fig. 4 c: histogram of FA{within}")
     over.bland_altman.draw(folder / "bland_altman.png", labels.maps, against,
-                           f"Bland-Altman: bias ± 1.96 SD of FA over voxels{told}")
-    over.sphere.draw(folder / "sphere.png", sh, labels.short, f"Error of each direction{told}")
+                           f"Bland-Altman: bias ± 1.96 SD of FA over voxels{within}")
+    over.sphere.draw(folder / "sphere.png", sh, labels.short, f"Error of each direction{within}")
     over.spectra.draw(folder / "spectra.png", ["measured", PERFECT, NETWORKS, *beside],
-                      labels.short, f"Power spectra of DWIs in the slice{told}")
+                      labels.short, f"Power spectra of DWIs in the slice{within}")
     draw_errors(folder / "errors.png", report.results, [g.name for g in report.groups], labels, sh,
                 "Errors (within subject)" if prepared.within_subject
                 else "Errors: mean paired difference and its 95 % confidence interval")

@@ -75,7 +75,7 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Judged:
-    """What is known of a subject after it was judged.
+    """All that is found of a subject.
 
     Attributes:
       rows: list of `Row`.
@@ -100,7 +100,7 @@ class Judged:
     spectra: dict[str, Spectrum] = field(default_factory=dict)
 
     def add(self, other: "Judged"):
-        """Adds what is known from another method."""
+        """Adds what another method gave."""
         for mine, more in zip(vars(self).values(), vars(other).values(), strict=True):
             (mine.extend if isinstance(mine, list) else mine.update)(more)
 

@@ -191,14 +191,14 @@ class Report(NamedTuple):
             found = self.results.bootstrap(group, "R", WITH_TARGETS, "brain", method)
             return found if found and found.n else None
 
-        told = ("shared noise: prediction, 32 GTFA and 64 GTFA hold the same acquired volumes, so "
+        line = ("shared noise: prediction, 32 GTFA and 64 GTFA hold the same acquired volumes, so "
                 "that R rewards a map with their noise in it")
         if limit := ratio(PERFECT) or ratio(SIMULATED):
             how = "" if ratio(PERFECT) else ", simulated on these tensors at this σ"
-            told += f"; perfect noise-free DWIs have R = {interval(limit, 3)} here{how}"
+            line += f"; perfect noise-free DWIs have R = {interval(limit, 3)} here{how}"
         if true := ratio(TRUE_MAP):
-            told += f", the noise-free FA map itself R = {true.mean:.3f}"
-        return told + "; less than that limit means leakage or correlated noise"
+            line += f", the noise-free FA map itself R = {true.mean:.3f}"
+        return line + "; less than that limit means leakage or correlated noise"
 
     def _faults(self):
         """Networks that skipped updates because their loss or gradient was not finite."""

@@ -32,7 +32,7 @@ def read_atlas(fa: str, labels: str, table: str) -> Atlas:
     Raises:
       InputError: they cannot be read, are on different grids, or the table has no names.
     """
-    read_table(table)  # a fault in it is told before the registration
+    read_table(table)  # a fault in it comes before the registration
     image = read_image(fa)
     values = read_on_grid(fa, image.shape, image.affine, dtype=np.float64, what="map of FA")
     found = read_on_grid(labels, image.shape, image.affine, dtype=np.float64, what="label image")
@@ -59,9 +59,9 @@ def register(atlas: Atlas, fa: np.ndarray, affine: np.ndarray) -> np.ndarray:
             f"{'×'.join(map(str, fa.shape))} voxels", expected=f"at least {LEAST} along each axis",
             remedy="give labels on the subject's grid (labels.nii.gz beside its series)")
     levels = sum(smallest // 2**level > 2 * RADIUS + 1 for level in range(len(SYN_ITERATIONS)))
-    told = logging.getLogger("dipy")
-    level = told.level
-    told.setLevel(logging.ERROR)  # it narrates every level
+    logger = logging.getLogger("dipy")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it narrates every level
     try:
         grids = {"moving_affine": atlas.affine, "static_affine": affine}
         fa = np.asarray(fa, np.float64)
@@ -72,5 +72,5 @@ def register(atlas: Atlas, fa: np.ndarray, affine: np.ndarray) -> np.ndarray:
             radius=RADIUS, **grids)
         moved = mapping.transform(atlas.labels.astype(np.float64), interpolation="nearest")
     finally:
-        told.setLevel(level)
+        logger.setLevel(level)
     return np.rint(moved).astype(np.int32)

@@ -61,7 +61,7 @@ def prepare(workdirs: list[str | Path], atlas: tuple[str, str, str] | None) -> P
         groups = groups_of(first, cohort)
         for folder, run in same:
             check_leakage(run, cohort, groups, folder)
-        if parts:  # what sets it apart from the first
+        if parts:  # how it differs from the first
             about = f"{len(first.gtab)} DWIs, {first.about['table']['b0s']} b0"
             groups = [g._replace(name=f"{g.name}, {about}") for g in groups]
         parts.append(Part(contenders, cohort, groups))

@@ -28,7 +28,7 @@ PEAKS = {"FA": 1.0, "MD": 3.0}  # of PSNR; MD in µm²/ms
 WIDTHS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # full widths at half maximum, mm, to tune smoothing on
 
 ONE_SD = 0.6827  # share of a normal distribution
-DEVIATIONS = (0.25, 0.5, 1, 1.5, 2, 3)  # within which coverage by fa_std is told
+DEVIATIONS = (0.25, 0.5, 1, 1.5, 2, 3)  # within which fa_std is judged
 
 # Eigenvectors are judged where there is a direction to be found.
 ANISOTROPIC = 0.2
@@ -40,7 +40,7 @@ class Contender(NamedTuple):
 
     Attributes:
       run: `dwijax.inference.Run`.
-      kind: ``NOISY``, ``ENSEMBLE`` or nothing: runs of one q are told apart by it.
+      kind: ``NOISY``, ``ENSEMBLE`` or nothing: it distinguishes runs of one q.
       fwhm: of the smoothed fit beside it, mm.
       factor: on its ``fa_std``, so that it is the SD of FA's error.
     """
