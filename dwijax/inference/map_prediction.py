@@ -106,7 +106,4 @@ def _maps(methods, unit, to_world):
         maps["v1"] = found["v1"] @ to_world.T
     if {"fa", "v1"} <= set(found):
         maps["color_fa"] = np.abs(maps["v1"]) * found["fa"][:, None]
-    elif "colour" in found:
-        maps["color_fa"] = found["colour"]
-    return maps, {name: sources.get(name, sources.get("v1", sources.get("colour")))
-                  for name in maps}
+    return maps, {name: sources.get(name, sources.get("v1")) for name in maps}

@@ -18,7 +18,6 @@ class NetworkMaps(NamedTuple):
       fa: ``[V]``, 0 to 1. md: ``[V]``, µm²/ms.
       v1: ``[V, 3]``, unit, along the axes of the array; its sign has no meaning.
       signed: ``[V, 3]``, the same by a network that learned the sign too.
-      colour: ``[V, 3]``, FA |v1| by a network of its own.
       tensor: ``[V, 6]``, µm²/ms.
       fa_std: ``[V]``, SD over the networks that differ by their seed alone.
       determined: bool ``[V]``, of a fit: elsewhere it says nothing.
@@ -28,7 +27,6 @@ class NetworkMaps(NamedTuple):
     md: np.ndarray | None = None
     v1: np.ndarray | None = None
     signed: np.ndarray | None = None
-    colour: np.ndarray | None = None
     tensor: np.ndarray | None = None
     fa_std: np.ndarray | None = None
     determined: np.ndarray | None = None
@@ -68,8 +66,6 @@ def from_outputs(by_target):
     if "signed" in mean:
         direct["signed"] = _unit(mean["signed"][:, :3])
         direct.setdefault("v1", direct["signed"])
-    if "colour" in mean:
-        direct["colour"] = np.clip(mean["colour"][:, :3], 0, 1)
     if direct:
         methods[DIRECT] = NetworkMaps(**direct)
     if "tensor" in mean:
