@@ -7,7 +7,7 @@ from dwijax.least_squares import expand, weighted_least_squares
 
 _ITERATIONS = 10  # the paper iterates to convergence, which takes fewer in nearly every voxel
 _KAPPA = 6.0  # outliers are further off than this many robust standard deviations
-_NORMAL = 1.4826  # standard deviation over median absolute deviation of a normal variable
+NORMAL = 1.4826  # standard deviation over median absolute deviation of a normal variable
 
 
 def inliers(basis, weights, log_signal):
@@ -31,7 +31,7 @@ def inliers(basis, weights, log_signal):
     present = weights > 0
     count = present.sum(-1, keepdims=True).astype(log_signal.dtype)
     n = basis.shape[-1]
-    inflation = _NORMAL * jnp.sqrt(count / jnp.maximum(count - n, jnp.ones_like(count)))
+    inflation = NORMAL * jnp.sqrt(count / jnp.maximum(count - n, jnp.ones_like(count)))
     smallest = 32 * jnp.finfo(log_signal.dtype).eps
 
     def residuals(fit):

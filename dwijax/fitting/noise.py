@@ -2,16 +2,15 @@
 
 import numpy as np
 
+from dwijax.dti.robust import NORMAL
 from dwijax.fitting.voxels import fit_maps, tensor_signal
 from dwijax.gradients import GradientTable
 from dwijax.gradients.harmonics import sh_basis
 
-_NORMAL = 1.4826  # SD over median absolute value of a normal variable
-
 
 def robust_sd(residual: np.ndarray, axis: int | None = None) -> np.ndarray:
     """SD of normal residuals of mean 0 by their median absolute value: of all, or along an axis."""
-    return _NORMAL * np.median(np.abs(residual), axis=axis)
+    return NORMAL * np.median(np.abs(residual), axis=axis)
 
 
 def residual_sigma(signal: np.ndarray, gtab: GradientTable) -> float:

@@ -167,7 +167,7 @@ def find_b0s(gtab, where, remedy="give a scan with a b0 volume"):
     Raises:
       InputError: there are none.
     """
-    b0s = np.flatnonzero(gtab.b0s_mask)
+    b0s = gtab.b0s
     if not b0s.size:
         least = gtab.bvals.min()
         raise InputError(

@@ -14,27 +14,15 @@ FROM_FIT = "the fit of all acquired (CSF: MD > 1.5, WM: FA > 0.25, GM: the rest)
 
 
 def from_tissue(tissue: np.ndarray) -> dict[str, np.ndarray]:
-    """Regions of the phantom.
-
-    Args:
-      tissue: int ``[V]`` in the brain: 1 CSF, 2 cortical grey, 3 deep grey, 4 white matter.
-
-    Returns:
-      dict of bool ``[V]`` by name of `REGIONS`.
-    """
+    """Regions of the phantom, bool ``[V]`` by name of `REGIONS`, of its tissue map ``[V]``: 1 CSF,
+    2 cortical grey, 3 deep grey, 4 white matter."""
     return {"brain": np.ones(tissue.shape, bool), "WM": tissue == _WM,
             "GM": np.isin(tissue, _GREY), "CSF": tissue == _CSF}
 
 
 def from_fit(fa: np.ndarray, md: np.ndarray) -> dict[str, np.ndarray]:
-    """Simple classes for a scan without a segmentation; they share its noise.
-
-    Args:
-      fa: ``[V]``. md: ``[V]``, µm²/ms.
-
-    Returns:
-      dict of bool ``[V]`` by name of `REGIONS`.
-    """
+    """The same of FA ``[V]`` and MD ``[V]``, µm²/ms, for a scan without a segmentation; simple
+    classes, that share its noise."""
     csf = md > 1.5
     wm = (fa > 0.25) & ~csf
     return {"brain": np.ones(fa.shape, bool), "WM": wm, "GM": ~csf & ~wm, "CSF": csf}

@@ -49,12 +49,8 @@ class Record(NamedTuple):
 
 
 class Results:
-    """All records of an evaluation, asked by the fields of `Key`.
-
-    Args:
-      records: list of `Record`.
-      between_subjects: False where all of it comes from one subject: no SD and no interval.
-    """
+    """All records of an evaluation, asked by the fields of `Key`. Not ``between_subjects`` where
+    all of it comes from one subject: no SD and no interval."""
 
     def __init__(self, records: Iterable[Record], between_subjects: bool = True):
         self.records, self.between_subjects = list(records), between_subjects
@@ -125,7 +121,6 @@ def write_results(folder: Path, results: Results, comparisons: dict[str, tuple[s
     """``per_subject.csv``, ``summary.csv`` and ``comparisons.csv``.
 
     Args:
-      folder: to write to. results: `Results`.
       comparisons: quantity to the methods that others are compared with.
       notes: as `write_per_subject`, such as "within subject".
       tested: the method whose differences are tested.

@@ -78,11 +78,6 @@ def compare(workdirs: list[str], out: str | Path, *, quiet: bool = False) -> lis
 
     Runs whose configs differ in nothing but the seed are one row: mean ± SD over seeds.
 
-    Args:
-      workdirs: folders of evaluated runs, two or more.
-      out: folder to write to.
-      quiet: print nothing.
-
     Returns:
       One for each group of subjects.
 

@@ -36,12 +36,7 @@ class SliceRow(NamedTuple):
 
 
 class Paper:
-    """Table 1 of one subject.
-
-    Args:
-      scan: `JudgedScan`. axis: of the slices. measured: float32 ``[V, K]``.
-      inputs: `Acquired`. gtfa: `FullMaps` of 32 and 64 GTFA.
-    """
+    """Table 1 of one subject; ``measured``: its target DWIs ``[V, K]``, ``gtfa``: of 32 and 64."""
 
     def __init__(self, scan: JudgedScan, axis: int, measured: np.ndarray, inputs: Acquired,
                  gtfa: dict[str, FullMaps]):
@@ -61,11 +56,7 @@ class Paper:
                                (self._gtfa["32 GTFA"] - self._gtfa["64 GTFA"]) ** 2))
 
     def rows(self, method: str, prediction: np.ndarray, fa: np.ndarray) -> Iterator[SliceRow]:
-        """Three rows a slice.
-
-        Args:
-          prediction: float32 ``[V, K]``. fa: of inputs and the last of them, ``[V]``.
-        """
+        """Three rows a slice; ``fa [V]``: of inputs and the last of the DWIs ``[V, K]``."""
         for name, reference in self._gtfa.items():
             yield from self._rows(f"prediction vs {name}", method, (fa - reference) ** 2)
         squared = np.mean((prediction - self._measured) ** 2, axis=1) / self._scale**2

@@ -121,7 +121,6 @@ def judge(scan: JudgedScan, split: Split, predictors: list[Predictor], shown: np
     """All numbers of one subject.
 
     Args:
-      scan: `JudgedScan`. split: `Split`.
       predictors: networks and baselines alike; none sees more of the scan than b0s and inputs.
       shown: bool ``[V]``, voxels whose synthetic DWIs are handed back.
       axis: of the slices.

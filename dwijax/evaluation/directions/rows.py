@@ -43,12 +43,8 @@ def full_maps(maps: Maps) -> FullMaps:
 
 def signal_rows(scan: JudgedScan, method: str, prediction: np.ndarray, measured: np.ndarray,
                 clean: np.ndarray | None) -> Iterator[Row]:
-    """Errors of the DWIs, RMSE over voxels and directions, in units of the scale.
-
-    Args:
-      scan: `JudgedScan`. method: its name. prediction, measured: float32 ``[V, K]``.
-      clean: the same without noise, or None.
-    """
+    """Errors of DWIs ``[V, K]``, RMSE over voxels and directions, in units of the scale; ``clean``:
+    without noise, or None."""
     references = {"measured": measured} | ({} if clean is None else {TRUTH: clean})
     sigma = scan.sigma if scan.sigma > 0 else np.nan
     for against, reference in references.items():
@@ -67,12 +63,7 @@ def signal_rows(scan: JudgedScan, method: str, prediction: np.ndarray, measured:
 
 def map_rows(scan: JudgedScan, method: str, found: FullMaps, against: str,
              reference: FullMaps) -> Iterator[Row]:
-    """Errors of FA, MD, AD and RD, the spread of FA's differences, and the angle of V1.
-
-    Args:
-      scan: `JudgedScan`. method: its name. found, reference: `FullMaps`.
-      against: the reference's name.
-    """
+    """Errors of FA, MD, AD and RD, the spread of FA's differences, and the angle of V1."""
     anisotropic = reference.maps.fa > 0.2
     for name, region in scan.regions.items():
         for quantity, values in found.scalars.items():
