@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dwijax.checking.looks import LEAST_OF_SHELL, STRANGERS, look
-from dwijax.checking.order import judge_order
+from dwijax.checking.looks import LEAST_OF_SHELL, STRANGERS, compare_looks
+from dwijax.checking.order import compare_order
+from dwijax.gradients import GradientTable
 from dwijax.gradients import shells as shells_of
 from dwijax.gradients.directions import compare
 
@@ -47,13 +48,14 @@ class Companions(NamedTuple):
         return "together" if self.explained >= UNRELATED else "apart"
 
 
-def judge(signal, gtab, blocks):
+def compare_with_table(signal: np.ndarray, gtab: GradientTable,
+                       blocks: np.ndarray) -> Companions:
     """Compares volumes with their table.
 
     Args:
       signal: ``[V, M]``, all volumes in some voxels of the brain.
       gtab: `dwijax.gradients.GradientTable`.
-      blocks: int ``[V]``, pieces of the brain, see `judge_order`.
+      blocks: int ``[V]``, pieces of the brain, see `compare_order`.
 
     Returns:
       `Companions`.
@@ -67,7 +69,7 @@ def judge(signal, gtab, blocks):
     shells = {b: index for b, index in groups if b and len(index) >= LEAST_OF_SHELL}
     if not shells:
         return Companions([])
-    misfits, classes = look(signal, labels, shells)
+    misfits, classes = compare_looks(signal, labels, shells)
     strangers = [m.volume for m in misfits if m.seen in STRANGERS]
     levels = {b: np.median(signal[:, index]) for b, index in shells.items()}
     swapped = next(((a, b) for a, b in permutations(shells, 2)
@@ -75,7 +77,7 @@ def judge(signal, gtab, blocks):
     rows, orders = _aligned(labels, classes), []
     for b in shells:
         volumes = np.flatnonzero((classes == b) & (labels[rows] == b))
-        order = judge_order(signal[:, volumes], gtab.bvecs[rows[volumes]], blocks,
+        order = compare_order(signal[:, volumes], gtab.bvecs[rows[volumes]], blocks,
                             np.flatnonzero(np.isin(volumes, strangers)))
         if order is not None:
             orders.append(order)

@@ -3,11 +3,12 @@
 import numpy as np
 
 from dwijax.checking.page import mending
+from dwijax.checking.scan import Report
 from dwijax.gradients import shells, unshelled
 from dwijax.gradients.directions import repeated
 
 
-def facts(report):
+def facts(report: Report) -> dict:
     """What was found, as JSON has it: None for what is not known or not finite.
 
     Args:

@@ -2,16 +2,18 @@
 
 import textwrap
 import warnings
+from pathlib import Path
 
 import numpy as np
 
 from dwijax.checking.page import shown
+from dwijax.checking.scan import Report
 
 GIVEN, OTHER, BETTER = "tab:blue", "0.75", "tab:red"
 _OPPOSITE = dict(zip("LRAPSI", "RLPAIS", strict=True))
 
 
-def draw(report, path):
+def draw(report: Report, path: Path) -> None:
     """Writes a PNG.
 
     Args:

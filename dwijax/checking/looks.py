@@ -42,7 +42,7 @@ class Misfit(NamedTuple):
     seen: str
 
 
-def look(signal, labels, shells):
+def compare_looks(signal, labels, shells):
     """Compares volumes with their labels.
 
     Args:

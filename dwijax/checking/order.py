@@ -43,7 +43,7 @@ class Order(NamedTuple):
     margin: float
 
 
-def judge_order(signal, bvecs, blocks, doubtful=()):
+def compare_order(signal, bvecs, blocks, doubtful=()):
     """Compares the order of volumes with that of a table.
 
     Args:

@@ -6,10 +6,11 @@ import numpy as np
 
 from dwijax.checking.companions import UNRELATED
 from dwijax.checking.order import LEAST
+from dwijax.checking.scan import Report
 from dwijax.data import domain
 from dwijax.gradients import repeats_in_words, shells, span, unshelled
 from dwijax.gradients.directions import condition_number
-from dwijax.gradients.orientation import CERTAIN
+from dwijax.gradients.orientation import CERTAIN, Orientation
 
 LARGEST_CONDITION = 3.0  # of the directions' quadratic form: twice that of evenly spread ones
 CONDITION = "condition number of the tensor design"
@@ -23,7 +24,7 @@ DIFFUSIVITY = (0.2e-3, 2.5e-3)
 MOST_ABOVE_B0 = 0.05  # share of the brain; real scans with SNR above 10 have less than 0.01
 
 
-def warnings(report):
+def warnings(report: Report) -> list[str]:
     """Lines about what is suspect; none for a scan that is fine.
 
     Args:
@@ -129,7 +130,7 @@ def apart_in_words(companions):
             "reordered, added or removed volumes; until then the orientation is not judged")
 
 
-def mending(seen):
+def mending(seen: Orientation) -> np.ndarray:
     """What a wrong table is to be multiplied by, ``[3, 3]``.
 
     Directions have no sign: of a matrix and its negative, the one that reverses fewer axes.
@@ -148,7 +149,7 @@ def mend(seen):
             "(--write-bvecs FILE writes that)")
 
 
-def lines(report, found):
+def lines(report: Report, found: list[str]) -> list[str]:
     """The page as printed, at most 60 lines.
 
     Args:
@@ -164,7 +165,7 @@ def lines(report, found):
     return out
 
 
-def markdown(report, found, picture):
+def markdown(report: Report, found: list[str], picture: str | bytes) -> str:
     """The page as Markdown.
 
     Args:
@@ -180,7 +181,7 @@ def markdown(report, found, picture):
     return "\n".join([*out, "", f"![images, directions and series]({quote(picture)})", ""])
 
 
-def shown(name, most=None):
+def shown(name: str, most: int | None = None) -> str:
     """A file's name in one line of text, whatever bytes it has; the end of a long one."""
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(name))
     return text if most is None or len(text) <= most else "…" + text[1 - most:]

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 
 from dwijax import dti
-from dwijax.checking.companions import Companions, judge
+from dwijax.checking.companions import Companions, compare_with_table
 from dwijax.checking.series import Series, examine
 from dwijax.data import domain
 from dwijax.data.scan import Scan
@@ -124,48 +124,50 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
     Raises:
       InputError: the scan cannot be used.
     """
-    image, gtab, (dwi, bvals) = scan.image, scan.gtab, (scan.files.dwi, scan.files.bval)
-    b0s, brain = scan.b0s, scan.brain()
+    gtab, b0s, brain = scan.gtab, scan.b0s, scan.brain()
     wanted = USUAL_B if run is None else float(np.median(run.gtab.bvals))
-    there = [s for s in shells(gtab.bvals, gtab.b0_threshold) if s[0]]
-    if there:
-        nominal, index = min(there, key=lambda s: (len(s[1]) < 6, abs(s[0] - wanted)))
+    weighted = [s for s in shells(gtab.bvals, gtab.b0_threshold) if s[0]]
+    if weighted:
+        nominal, index = min(weighted, key=lambda s: (len(s[1]) < 6, abs(s[0] - wanted)))
     else:  # free b-values: all of them together
         index = gtab.dwis
         if not index.size:
-            raise InputError(bvals, found=f"b of at most {gtab.bvals.max():g}: b0s only",
+            raise InputError(scan.files.bval, found=f"b of at most {gtab.bvals.max():g}: b0s only",
                              expected="diffusion-weighted volumes", remedy="give the whole series")
         nominal = span(gtab.bvals[index])
-    signal, some, place, means, counts, zeros = _read(image, brain, np.r_[b0s, index])
-    scale = float(np.median(signal[:, : len(b0s)].mean(axis=1)))
+    read = _read(scan.image, brain, np.r_[b0s, index])
+    mean_b0 = read.signal[:, : len(b0s)].mean(axis=1)
+    scale = float(np.median(mean_b0))
     if scale < SMALLEST:
-        raise InputError(dwi, found=f"a median b0 of {scale:g} inside the mask",
+        raise InputError(scan.files.dwi, found=f"a median b0 of {scale:g} inside the mask",
                          expected="a positive signal", remedy="check the mask and the b0 volumes")
+    signal = read.signal
     signal /= np.float32(scale)
+    b0, dwi = signal[:, : len(b0s)], signal[:, len(b0s):]
+    mean_b0, mean_dwi = b0.mean(axis=1), dwi.mean(axis=1)
 
-    size, own = voxel_size(image.affine), gtab[index]
-    weighted = signal[:, len(b0s):]
+    affine, shell = scan.image.affine, gtab[index]
+    size = voxel_size(affine)
     edge = min(_PIECE, float(np.cbrt(brain.sum() * size.prod() / _PIECES)))
-    blocks = blocks_of(place, brain.shape, size, edge)
-    companions = judge(some, gtab, blocks)
-    numbers = domain.describe(signal[:, : len(b0s)], weighted, own.bvals, own.bvecs, size)
+    companions = compare_with_table(read.sample, gtab,
+                                    blocks_of(read.sample_voxels, brain.shape, size, edge))
+    numbers = domain.describe(b0, dwi, shell.bvals, shell.bvecs, size)
     report = Report(
-        source=str(dwi), shape=tuple(map(int, image.shape)), voxel_size=size,
-        axes="".join(nib.orientations.aff2axcodes(image.affine)), gtab=gtab,
-        shell=nominal, index=index, condition=dti.condition_number(gtab.bvals, gtab.bvecs),
-        conditions=conditions(gtab[b0s], own), mask_made=scan.mask is None,
+        source=str(scan.files.dwi), shape=tuple(map(int, scan.image.shape)), voxel_size=size,
+        axes="".join(nib.orientations.aff2axcodes(affine)), gtab=gtab, shell=nominal, index=index,
+        condition=dti.condition_number(gtab.bvals, gtab.bvecs),
+        conditions=conditions(gtab[b0s], shell), mask_made=scan.mask is None,
         mask_volume=float(brain.sum() * size.prod() / 1000), numbers=numbers, scale=scale,
-        dwi_snr=numbers["SNR"][0] * float(np.median(weighted)) if numbers["SNR"] else None,
-        zeros=zeros, diffusivity=_diffusivity(signal[:, : len(b0s)], weighted, own.bvals),
-        above_b0=float(np.mean(weighted.mean(axis=1) > signal[:, : len(b0s)].mean(axis=1))),
-        series=_series(means, counts, gtab, companions), companions=companions,
+        dwi_snr=numbers["SNR"][0] * float(np.median(dwi)) if numbers["SNR"] else None,
+        zeros=read.zeros, diffusivity=_diffusivity(mean_b0, dwi, shell.bvals),
+        above_b0=float(np.mean(mean_dwi > mean_b0)),
+        series=_series(read.means, read.counts, gtab, companions), companions=companions,
         notes=scan.header_notes)
-    if np.isfinite(condition_number(own.bvecs)):
-        _look_at_fibres(report, signal, gtab[np.r_[b0s, index]], brain, image.affine)
-    report.images |= {"b0": into_volume(signal[:, : len(b0s)].mean(axis=1), brain),
-                      "dwi": into_volume(weighted.mean(axis=1), brain)}
+    if np.isfinite(condition_number(shell.bvecs)):
+        _look_at_fibres(report, signal, gtab[np.r_[b0s, index]], brain, affine)
+    report.images |= {"b0": into_volume(mean_b0, brain), "dwi": into_volume(mean_dwi, brain)}
     if run is not None:
-        report.run = against_run(numbers, own, run)
+        report.run = against_run(numbers, shell, run)
     return report
 
 
@@ -195,14 +197,14 @@ def conditions(b0s, shell):
     return found
 
 
-def against_run(numbers: dict, own: GradientTable, run: TrainedOn) -> AgainstRun:
-    """Compares a scan's numbers (`dwijax.data.domain.describe`) and its shell's table ``own`` with
-    a run."""
+def against_run(numbers: dict, shell: GradientTable, run: TrainedOn) -> AgainstRun:
+    """Compares a scan's numbers (`dwijax.data.domain.describe`) and its shell's table with a
+    run."""
     domain_of_run, usable, q = run.about.get("domain", {}), False, len(run.inputs)
-    if len(own) < q:
-        directions = f"{len(own)}, fewer than the {q} that the run's networks need"
+    if len(shell) < q:
+        directions = f"{len(shell)}, fewer than the {q} that the run's networks need"
     else:
-        match = find_directions(own.bvecs, run.gtab.bvecs[run.inputs])
+        match = find_directions(shell.bvecs, run.gtab.bvecs[run.inputs])
         usable = match.fits
         if not usable:
             directions = (f"not the run's {q} (up to {match.angles.max():.0f}° away): "
@@ -215,48 +217,58 @@ def against_run(numbers: dict, own: GradientTable, run: TrainedOn) -> AgainstRun
                       directions, usable)
 
 
-def _read(image, brain, volumes):
-    """One pass over the file.
+class _Samples(NamedTuple):
+    """Of one pass over the file, V voxels of the brain, M volumes, Z slices.
 
-    Returns:
-      ``signal [V, n]`` of the chosen volumes in the brain, in the order of ``image[brain]``;
-      ``some [V', M]`` of all volumes in at most about `ENOUGH` voxels, and these ``[3, V']``;
-      ``means [M, Z]`` of every volume's slices, over samples above 0, NaN where these are fewer
-      than half (the edge of the field of view), but 0 for a volume that has no more anywhere;
-      ``counts [Z]``, their voxels; share of samples at or below 0.
+    ``signal [V, n]`` of the chosen volumes, in the order of ``volume[brain]``; ``sample [V', M]``
+    of all volumes in at most about `ENOUGH` voxels, ``sample_voxels [3, V']``; ``means [M, Z]`` of
+    every volume's slices over samples above 0, NaN where these are fewer than half (the edge of the
+    field of view), but 0 for a volume that has no more anywhere; ``counts [Z]``, voxels of a slice;
+    ``zeros``, share of samples at or below 0.
     """
-    place = np.nonzero(brain)
-    index = np.ravel_multi_index(place, brain.shape, order="F")
+
+    signal: np.ndarray
+    sample: np.ndarray
+    sample_voxels: np.ndarray
+    means: np.ndarray
+    counts: np.ndarray
+    zeros: float
+
+
+def _read(image, brain, volumes):
+    """`_Samples` of an image, ``signal`` of these volumes."""
+    voxels_of = np.nonzero(brain)
+    index = np.ravel_multi_index(voxels_of, brain.shape, order="F")
     axis = image.header.get_dim_info()[2]
-    axis = 2 if axis is None else axis
-    counts = np.bincount(place[axis], minlength=brain.shape[axis])
+    slices = voxels_of[2 if axis is None else axis]
+    counts = np.bincount(slices, minlength=brain.shape[2 if axis is None else axis])
     M = image.shape[3]
-    means, there = np.full((M, len(counts)), np.nan), np.empty((M, len(counts)))
+    means, positives = np.full((M, len(counts)), np.nan), np.empty((M, len(counts)))
     chosen = np.arange(0, len(index), -(-len(index) // ENOUGH))
-    some = np.empty((len(chosen), M), np.float32)
+    sample = np.empty((len(chosen), M), np.float32)
     with scratch() as folder:
         samples = read_samples(image, index, np.arange(M), folder)
         try:
             for m in range(M):
                 row = samples.row(m)
-                some[:, m] = row[chosen]
+                sample[:, m] = row[chosen]
                 positive = row > 0
-                there[m] = np.bincount(place[axis], positive, len(counts))
-                sums = np.bincount(place[axis], row * positive, len(counts))
-                np.divide(sums, there[m], out=means[m], where=there[m] > counts / 2)
+                positives[m] = np.bincount(slices, positive, len(counts))
+                sums = np.bincount(slices, row * positive, len(counts))
+                np.divide(sums, positives[m], out=means[m], where=positives[m] > counts / 2)
             signal = np.stack([samples.row(m) for m in volumes], axis=1)
         finally:
             samples.close()
     means[~np.isfinite(means).any(axis=1)] = np.where(counts > 0, 0, np.nan)
-    zeros = 1 - float(there.sum()) / (M * len(index))
-    return signal, some, np.array(place)[:, chosen], means, counts, zeros
+    zeros = 1 - float(positives.sum()) / (M * len(index))
+    return _Samples(signal, sample, np.array(voxels_of)[:, chosen], means, counts, zeros)
 
 
-def _diffusivity(b0s, weighted, bvals):
-    """Median over the voxels of the mean ADC, mm²/s; samples count as at least 1/1000 of the b0."""
-    b0 = b0s.mean(axis=1)[:, None]
-    used = b0[:, 0] > 0
-    attenuation = np.maximum(weighted[used] / b0[used], 1e-3)
+def _diffusivity(b0, dwi, bvals):
+    """Median over the voxels of the mean ADC, mm²/s, of the mean b0 ``[V]`` and DWIs ``[V, N]``,
+    which count as at least 1/1000 of it."""
+    used = b0 > 0
+    attenuation = np.maximum(dwi[used] / b0[used, None], 1e-3)
     return float(np.median((-np.log(attenuation) / bvals.astype(np.float32)).mean(axis=1)))
 
 

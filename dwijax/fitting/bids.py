@@ -9,6 +9,7 @@ synthetic volumes says so: ``desc-synthesised`` in names of series and of maps f
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from dwijax import __version__
@@ -28,18 +29,18 @@ _REPRESENTATION = {
 }  # fmt: skip
 
 
-def map_name(dwi, name, desc=None):
+def map_name(dwi: Path, name: str, desc: str | None = None) -> str:
     """File of a map, relative to the dataset; ``desc``: of a scan that is not called so itself."""
     param = _PARAMS.get(name, name.replace("_", ""))
     return f"{_stem(dwi)}_model-tensor_param-{param}{_desc(dwi, desc)}_dwimap.nii.gz"
 
 
-def sidecar_name(dwi, desc=None):
+def sidecar_name(dwi: Path, desc: str | None = None) -> str:
     """File of the JSON of all maps of a scan, relative to the dataset."""
     return f"{_stem(dwi)}_model-tensor{_desc(dwi, desc)}_dwimap.json"
 
 
-def series_names(dwi):
+def series_names(dwi: Path) -> dict[str, str]:
     """Files of a series with synthetic volumes behind the measured ones.
 
     Returns:
@@ -50,7 +51,7 @@ def series_names(dwi):
     return {kind: stem + ending for kind, ending in endings.items()}
 
 
-def series_fields(dwi, about):
+def series_fields(dwi: Path, about: dict) -> dict:
     """Content of the JSON of a series; ``about``, whose names may be those of BIDS entities, is an
     entry of its own but for the volumes that are synthetic."""
     return {"Description": "Measured volumes, unchanged, and synthetic ones behind them",
@@ -58,12 +59,12 @@ def series_fields(dwi, about):
             "synthetic_volumes": about["synthetic_volumes"], "dwijax": about}
 
 
-def page_name(dwi, desc):
+def page_name(dwi: Path, desc: str) -> str:
     """File of the page to look at, beside the subject's folder."""
     return f"{Path(_stem(dwi)).name}_desc-{desc}.html"
 
 
-def description():
+def description() -> dict:
     """Content of ``dataset_description.json``."""
     return {
         "Name": "dwijax",
@@ -73,7 +74,7 @@ def description():
     }
 
 
-def sidecar(maps, summary):
+def sidecar(maps: Sequence[str], summary: dict) -> dict:
     """Content of the JSON of all maps.
 
     Args:
@@ -87,7 +88,7 @@ def sidecar(maps, summary):
             "dwijax": summary}
 
 
-def network_sidecar(maps, about):
+def network_sidecar(maps: Sequence[str], about: dict) -> dict:
     """Content of the JSON of maps that networks made; ``about``: dict of how."""
     return {"ModelDescription": "Diffusion tensor, estimated by neural networks",
             "Parameters": {"FitMethod": "networks"}, **_fields(maps), "dwijax": about}

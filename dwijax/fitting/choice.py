@@ -1,9 +1,12 @@
 """Which volumes of a scan a tensor is fitted to, and what b-values that are far apart cost."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from dwijax.errors import InputError
-from dwijax.gradients import select_shell, shells, span
+from dwijax.gradients import GradientTable, select_shell, shells, span
 from dwijax.gradients.directions import condition_number
 
 USUAL_B = 1000.0  # s/mm²; of shells, the one nearest to it is advised
@@ -12,7 +15,7 @@ _MD, _KURTOSIS = 0.7e-3, 0.9
 _LEAST_BIAS = 0.02
 
 
-def with_shells(gtab, wanted, where):
+def with_shells(gtab: GradientTable, wanted: Sequence[float], where: Path) -> np.ndarray:
     """The b0s and the volumes of some shells.
 
     Args:
@@ -32,7 +35,7 @@ def with_shells(gtab, wanted, where):
     return np.unique(np.concatenate([gtab.b0s, *chosen]))
 
 
-def bias_of_shells(gtab):
+def bias_of_shells(gtab: GradientTable) -> str | None:
     """What a tensor of several b-values comes to, where diffusion has a kurtosis.
 
     Returns:

@@ -25,7 +25,7 @@ _AXES = {"xyz": SCANNER, "bvec": FSL, "ijk": ARRAY}  # of BIDS derivatives
 _ENTITY = re.compile(r"([A-Za-z0-9]+)-([A-Za-z0-9+]+)")
 
 
-def told_frame(path):
+def told_frame(path: Path) -> tuple[str | None, Path | None]:
     """The frame that the JSON beside a map of vectors tells.
 
     Looked at, in this order: the sidecars of BIDS that apply to it, from the nearest on, then
@@ -62,7 +62,7 @@ def told_frame(path):
     return None, None
 
 
-def to_scanner(frame, affine):
+def to_scanner(frame: str, affine: np.ndarray) -> np.ndarray:
     """Matrix ``[3, 3]`` from a frame to RAS+: ``world = vectors @ matrix.T``.
 
     Args:
@@ -76,7 +76,7 @@ def to_scanner(frame, affine):
     return fsl_to_world(affine) @ sign
 
 
-def frames_agree(affine):
+def frames_agree(affine: np.ndarray) -> bool:
     """Whether vectors, which have no sign, are the same in the scanner's frame and in FSL's: in
     images stored LPI or RPI that are not oblique, whose FSL axes are opposite to the scanner's."""
     return np.allclose(to_scanner(FSL, affine), -np.eye(3), atol=1e-3)

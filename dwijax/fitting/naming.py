@@ -13,6 +13,9 @@ Diffusivities are in mm²/s under every naming; colours are red left-right, gree
 posterior-anterior, blue inferior-superior of the scanner under every naming.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from dwijax.dti.elements import DIPY_ORDER, FSL_ORDER, MRTRIX_ORDER
 from dwijax.fitting import bids
 
@@ -23,12 +26,12 @@ _MRTRIX = {"tensor": "dt", "md": "adc", "s0": "b0", "fa_v1": "vector", "l1": "va
 _FSL = {"mode": "MO", "tensor": "tensor", "sigma": "sigma", "residuals": "residuals"}
 
 
-def in_world(naming):
+def in_world(naming: str) -> bool:
     """Whether vectors and tensors are in the scanner's frame rather than in FSL's."""
     return naming != "fsl"
 
 
-def file_names(naming, maps, dwi):
+def file_names(naming: str, maps: Sequence[str], dwi: Path) -> dict[str, str]:
     """``{map: file name}`` under a naming, relative to the output's folder.
 
     Args:
@@ -48,7 +51,7 @@ def file_names(naming, maps, dwi):
     return {name: f"{name}.nii.gz" for name in maps}
 
 
-def text_files(naming, maps, dwi, summary):
+def text_files(naming: str, maps: Sequence[str], dwi: Path, summary: dict) -> dict[str, dict]:
     """``{file name: content}`` of the JSON files beside the maps.
 
     Args:
@@ -61,7 +64,7 @@ def text_files(naming, maps, dwi, summary):
     return {"fit.json": summary}
 
 
-def series_files(naming, dwi):
+def series_files(naming: str, dwi: Path) -> dict[str, str]:
     """Files of a series with synthetic volumes, relative to the output's folder.
 
     Returns:

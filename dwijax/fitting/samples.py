@@ -10,9 +10,11 @@ import math
 import os
 import tempfile
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 
@@ -88,7 +90,8 @@ def _room(folder):
         ) from error
 
 
-def read_samples(image, index, volumes, folder, progress=iter, saturated=None):
+def read_samples(image: nib.Nifti1Image, index: np.ndarray, volumes: np.ndarray, folder: Path,
+                 progress: Callable = iter, saturated: float | None = None) -> Samples:
     """Reads the masked voxels of some volumes.
 
     Args:

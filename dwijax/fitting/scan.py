@@ -3,9 +3,12 @@
 import contextlib
 import json
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from gzip import GzipFile
+from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 
 from dwijax import __version__
@@ -15,15 +18,17 @@ from dwijax.fitting import frames
 from dwijax.fitting import naming as names
 from dwijax.fitting.maps import MAPS, OF_RESIDUALS, ChunkFit
 from dwijax.fitting.samples import read_samples
-from dwijax.gradients import fsl_to_world
+from dwijax.gradients import GradientTable, fsl_to_world
 from dwijax.output import refuse_to_overwrite, refuse_unwritable, whole_files
 from dwijax.volumes import header_like
 
 
 def fit_scan(
-    image, gtab, mask, out, *, maps, naming="dwijax", volumes=None, grad_dev=None, options=None,
-    notes=(), progress=None, force=False,
-):
+    image: nib.Nifti1Image, gtab: GradientTable, mask: np.ndarray, out: Path, *,
+    maps: Sequence[str], naming: str = "dwijax", volumes: np.ndarray | None = None,
+    grad_dev: np.ndarray | None = None, options: dict | None = None, notes: Sequence[str] = (),
+    progress: Callable | None = None, force: bool = False,
+) -> dict:
     """Fits tensors to a scan and writes maps.
 
     Args:
@@ -170,7 +175,7 @@ def _write(path, like, index, rows, count):
             file.write(volume)
 
 
-def in_words(summary):
+def in_words(summary: dict) -> str:
     """What is to be known of a fit, in one line.
 
     Args:

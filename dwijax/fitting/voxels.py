@@ -1,5 +1,6 @@
 """Tensor fits and maps of masked voxels, in chunks of one shape: compiled once per table length."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 
 from dwijax import dti
+from dwijax.gradients import GradientTable
 from dwijax.process.threads import cores
 
 # MRtrix3's default, which He et al. used: the squared measured signals as weights, then two
@@ -33,7 +35,7 @@ class Maps(NamedTuple):
     determined: np.ndarray
 
 
-def fit_maps(parts, gtab, first_step=False):
+def fit_maps(parts: list[np.ndarray], gtab: GradientTable, first_step: bool = False) -> Maps:
     """Tensors by `FIT`, FA and MD.
 
     Args:
@@ -53,24 +55,25 @@ def fit_maps(parts, gtab, first_step=False):
     return Maps(*in_chunks(lambda signal: _fit(signal, design, reweightings), parts, volumes))
 
 
-def tensor_signal(maps, gtab):
+def tensor_signal(maps: Maps, gtab: GradientTable) -> np.ndarray:
     """Signal float32 ``[V, M]`` of fitted tensors at the volumes of ``gtab``."""
     design = np.asarray(dti.design_matrix(gtab.bvals, gtab.bvecs))
     return np.exp(maps.tensor @ design[:, :6].T + maps.log_s0[:, None])
 
 
-def along_and_across(tensor):
+def along_and_across(tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``(ad [V], rd [V], v1 [V, 3])`` float32 of tensors ``[V, 6]``: axial and radial diffusivity
     in their unit, unit eigenvector of the largest eigenvalue."""
     return tuple(in_chunks(_along_and_across, [tensor]))
 
 
-def principal_directions(tensor):
+def principal_directions(tensor: np.ndarray) -> np.ndarray:
     """Unit eigenvectors of the largest eigenvalues, float32 ``[V, 3]``, of ``[V, 6]``."""
     return along_and_across(tensor)[2]
 
 
-def in_chunks(function, parts, width=None):
+def in_chunks(function: Callable, parts: list[np.ndarray],
+              width: int | None = None) -> list[np.ndarray]:
     """Applies ``function([chunk, M]) -> tuple of [chunk, ...]`` to ``parts``, joined ``[V, M]``.
 
     Filled up with columns of 0 to ``width``.

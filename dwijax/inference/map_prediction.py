@@ -14,7 +14,7 @@ from dwijax.inference.network_maps import DIRECT, TENSOR, network_maps
 from dwijax.inference.preparing import prepare
 from dwijax.output import delivered, refuse_to_overwrite, refuse_unwritable
 from dwijax.report_html import page, prediction_page
-from dwijax.volumes import save_like
+from dwijax.volumes import into_volume, save_like
 
 
 @collecting()
@@ -69,9 +69,7 @@ def predict_maps(files: SubjectFiles, place: Path, out: Path, *, resample=False,
             if naming == "bids" and name == "tensor":
                 values = to_order(values, FSL_ORDER)
             path.parent.mkdir(parents=True, exist_ok=True)
-            volume = np.zeros((*subject.mask.shape, *values.shape[1:]), np.float32)
-            volume[subject.mask] = values
-            save_like(path, subject.stored(volume), scan.image)
+            save_like(path, subject.stored(into_volume(values, subject.mask)), scan.image)
         if naming == "bids":
             (folder / bids.DESCRIPTION).write_text(json.dumps(bids.description(), indent=1) + "\n")
             about = bids.network_sidecar(list(maps), about)

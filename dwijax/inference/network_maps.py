@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dwijax.data.subject import Subject
 from dwijax.fitting.voxels import principal_directions
-from dwijax.inference import outputs
+from dwijax.inference import Run, outputs
 from dwijax.tasks.map_regression import from_orientation, target_of
 
 DIRECT, DYADIC, TENSOR = "networks", "dyadic network", "tensor network"
@@ -32,7 +33,8 @@ class NetworkMaps(NamedTuple):
     determined: np.ndarray | None = None
 
 
-def network_maps(run, subject, directions=None, *, quiet=True):
+def network_maps(run: Run, subject: Subject, directions: np.ndarray | None = None, *,
+                 quiet: bool = True) -> dict[str, NetworkMaps]:
     """``{method: NetworkMaps}`` of a subject: by networks of one map each (``DIRECT``; V1 is that
     of FA v vᵀ, whose FA is ``DYADIC``), and all by a tensor (``TENSOR``).
 
@@ -48,7 +50,7 @@ def network_maps(run, subject, directions=None, *, quiet=True):
     return from_outputs({target: np.stack(values) for target, values in by_target.items()})
 
 
-def from_outputs(by_target):
+def from_outputs(by_target: dict[str, np.ndarray]) -> dict[str, NetworkMaps]:
     """The same from predictions ``[seeds, V, D]`` by target."""
     mean = {target: values.mean(axis=0) for target, values in by_target.items()}
     methods = {}

@@ -96,13 +96,11 @@ def predict_scan(files: SubjectFiles, place: Path, out: Path, *, resample=False,
         if naming == "bids":
             sidecar = bids.series_fields(files.dwi, sidecar)
         (folder / names["json"]).write_text(json.dumps(sidecar, indent=1) + "\n")
-        maps = prediction_page.fitted(
-            series, both, mask_stored, {prediction_page.SYNTHETIC: volumes,
-                                        prediction_page.MEASURED: np.sort(subject.volumes)},
-            naming, {prediction_page.SYNTHETIC: folder})
+        maps = prediction_page.fa_of_both(folder, naming, series, both, mask_stored,
+                                          np.sort(subject.volumes))
         prediction_page.write(
-            folder / names["page"], prediction_page.title_of(files.dwi), subject, made, adapted,
-            maps, suspect, notes, axis=run.config.data.axis,
+            folder / names["page"], prediction_page.title_of(files.dwi), subject, made,
+            adapted.gtab, maps, suspect, notes, axis=run.config.data.axis,
             provenance=page.provenance(
                 run.about, [files.dwi, files.bval, files.bvec, files.mask, page.run_file(place)]))
     return {"measured": first, "synthetic": len(adapted.gtab), "files": names, "suspect": suspect,

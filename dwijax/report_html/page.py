@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -120,7 +121,7 @@ class Slices:
         return Viewer(title, layers, self.numbers, self.ratio, self.sides, hint)
 
 
-def nearest_axes(bvecs):
+def nearest_axes(bvecs: np.ndarray) -> dict[str, int]:
     """Positions of the directions ``[K, 3]``, RAS+, that are nearest to the scanner's axes, by
     name; none twice."""
     near = np.abs(np.asarray(bvecs) @ np.array(list(_AXES.values()), float).T)
@@ -132,7 +133,9 @@ def nearest_axes(bvecs):
     return found
 
 
-def write(path, title, *, warnings=(), viewers=(), text="", figures=(), provenance=()):
+def write(path: Path, title: str, *, warnings: Sequence[str] = (), viewers: Sequence[Viewer] = (),
+          text: str = "", figures: Sequence[Path] = (),
+          provenance: Sequence[tuple[str, str]] = ()) -> None:
     """Writes the page.
 
     Args:
@@ -170,7 +173,7 @@ def write(path, title, *, warnings=(), viewers=(), text="", figures=(), provenan
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def provenance(about, sources):
+def provenance(about: dict, sources: Sequence[Path | None]) -> list[tuple[str, str]]:
     """Rows ``(name, value)`` about this process: command, versions, run, files with checksums.
 
     Args:
@@ -189,12 +192,12 @@ def provenance(about, sources):
     return rows
 
 
-def run_file(run):
+def run_file(run: Path) -> Path:
     """What tells of a run: the file it was exported to, or its ``config.json``."""
     return Path(run) if Path(run).is_file() else Path(run) / "config.json"
 
 
-def to_html(markdown):
+def to_html(markdown: str) -> str:
     """Markdown's headings, lists, tables and paragraphs, with bold and code, as HTML."""
     out, block = [], []
 

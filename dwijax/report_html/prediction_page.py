@@ -3,12 +3,14 @@
 import tempfile
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 
 from dwijax.data import domain
+from dwijax.data.subject import Subject
 from dwijax.fitting import fit_scan
 from dwijax.fitting.naming import file_names
-from dwijax.gradients import compare, fsl_to_world
+from dwijax.gradients import GradientTable, compare, fsl_to_world
 from dwijax.report_html import page
 from dwijax.volumes import canonical, into_volume, read_image, read_volumes, voxel_size
 
@@ -16,62 +18,63 @@ LEAVE_OUT = ("Leave the synthetic volumes out of eddy correction, denoising, kur
              "deconvolution: they bring no information of their own.")
 _MAPS = {"fa": ("FA", 1.0), "md": ("MD, mm²/s", 0.003),
          "fa_std": ("SD of FA over networks that differ by their seed", 0.1)}
-SYNTHETIC, MEASURED = "measured and synthetic", "measured alone"
 
 
-def suspect(subject, about):
+def suspect(subject: Subject, about: dict) -> list[str]:
     """Lines about what a scan is unlike the run's training subjects in; none where it is not.
 
     Args:
-      subject: `Subject` as it was measured. about: ``config.json`` of the run.
+      subject: as it was measured. about: ``config.json`` of the run.
     """
     if not about.get("domain"):
         return []
-    brain, b0s = subject.dwi[subject.mask] / np.float32(subject.scale), subject.gtab.b0s_mask
-    found = domain.describe(brain[:, b0s], brain[:, ~b0s], subject.gtab.bvals[~b0s],
-                            subject.gtab.bvecs[~b0s], voxel_size(subject.affine))
+    brain, gtab = subject.dwi[subject.mask] / np.float32(subject.scale), subject.gtab
+    numbers = domain.describe(brain[:, gtab.b0s], brain[:, gtab.dwis], gtab.bvals[gtab.dwis],
+                              gtab.bvecs[gtab.dwis], voxel_size(subject.affine))
     return [f"outside of what the run was trained on: {name} "
             f"{domain.in_words(values, least, most)}" for name, values, least, most, inside
-            in domain.compare(found, about["domain"]) if not inside]
+            in domain.compare(numbers, about["domain"]) if not inside]
 
 
-def fitted(series, gtab, mask, subsets, naming="dwijax", fits=None):
-    """``{name: (fa [X, Y, Z], colour FA [X, Y, Z, 3])}`` on canonical axes of fits of a series.
+def fa_of_both(folder: Path, naming: str, series: nib.Nifti1Image, gtab: GradientTable,
+               mask: np.ndarray, measured: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """FA ``[X, Y, Z]`` and colour FA ``[X, Y, Z, 3]`` on canonical axes, by what was fitted.
 
     Args:
-      series: nibabel image. gtab: its table. mask: bool, as stored.
-      subsets: name to volumes. fits: name to a folder where the maps are already, by ``naming``.
+      folder: with the maps of all volumes, named by ``naming``.
+      series: image of these. gtab: its table. mask: bool, as stored.
+      measured: positions of the measured volumes, which are fitted here.
     """
-    out = {}
-    with tempfile.TemporaryDirectory(dir=Path(series.get_filename()).parent) as scratch:
-        for name, volumes in subsets.items():
-            folder, files = (fits or {}).get(name), naming
-            if folder is None:
-                folder, files = Path(scratch) / name, "dwijax"
-                fit_scan(series, gtab, mask, folder, maps=("fa", "color_fa"), volumes=volumes)
-            paths = file_names(files, ("fa", "color_fa"), series.get_filename())
-            out[name] = tuple(
-                canonical(read_volumes(read_image(folder / path)), series.affine)[0]
-                for path in paths.values())
-    return out
+    def read(folder, naming):
+        paths = file_names(naming, ("fa", "color_fa"), series.get_filename())
+        return tuple(canonical(read_volumes(read_image(folder / path)), series.affine)[0]
+                     for path in paths.values())
+
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        alone = Path(scratch) / "measured"
+        fit_scan(series, gtab, mask, alone, maps=("fa", "color_fa"), volumes=measured)
+        return {"measured and synthetic": read(folder, naming),
+                "measured alone": read(alone, "dwijax")}
 
 
-def write(path, title, subject, synthetic, adapted, maps, warnings, notes, *, axis, provenance):
+def write(path: Path, title: str, subject: Subject, synthetic: np.ndarray, gtab: GradientTable,
+          maps: dict[str, tuple[np.ndarray, np.ndarray]], warnings: list[str], notes: list[str], *,
+          axis: int, provenance: list[tuple[str, str]]) -> None:
     """Writes the page: what to know, slices of DWIs and of maps.
 
     Args:
       path: file. title: of the page.
-      subject: `Subject` as it was measured. synthetic: ``[X, Y, Z, K]`` on its axes.
-      adapted: `dwijax.inference.adaptation.Adapted`. maps: of `fitted`.
+      subject: as it was measured. synthetic: ``[X, Y, Z, K]`` on its axes. gtab: their table.
+      maps: of `fa_of_both`.
       warnings, notes: lines. axis: of the slices. provenance: rows.
     """
     slices = page.Slices(subject.mask, voxel_size(subject.affine), axis)
     scale, own = np.float32(subject.scale), subject.gtab.dwis
     world = fsl_to_world(subject.affine)
     rows, shown = [], []
-    for label, k in page.nearest_axes(adapted.gtab.bvecs @ world.T).items():
+    for label, k in page.nearest_axes(gtab.bvecs @ world.T).items():
         bvecs = subject.gtab.bvecs[own]
-        angles = compare(bvecs, np.broadcast_to(adapted.gtab.bvecs[k], bvecs.shape))
+        angles = compare(bvecs, np.broadcast_to(gtab.bvecs[k], bvecs.shape))
         nearest = own[int(angles.argmin())]
         rows.append((label, k, int(subject.volumes[nearest]), angles.min()))
         shown.append((subject.dwi[..., nearest] / scale, synthetic[..., k] / scale))
@@ -95,7 +98,9 @@ def write(path, title, subject, synthetic, adapted, maps, warnings, notes, *, ax
                                       "directions", layers)])
 
 
-def write_maps(path, title, subject, maps, warnings, *, axis, provenance, notes=()):
+def write_maps(path: Path, title: str, subject: Subject, maps: dict[str, np.ndarray],
+               warnings: list[str], *, axis: int, provenance: list[tuple[str, str]],
+               notes: list[str] = ()) -> None:
     """Writes the page of maps that networks made.
 
     Args:
@@ -105,7 +110,7 @@ def write_maps(path, title, subject, maps, warnings, *, axis, provenance, notes=
     """
     slices = page.Slices(subject.mask, voxel_size(subject.affine), axis)
 
-    measured = subject.dwi[..., ~subject.gtab.b0s_mask].mean(axis=-1) / np.float32(subject.scale)
+    measured = subject.dwi[..., subject.gtab.dwis].mean(axis=-1) / np.float32(subject.scale)
     high = float(np.percentile(measured[subject.mask], 99.7))
     layers = [slices.gray("measured", measured, 0, high, "mean of the DWIs / median b0")]
     maps = {name: into_volume(values, subject.mask) for name, values in maps.items()}
@@ -121,6 +126,6 @@ def write_maps(path, title, subject, maps, warnings, *, axis, provenance, notes=
                viewers=[slices.viewer("Maps by networks", layers)])
 
 
-def title_of(dwi):
+def title_of(dwi: Path) -> str:
     """The scan's file and its folder."""
     return "/".join(Path(dwi).absolute().parts[-2:])

@@ -1,5 +1,7 @@
 """Masks: read onto the grid of their image, or made from its b0 volumes; what is inside."""
 
+from pathlib import Path
+
 import numpy as np
 
 from dwijax.errors import InputError
@@ -8,7 +10,7 @@ from dwijax.volumes.matching import read_on_grid
 _LARGEST = 2**31 - 1  # a mask's values are labels at most
 
 
-def read_mask(path, shape, affine):
+def read_mask(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
     """Reads a mask onto the grid of the image it belongs to.
 
     Args:
@@ -46,7 +48,7 @@ def read_mask(path, shape, affine):
     return mask
 
 
-def make_mask(b0s: np.ndarray, where="image") -> np.ndarray:
+def make_mask(b0s: np.ndarray, where: Path | str = "image") -> np.ndarray:
     """Finds the head in the mean b0 with dipy's `median_otsu`.
 
     Radius 2 and 2 passes, the largest piece, holes filled: on scans of 2 to 3 mm, dipy's default

@@ -1,5 +1,7 @@
 """Images that belong to a scan, brought onto its grid: masks, labels, lesions, maps, seeds."""
 
+from pathlib import Path
+
 import numpy as np
 
 from dwijax.errors import InputError
@@ -12,8 +14,9 @@ from dwijax.volumes.orientation import (
 from dwijax.volumes.reading import read_image, read_volumes, shown
 
 
-def read_on_grid(path, shape, affine, components=(), *, volumes=None, dtype=np.float32,
-                 what="image"):
+def read_on_grid(path: Path, shape: tuple[int, ...], affine: np.ndarray,
+                 components: tuple[int, ...] = (), *, volumes: np.ndarray | None = None,
+                 dtype=np.float32, what: str = "image") -> np.ndarray:
     """Reads an image onto the grid of the scan that it belongs to.
 
     All images beside a scan are matched here. The same grid stored in another orientation is the

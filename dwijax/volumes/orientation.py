@@ -18,7 +18,7 @@ def voxel_size(affine: np.ndarray) -> np.ndarray:
     return np.linalg.norm(affine[:3, :3], axis=0)
 
 
-def canonical(array, affine):
+def canonical(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     """Reorders and reverses axes to LAS. Exact: no value changes.
 
     Args:
@@ -35,7 +35,7 @@ def canonical(array, affine):
     return nib.orientations.apply_orientation(array, to_las), moved, orientation
 
 
-def uncanonical(array, orientation):
+def uncanonical(array: np.ndarray, orientation: str) -> np.ndarray:
     """Puts a LAS array back into the stored orientation; the exact inverse of `canonical`.
 
     Args:
@@ -48,7 +48,8 @@ def uncanonical(array, orientation):
     return nib.orientations.apply_orientation(array, _transform(CANONICAL, orientation))
 
 
-def uncanonical_affine(affine, shape, orientation):
+def uncanonical_affine(affine: np.ndarray, shape: tuple[int, ...],
+                       orientation: str) -> np.ndarray:
     """The affine of a LAS image after `uncanonical`.
 
     Args:
@@ -65,7 +66,7 @@ def uncanonical_affine(affine, shape, orientation):
     )
 
 
-def canonical_bvecs(bvecs, orientation):
+def canonical_bvecs(bvecs: np.ndarray, orientation: str) -> np.ndarray:
     """FSL directions of a stored image to those of the same image in LAS.
 
     Args:
@@ -78,12 +79,12 @@ def canonical_bvecs(bvecs, orientation):
     return np.asarray(bvecs, np.float64) @ _bvec_matrix(orientation).T
 
 
-def uncanonical_bvecs(bvecs, orientation):
+def uncanonical_bvecs(bvecs: np.ndarray, orientation: str) -> np.ndarray:
     """The exact inverse of `canonical_bvecs`, for directions and vector maps [..., 3]."""
     return np.asarray(bvecs, np.float64) @ _bvec_matrix(orientation)
 
 
-def orientation_notes(image):
+def orientation_notes(image: nib.Nifti1Image) -> list[str]:
     """What a header leaves open, or contradicts itself in, about where voxels lie.
 
     Args:
@@ -121,7 +122,7 @@ def orientation_notes(image):
     return []
 
 
-def invertible(affine):
+def invertible(affine: np.ndarray) -> bool:
     """Whether an affine ``[4, 4]`` has finite axes of 1e-6 to 1e6 mm that span space."""
     axes = np.asarray(affine, np.float64)[:3]
     if not np.isfinite(axes).all() or np.abs(axes).max() > 1e9:

@@ -1,9 +1,11 @@
 """Axes brought to given lengths and back."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
-def pad_to(array, shape, axes):
+def pad_to(array: np.ndarray, shape: Sequence[int], axes: Sequence[int]) -> np.ndarray:
     """Brings axes to given lengths around their centre, with zeros or by cutting.
 
     Its own inverse: ``pad_to(pad_to(x, larger, axes), lengths_of_x, axes)`` is `x`, bit for bit.

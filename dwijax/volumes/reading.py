@@ -7,6 +7,7 @@ import shlex
 import threading
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -28,7 +29,7 @@ _QUATERNION = 1e-3  # how much longer than 1 rounding may have made it
 _STATE = threading.RLock()  # of logger and warnings, which all threads share
 
 
-def read_image(path):
+def read_image(path: Path) -> nib.Nifti1Image:
     """Opens a NIfTI file; its voxels are read later.
 
     Args:
@@ -150,7 +151,7 @@ def _mrconvert(path):
     return shlex.join(["mrconvert", str(path), made[0], "-export_grad_fsl", *made[1:]])
 
 
-def read_dwi(path):
+def read_dwi(path: Path) -> nib.Nifti1Image:
     """Opens a diffusion-weighted series; its voxels are read later.
 
     Args:
@@ -173,7 +174,8 @@ def read_dwi(path):
     return image
 
 
-def read_volumes(image, volumes=None, dtype=np.float32):
+def read_volumes(image: nib.Nifti1Image, volumes: np.ndarray | None = None,
+                 dtype=np.float32) -> np.ndarray:
     """Reads voxels volume by volume, so that a long series never has to fit into memory.
 
     Args:
@@ -198,13 +200,14 @@ def read_volumes(image, volumes=None, dtype=np.float32):
     return out
 
 
-def usable(values):
+def usable(values: np.ndarray) -> np.ndarray:
     """Where values are numbers that float32 can square and weight with: not NaN, and within
     1e15."""
     return np.abs(values) <= LARGEST  # False of NaN
 
 
-def only_usable(array, mask, where, volumes=None):
+def only_usable(array: np.ndarray, mask: np.ndarray, where: Path,
+                volumes: np.ndarray | None = None) -> None:
     """Sets what is not `usable` outside of a mask to 0, in place, and refuses it inside.
 
     Tools write NaN where they have computed nothing, as behind the edge of the field of view.
@@ -228,7 +231,7 @@ def only_usable(array, mask, where, volumes=None):
         volume[~good] = 0
 
 
-def not_usable(where, values, volume=None):
+def not_usable(where: Path, values: np.ndarray, volume: int | None = None) -> InputError:
     """`InputError` of values in the mask that are not all `usable`."""
     place = "" if volume is None else f" in volume {volume} (counted from 0)"
     finite = np.isfinite(values)
@@ -259,7 +262,7 @@ def _voxels(image):
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Keeps nibabel from logging what it mends in a header and from warning of extensions."""
     logger = logging.getLogger("nibabel.global")
     with _STATE, warnings.catch_warnings():
@@ -273,7 +276,7 @@ def quiet():
 
 
 @contextlib.contextmanager
-def readable(path):
+def readable(path: Path) -> Iterator[None]:
     """Turns what nibabel and zlib raise over a bad file into an `InputError`."""
     try:
         yield
@@ -298,5 +301,5 @@ def readable(path):
         ) from error
 
 
-def shown(shape):
+def shown(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))

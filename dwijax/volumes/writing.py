@@ -10,7 +10,7 @@ from dwijax.output import whole
 from dwijax.volumes.reading import quiet
 
 
-def save_like(path, array, like, dtype=np.float32):
+def save_like(path: Path, array: np.ndarray, like: nib.Nifti1Image, dtype=np.float32) -> None:
     """Writes an image with the header of another one: affine, sform and qform codes, units, TR.
 
     The file appears under its name only once it is complete.
@@ -40,7 +40,8 @@ def save_like(path, array, like, dtype=np.float32):
                  temporary)
 
 
-def header_like(like, shape, dtype=np.float32):
+def header_like(like: nib.Nifti1Image, shape: tuple[int, ...],
+                dtype=np.float32) -> nib.Nifti1Header:
     """Header of a single file with the orientation, units and TR of another image.
 
     Args:

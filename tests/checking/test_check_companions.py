@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from dwijax import cli
 from dwijax.checking import looks
-from dwijax.checking.companions import judge
-from dwijax.checking.order import judge_order
+from dwijax.checking.companions import compare_with_table
+from dwijax.checking.order import compare_order
 from dwijax.data.layouts import find_subjects
 from dwijax.fitting.voxels import fit_maps
 from dwijax.gradients import GradientTable, orientation, read_gradients
@@ -118,7 +118,7 @@ def permuted(gtab, name):
 def test_another_order_is_found_and_named(scan, name):
     signal, gtab, blocks = scan
     order, words = permuted(gtab, name)
-    found = judge(signal[:, order], gtab, blocks)
+    found = compare_with_table(signal[:, order], gtab, blocks)
     assert found.verdict == "apart"
     if name == "another table":
         assert found.explained < 0.3 and found.rows is None
@@ -141,10 +141,10 @@ def test_axes_and_turns_of_the_table_do_not_touch_the_order(scan):
     signal, gtab, blocks = scan
     weighted = np.flatnonzero(~gtab.b0s_mask)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
-    given = judge_order(signal[:, weighted], gtab.bvecs[weighted], blocks)
+    given = compare_order(signal[:, weighted], gtab.bvecs[weighted], blocks)
     assert given.explained > 0.9 and given.margin == 0
     for matrix in [*orientation.candidates()[1:], turn]:
-        found = judge_order(signal[:, weighted], gtab.bvecs[weighted] @ matrix.T, blocks)
+        found = compare_order(signal[:, weighted], gtab.bvecs[weighted] @ matrix.T, blocks)
         assert found.explained == pytest.approx(given.explained, abs=1e-9)
         assert found.margin == 0
 
@@ -153,7 +153,7 @@ def test_a_wrong_order_is_found_below_wrong_axes(scan):
     signal, gtab, blocks = scan
     order, words = permuted(gtab, "exchanged")
     flipped = GradientTable(gtab.bvals, gtab.bvecs * [-1, 1, 1])
-    assert words in judge(signal[:, order], flipped, blocks).change
+    assert words in compare_with_table(signal[:, order], flipped, blocks).change
 
 
 @settings(max_examples=10)
@@ -165,7 +165,7 @@ def test_any_two_exchanged_dwis_are_told(head, data):
                               unique=True))
     order = np.arange(len(gtab))
     order[[m, n]] = n, m
-    found = judge(signal[:, order], gtab, blocks)
+    found = compare_with_table(signal[:, order], gtab, blocks)
     assert found.change == f"volumes {min(m, n)} and {max(m, n)} are exchanged"
 
 
@@ -191,7 +191,7 @@ def maps(scan):
 @pytest.mark.parametrize("b", [None, 0.0])
 def test_an_appended_mean_or_map_is_told(head, seen, b):
     M = len(head[1])
-    found = judge(*inserted(head, maps(head)[seen], M, b))
+    found = compare_with_table(*inserted(head, maps(head)[seen], M, b))
     assert found.misfits == [(M, 1000 if b is None else 0, seen)]
     assert found.verdict == "apart" and found.rows is None and found.explained > 0.9
 
@@ -199,7 +199,7 @@ def test_an_appended_mean_or_map_is_told(head, seen, b):
 @pytest.mark.parametrize("seen", [looks.MEAN, looks.DIFFUSIVITY, looks.OTHER])
 def test_volumes_behind_an_inserted_mean_or_map_have_moved(head, seen):
     M = len(head[1])
-    found = judge(*inserted(head, maps(head)[seen], 6))
+    found = compare_with_table(*inserted(head, maps(head)[seen], 6))
     assert (6, 1000, seen) in found.misfits
     assert f"volume 6 belongs to row {M} " in found.change
     assert found.explained < 0.6 and found.restored > 0.9
@@ -208,21 +208,21 @@ def test_volumes_behind_an_inserted_mean_or_map_have_moved(head, seen):
 @pytest.mark.parametrize("seen, b", [(looks.B0, None), (looks.DWI, 0.0)])
 def test_wrong_b_values_are_told(scan, seen, b):
     M = len(scan[1])
-    found = judge(*inserted(scan, maps(scan)[seen], M, b))
+    found = compare_with_table(*inserted(scan, maps(scan)[seen], M, b))
     assert found.misfits == [(M, 1000 if b is None else 0, seen)] and found.explained > 0.9
 
 
 def test_a_volume_of_another_shell_is_told(simulated):
     signal, gtab, blocks = loaded(simulated.dwi, simulated.mask,
                                   read_gradients(simulated.bval, simulated.bvec))
-    assert judge(signal, gtab, blocks).verdict == "together"
+    assert compare_with_table(signal, gtab, blocks).verdict == "together"
     order = np.arange(len(gtab))
     order[[5, 40]] = 40, 5
-    found = judge(signal[:, order], gtab, blocks)
+    found = compare_with_table(signal[:, order], gtab, blocks)
     assert found.misfits == [(5, 1000, "b=2000"), (40, 2000, "b=1000")]
     assert found.change == "volumes 5 and 40 are exchanged"
     swapped = GradientTable(np.where(gtab.bvals > 0, 3000 - gtab.bvals, 0), gtab.bvecs)
-    assert judge(signal, swapped, blocks).swapped == (1000, 2000)
+    assert compare_with_table(signal, swapped, blocks).swapped == (1000, 2000)
 
 
 @pytest.mark.parametrize("gain", [0.3, 0.6, 1.5, 2.5])
@@ -230,9 +230,9 @@ def test_a_dark_or_bright_volume_is_still_what_it_is(scan, gain):
     signal, gtab, blocks = scan
     signal = signal.copy()
     signal[:, [4, 9]] *= gain
-    assert judge(signal, gtab, blocks).verdict == "together"
+    assert compare_with_table(signal, gtab, blocks).verdict == "together"
     signal[:, 4] = 0
-    assert judge(signal, gtab, blocks).verdict == "together"
+    assert compare_with_table(signal, gtab, blocks).verdict == "together"
 
 
 def field(gtab, noise, seed=0):
@@ -256,7 +256,7 @@ def field(gtab, noise, seed=0):
 def test_no_alarm_where_all_fibres_run_alike(q, shells, noise):
     bvals = np.r_[0.0, 0.0, np.repeat(shells, q)]
     bvecs = np.r_[np.zeros((2, 3)), *[direction_set(q)] * len(shells)]
-    assert judge(*field(GradientTable(bvals, bvecs), noise)).verdict != "apart"
+    assert compare_with_table(*field(GradientTable(bvals, bvecs), noise)).verdict != "apart"
 
 
 @pytest.mark.parametrize("snr", [10, 5, 2])
@@ -266,7 +266,7 @@ def test_no_alarm_in_noise(scan, snr):
     sigma = np.median(signal[:, gtab.b0s_mask]) / snr
     noisy = np.hypot(signal + sigma * rng.normal(size=signal.shape),
                      sigma * rng.normal(size=signal.shape))
-    assert judge(noisy, gtab, blocks).verdict != "apart"
+    assert compare_with_table(noisy, gtab, blocks).verdict != "apart"
 
 
 def test_no_alarm_for_few_directions_of_many(scan):
@@ -275,7 +275,7 @@ def test_no_alarm_for_few_directions_of_many(scan):
     b0s, weighted = np.flatnonzero(gtab.b0s_mask), np.flatnonzero(~gtab.b0s_mask)
     for q in (2, 6, 9, 12, 13, 15, 20) * 3:
         some = np.r_[b0s, rng.choice(weighted, q, replace=False)]
-        assert judge(signal[:, some], gtab[some], blocks).verdict != "apart"
+        assert compare_with_table(signal[:, some], gtab[some], blocks).verdict != "apart"
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -283,17 +283,17 @@ def test_real_scans_and_their_orders(shared_data, name):
     files = next(f for f in find_subjects(shared_data, "plain") if f.name == name)
     signal, gtab, blocks = loaded(files.dwi, shared_data / name / "mask.nii.gz",
                                   read_gradients(files.bval, files.bvec))
-    right = judge(signal, gtab, blocks)
+    right = compare_with_table(signal, gtab, blocks)
     assert right.verdict == "together" and right.explained > 0.9
     for fault in ("one to the end", "one in between", "exchanged", "reversed",
                   "b0 and DWI exchanged"):
         order, _ = permuted(gtab, fault)
-        found = judge(signal[:, order], gtab, blocks)
+        found = compare_with_table(signal[:, order], gtab, blocks)
         assert found.verdict == "apart" and found.change, fault
         assert_rows(found, gtab, order)
     order, _ = permuted(gtab, "another table")
-    assert judge(signal[:, order], gtab, blocks).explained < 0.5
+    assert compare_with_table(signal[:, order], gtab, blocks).explained < 0.5
     for seen, image in maps((signal, gtab, blocks)).items():
         b = 0.0 if seen == looks.DWI else None
-        found = judge(*inserted((signal, gtab, blocks), image, len(gtab), b))
+        found = compare_with_table(*inserted((signal, gtab, blocks), image, len(gtab), b))
         assert [m.seen for m in found.misfits] == [seen]
