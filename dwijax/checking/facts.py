@@ -37,8 +37,8 @@ def facts(report: Report) -> dict:
         "shell": report.shell if report.shell in dict(
             shells(gtab.bvals, gtab.b0_threshold)) else None,
         "condition": _number(report.condition),
-        "conditions": [{"directions": q, "first": _number(first), "best": _number(best),
-                        "even": _number(even)} for q, first, best, even in report.conditions],
+        "conditions": [{name: value if name == "directions" else _number(value)
+                        for name, value in c._asdict().items()} for c in report.conditions],
         "mask": {"made": report.mask_made, "volume": _number(report.mask_volume)},
         "snr": {"b0": _number(*report.numbers["SNR"][:1]), "dwi": _number(report.dwi_snr)},
         "median_b0": _number(report.scale),

@@ -43,15 +43,15 @@ def warnings(report: Report) -> list[str]:
     elif seen.verdict == "wrong":
         found.append(f"the directions are wrong: with {seen.names[0]} fibres fit together "
                      f"{100 * (seen.scores[0] - 1):.0f} % better ({-seen.margin:.0f} standard "
-                     f"errors); {mend(seen)}")
+                     f"errors); {mending_in_words(seen)}")
     elif seen.verdict == "uncertain":
         found.append(f"the orientation of the directions is uncertain: the given table and "
                      f"\"{seen.names[seen.rival]}\" differ by {abs(seen.margin):.1f} standard "
                      f"errors (less than {CERTAIN:.0f}): too few fibres")
     if report.conditions and condition_number(report.gtab.bvecs[report.index]) > LARGEST_CONDITION:
-        _, given, _, even = report.conditions[-1]
+        whole = report.conditions[-1]
         found.append(f"the {len(report.index)} directions at b={report.shell} are badly spread: "
-                     f"{CONDITION} with the b0s {given:.1f}, evenly spread {even:.1f}")
+                     f"{CONDITION} with the b0s {whole.first:.1f}, evenly spread {whole.even:.1f}")
     snr = report.numbers["SNR"]
     if apart:
         pass  # what follows from b0s that may be none
@@ -139,7 +139,7 @@ def mending(seen: Orientation) -> np.ndarray:
     return -matrix if (matrix < 0).sum() > 1 else matrix
 
 
-def mend(seen):
+def mending_in_words(seen):
     """What to do about a wrong table, in words."""
     rows = []
     for row in mending(seen):

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import nibabel as nib
 import numpy as np
 
 from dwijax import dti
@@ -14,12 +13,12 @@ from dwijax.data.scan import Scan
 from dwijax.errors import InputError
 from dwijax.fitting import voxels
 from dwijax.fitting.samples import read_samples
-from dwijax.gradients import GradientTable, shells, span
+from dwijax.gradients import GradientTable, fsl_to_array, shells, span
 from dwijax.gradients.directions import best_conditioned, condition_number
 from dwijax.gradients.matching import find_directions
 from dwijax.gradients.orientation import Orientation, blocks_of, check_orientation
 from dwijax.output import scratch
-from dwijax.volumes import SMALLEST, into_volume, voxel_size
+from dwijax.volumes import SMALLEST, into_volume, orientation_of, voxel_size
 
 USUAL_B = 1000.0  # s/mm²; the shell looked at closely is the nearest to it, or to the run's
 SIZES = (6, 12, 18, 30, 45, 60, 90)  # numbers of directions whose conditioning is told
@@ -39,8 +38,7 @@ class Report:
       shell: nominal b of the shell looked at closely, s/mm²; the range in words where there is no
         shell. index: its volumes, ``[N]``.
       condition: `dwijax.dti.condition_number` of all volumes, as ``dwijax fit`` takes them.
-      conditions: list of ``(q, of the first q, of the best q, of evenly spread ones)``: the same of
-        the b0s and q directions of this shell.
+      conditions: list of `Condition`, of this shell.
       mask_made: whether the mask was made here. mask_volume: cm³.
       numbers: of `dwijax.data.domain.describe`. scale: intensity that they are in units of.
       dwi_snr: median DWI over σ, or None.
@@ -154,7 +152,7 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
     numbers = domain.describe(b0, dwi, shell.bvals, shell.bvecs, size)
     report = Report(
         source=str(scan.files.dwi), shape=tuple(map(int, scan.image.shape)), voxel_size=size,
-        axes="".join(nib.orientations.aff2axcodes(affine)), gtab=gtab, shell=nominal, index=index,
+        axes=orientation_of(affine), gtab=gtab, shell=nominal, index=index,
         condition=dti.condition_number(gtab.bvals, gtab.bvecs),
         conditions=conditions(gtab[b0s], shell), mask_made=scan.mask is None,
         mask_volume=float(brain.sum() * size.prod() / 1000), numbers=numbers, scale=scale,
@@ -181,19 +179,27 @@ def _series(means, counts, gtab, companions):
     return examine(means, counts, gtab)
 
 
-def conditions(b0s, shell):
-    """``(q, of the first q, of the best q, of evenly spread ones)``: condition numbers of the
-    tensor design of b0s and q directions of a shell, `GradientTable`, all N last."""
-    def condition(index):
+class Condition(NamedTuple):
+    """Condition numbers of the tensor design of the b0s and q ``directions`` of a shell: of its
+    ``first`` q, of the ``best`` q, of q ``even``ly spread ones."""
+
+    directions: int
+    first: float
+    best: float
+    even: float
+
+
+def conditions(b0s: GradientTable, shell: GradientTable) -> list[Condition]:
+    """By numbers of directions out of `SIZES`, and all of the shell's last."""
+    def of(index):
         return dti.condition_number(np.r_[b0s.bvals, shell.bvals[index]],
                                     np.r_[b0s.bvecs, shell.bvecs[index]])
 
-    sizes = [q for q in SIZES if q < len(shell)] + [len(shell)]
     found = []
-    for q in sizes:
+    for q in (*(q for q in SIZES if q < len(shell)), len(shell)):
         if q >= SIZES[0]:
-            first, best = condition(np.arange(q)), condition(best_conditioned(shell.bvecs, q))
-            found.append((q, first, min(first, best), dti.evenly_spread(len(b0s), q)))
+            first, best = of(np.arange(q)), of(best_conditioned(shell.bvecs, q))
+            found.append(Condition(q, first, min(first, best), dti.evenly_spread(len(b0s), q)))
     return found
 
 
@@ -275,8 +281,7 @@ def _diffusivity(b0, dwi, bvals):
 def _look_at_fibres(report, signal, gtab, brain, affine):
     """Orientation and colour FA, from the tensor fit of one shell."""
     maps = voxels.fit_maps([signal], gtab, first_step=True)
-    # FSL's directions are along the stored axes, the first one reversed where det > 0.
-    to_array = np.diag([-1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0, 1.0, 1.0])
+    to_array = fsl_to_array(affine)
     v1 = voxels.principal_directions(maps.tensor) @ to_array.astype(np.float32)
     fa = np.where(maps.md < CSF, maps.fa, 0)
     if report.companions.verdict != "apart":

@@ -38,7 +38,7 @@ def run(args):
     from dwijax.errors import InputError
     from dwijax.output import refuse_to_overwrite
     from dwijax.output import whole as whole_file
-    from dwijax.volumes import read_image, read_mask, read_on_grid
+    from dwijax.volumes import read_image, read_mask, read_on_grid, voxel_size
 
     if args.out.suffix not in (".tck", ".trk"):
         raise InputError(args.out, found="another ending", expected=".tck or .trk",
@@ -60,7 +60,7 @@ def run(args):
     from dwijax.evaluation.studies.tractography import passing, track
 
     # From the scanner's axes to the array's.
-    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    axes = affine[:3, :3] / voxel_size(affine)
     lines = track(fa, v1 @ np.linalg.inv(axes).T, affine, seeds,
                   threshold=args.threshold, max_angle=args.angle, density=args.density,
                   min_length=args.min_length, max_length=args.max_length)
@@ -112,6 +112,8 @@ def save(streamlines, image, path):
     import nibabel as nib
     import numpy as np
 
+    from dwijax.volumes import orientation_of
+
     tractogram = nib.streamlines.Tractogram(streamlines, affine_to_rasmm=np.eye(4))
     if str(path).endswith(".tck"):
         nib.streamlines.TckFile(tractogram).save(str(path))
@@ -119,5 +121,5 @@ def save(streamlines, image, path):
     field = nib.streamlines.Field
     header = {field.VOXEL_TO_RASMM: image.affine.astype(np.float32),
               field.VOXEL_SIZES: image.header.get_zooms()[:3], field.DIMENSIONS: image.shape[:3],
-              field.VOXEL_ORDER: "".join(nib.aff2axcodes(image.affine))}
+              field.VOXEL_ORDER: orientation_of(image.affine)}
     nib.streamlines.TrkFile(tractogram, header).save(str(path))

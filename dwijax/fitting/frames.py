@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from dwijax.errors import InputError
-from dwijax.gradients import fsl_to_world
+from dwijax.gradients import fsl_to_array, fsl_to_world
 from dwijax.schema import read_json
 
 SCANNER, FSL, ARRAY = "scanner", "fsl", "array"
@@ -72,8 +72,7 @@ def to_scanner(frame: str, affine: np.ndarray) -> np.ndarray:
         return np.eye(3)
     if frame == FSL:
         return fsl_to_world(affine)
-    sign = np.diag([-1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0, 1.0, 1.0])
-    return fsl_to_world(affine) @ sign
+    return fsl_to_world(affine) @ fsl_to_array(affine)
 
 
 def frames_agree(affine: np.ndarray) -> bool:

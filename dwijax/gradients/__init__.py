@@ -16,6 +16,7 @@ from dwijax.gradients.shells import (
 from dwijax.gradients.table import (
     GradientTable,
     find_b0s,
+    fsl_to_array,
     fsl_to_world,
     read_bvecs,
     read_gradients,
@@ -31,6 +32,7 @@ __all__ = [
     "condition_number",
     "direction_set",
     "find_b0s",
+    "fsl_to_array",
     "fsl_to_world",
     "match",
     "read_bvecs",

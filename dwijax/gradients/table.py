@@ -229,7 +229,13 @@ def repeats_in_words(gtab, volumes=None):
     return lines
 
 
-def fsl_to_world(affine):
+def fsl_to_array(affine: np.ndarray) -> np.ndarray:
+    """Matrix ``[3, 3]`` between FSL's image-space directions and those along the axes of the array,
+    its own inverse: the first component is reversed where det(affine) > 0."""
+    return np.diag([-1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0, 1.0, 1.0])
+
+
+def fsl_to_world(affine: np.ndarray) -> np.ndarray:
     """Rotation from FSL's image-space directions to the scanner's RAS+ millimetre frame.
 
     The first component is reversed where det(affine) > 0 (FSL's convention), then the rotation
@@ -245,7 +251,7 @@ def fsl_to_world(affine):
     axes = np.asarray(affine, np.float64)[:3, :3]
     axes = axes / np.linalg.norm(axes, axis=0)
     u, _, vt = np.linalg.svd(axes)
-    return u @ vt @ np.diag([-1.0 if np.linalg.det(axes) > 0 else 1.0, 1.0, 1.0])
+    return u @ vt @ fsl_to_array(axes)
 
 
 def _read_numbers(path):

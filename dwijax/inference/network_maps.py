@@ -1,4 +1,4 @@
-"""What the networks of a SuperDTI run say about a subject's voxels."""
+"""Maps of a subject's voxels by the networks of a SuperDTI run."""
 
 from typing import NamedTuple
 
@@ -43,9 +43,9 @@ def network_maps(run: Run, subject: Subject, directions: np.ndarray | None = Non
     Args:
       run, subject, directions, quiet: as `dwijax.inference.outputs`.
     """
-    found = outputs(run, subject, directions, quiet=quiet)[:, subject.mask]
+    predictions = outputs(run, subject, directions, quiet=quiet)[:, subject.mask]
     by_target = {}
-    for number, values in zip(run.task.numbers, found, strict=True):
+    for number, values in zip(run.task.numbers, predictions, strict=True):
         by_target.setdefault(target_of(number), []).append(values)
     return from_outputs({target: np.stack(values) for target, values in by_target.items()})
 
@@ -53,8 +53,7 @@ def network_maps(run: Run, subject: Subject, directions: np.ndarray | None = Non
 def from_outputs(by_target: dict[str, np.ndarray]) -> dict[str, NetworkMaps]:
     """The same from predictions ``[seeds, V, D]`` by target."""
     mean = {target: values.mean(axis=0) for target, values in by_target.items()}
-    methods = {}
-    direct = {}
+    methods, direct = {}, {}
     if "fa" in mean:
         direct["fa"] = np.clip(mean["fa"][:, 0], 0, 1)
         direct["fa_std"] = _spread(by_target["fa"][..., 0])

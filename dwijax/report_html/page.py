@@ -65,7 +65,6 @@ class Viewer(NamedTuple):
     slices: list
     ratio: float
     sides: tuple
-    hint: str = ""
 
 
 class Slices:
@@ -116,9 +115,9 @@ class Slices:
         """`Layer` of colours ``[X, Y, Z, 3]``, 0 to 1."""
         return Layer(name, _bytes(self.cut(volume)), "rgb", 0, 1, label, kind, choice)
 
-    def viewer(self, title, layers, hint=""):
+    def viewer(self, title: str, layers: list[Layer]) -> Viewer:
         """`Viewer` of such layers."""
-        return Viewer(title, layers, self.numbers, self.ratio, self.sides, hint)
+        return Viewer(title, layers, self.numbers, self.ratio, self.sides)
 
 
 def nearest_axes(bvecs: np.ndarray) -> dict[str, int]:
@@ -251,10 +250,10 @@ def _viewer(viewer, every):
                "colors": layer.colors, "low": f"{layer.low:.3g}", "high": f"{layer.high:.3g}",
                "label": layer.label, "source": _sprite(layer.pixels[first::every], columns)}
               for layer in viewer.layers]
-    hint = viewer.hint + (f" Every {every}th slice is here." if every > 1 else "")
+    hint = f"Every {every}th slice is here." if every > 1 else ""
     data = {"title": viewer.title, "slices": slices, "start": len(slices) // 2, "width": width,
             "height": height, "columns": columns, "ratio": viewer.ratio, "sides": viewer.sides,
-            "hint": hint.strip(), "layers": layers}
+            "hint": hint, "layers": layers}
     text = json.dumps(data).replace("<", "\\u003c")
     return f'<div class="card viewer"><script type="application/json">{text}</script></div>'
 

@@ -134,11 +134,12 @@ def invertible(affine: np.ndarray) -> bool:
 
 def _rotation(affine):
     """Orthogonal polar factor of the axes, ``[3, 3]``."""
-    u, _, vt = np.linalg.svd(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
+    u, _, vt = np.linalg.svd(affine[:3, :3] / voxel_size(affine))
     return u @ vt
 
 
-def orientation_of(affine):
+def orientation_of(affine: np.ndarray) -> str:
+    """Where the axes of an array run to, such as LAS."""
     return "".join(nib.orientations.aff2axcodes(affine))
 
 
