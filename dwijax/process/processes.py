@@ -37,29 +37,29 @@ def split_cpu(count=None, most=8):
         "--xla_cpu_collective_call_terminate_timeout_seconds=604800"]).strip()
 
 
-def join(found_out, coordinator, count, index):
+def join(automatic, coordinator, count, index):
     """Makes this process one of several; does nothing where none of that is asked for.
 
     Args:
-      found_out: all is to be found out from Slurm, MPI, Kubernetes or the TPU pod.
+      automatic: all of it is asked of Slurm, MPI, Kubernetes or the TPU pod.
       coordinator: otherwise ``host:port`` of process 0. count: of processes. index: of this one.
 
     Raises:
       InputError: the others cannot be found.
     """
-    if not found_out and coordinator is None:
+    if not automatic and coordinator is None:
         return
     import jax
 
     from dwijax.errors import InputError
 
     try:
-        if found_out:
+        if automatic:
             jax.distributed.initialize()
         else:
             jax.distributed.initialize(coordinator, count, index)
     except (RuntimeError, ValueError) as error:
-        where = "--distributed" if found_out else "--coordinator"
+        where = "--distributed" if automatic else "--coordinator"
         raise InputError(
             where, found=str(error).splitlines()[0][:200],
             expected="a cluster that JAX knows, or --coordinator, --processes and --process",

@@ -75,26 +75,22 @@ class Slices:
       voxel_size: mm. axis: of the slices.
     """
 
-    def __init__(self, mask, voxel_size, axis):
-        self._axis, self._mask = axis, mask
-        found = [np.flatnonzero(filled_slices(mask, i)) for i in range(3)]
-        self._box = tuple(slice(max(f[0] - 1, 0), f[-1] + 2) for f in found)
-        self._box = (*self._box[:axis], slice(found[axis][0], found[axis][-1] + 1),
-                     *self._box[axis + 1:])
-        self.numbers = list(range(int(found[axis][0]), int(found[axis][-1]) + 1))
+    def __init__(self, mask: np.ndarray, voxel_size: np.ndarray, axis: int):
+        self._axis, self._mask, self._box = axis, mask, []
+        for i, length in enumerate(mask.shape):
+            filled, margin = np.flatnonzero(filled_slices(mask, i)), int(i != axis)
+            self._box.append(slice(max(int(filled[0]) - margin, 0),
+                                   min(int(filled[-1]) + 1 + margin, length)))
+        self.numbers = list(range(self._box[axis].start, self._box[axis].stop))
         across, up = np.delete(np.asarray(voxel_size, float), axis)
-        width, height = np.delete([s.stop - s.start for s in self._clipped()], axis)
+        width, height = np.delete([s.stop - s.start for s in self._box], axis)
         self.ratio = float(height * up / (width * across))
         self.sides = _SIDES[axis]
-
-    def _clipped(self):
-        return [slice(s.start, min(s.stop, n))
-                for s, n in zip(self._box, self._mask.shape, strict=True)]
 
     def cut(self, volume):
         """``[X, Y, Z, ...]`` to ``[S, H, W, ...]``, 0 outside the mask."""
         inside = self._mask.reshape(*self._mask.shape, *[1] * (volume.ndim - 3))
-        part = np.where(inside, volume, 0)[tuple(self._clipped())]
+        part = np.where(inside, volume, 0)[tuple(self._box)]
         return np.moveaxis(part, self._axis, 0).swapaxes(1, 2)[:, ::-1]
 
     def gray(self, name, volume, low, high, label, kind="", choice=""):
