@@ -135,7 +135,7 @@ def test_markdown_of_reports():
 def test_names_of_files_are_no_code(tmp_path):
     evil = "</script><script>alert(1)</script>"
     slices = page.Slices(MASK, (2, 2, 2), 2)
-    viewer = slices.viewer(evil, [slices.gray(evil, MASK, 0, 1, evil, evil, evil)], evil)
+    viewer = slices.viewer(evil, [slices.gray(evil, MASK, 0, 1, evil, evil, evil)])
     Image.new("L", (2, 2)).save(tmp_path / "a&b.png")
     page.write(tmp_path / "p.html", evil, viewers=[viewer], warnings=[evil], text=f"{evil}\n{evil}",
                figures=[tmp_path / "a&b.png"], provenance=[(evil, evil)])
