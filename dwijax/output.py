@@ -113,11 +113,11 @@ def scratch(parent=None, prefix=None):
         name.
     """
     folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
-    try:
-        with unfinished(folder):
+    with unfinished(folder):
+        try:
             yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

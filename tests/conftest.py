@@ -4,16 +4,21 @@ import os
 import signal
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
+
+from tests.forked import QUICK, Scripts
 
 # A background job of a shell ignores Ctrl-C, and so would the commands that tests interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Before any test imports jax. Programs that run for milliseconds are not worth a minute of LLVM;
-# what several tests, workers and commands compile, they compile once.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+# Before any test imports numpy or jax. Over matrices as small as the tests', threads of BLAS only
+# wait for one another: dipy's MP-PCA of 125 patches takes them 25 s instead of 0.2 s.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
 
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers find the first process's
+    # What several tests, workers and commands compile, they compile once.
     _cache = tempfile.TemporaryDirectory(prefix="dwijax-tests-")
     os.environ |= {"JAX_COMPILATION_CACHE_DIR": _cache.name,
                    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3"}
@@ -21,6 +26,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers find the first proc
 import jax
 import pytest
 from hypothesis import settings
+
+from dwijax import cli
+from tests.malformed import good_scan
+from tests.tiny_run import write_tiny_run
 
 jax.devices()  # one, which commands that make devices of the cores find started
 
@@ -36,3 +45,45 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip("real scans are not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """Folder of a run that nobody had to train, as it is: what changes it takes a copy."""
+    return write_tiny_run(tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """Folder of a scan that nothing is wrong with, of the table that `tiny_run` knows."""
+    return good_scan(tmp_path / "scan")
+
+
+class Said(NamedTuple):
+    """What a command line has ended with."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def dwijax(capfd):
+    """``dwijax("fit", scan, ...)`` runs a command line in this process; `Said`."""
+    def run(*words):
+        capfd.readouterr()
+        try:
+            status = cli.main([str(word) for word in words])
+        except SystemExit as left:
+            status = left.code
+        return Said(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def script():
+    """``script("train.py", ..., cwd=folder)`` runs one in a process of its own."""
+    scripts = Scripts()
+    yield scripts
+    scripts.close()

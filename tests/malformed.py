@@ -35,6 +35,11 @@ def save(path, data, affine=AFFINE):
     nib.save(image, path)
 
 
+def listing(folder):
+    """Names and sizes of all that lies in a folder."""
+    return sorted((str(p.relative_to(folder)), p.lstat().st_size) for p in folder.rglob("*"))
+
+
 def data_of(folder):
     return np.asarray(nib.load(folder / "dwi.nii").dataobj)
 

@@ -1,5 +1,6 @@
 """How fast a run is, beside what the machine could do."""
 
+import functools
 import time
 
 import jax
@@ -23,6 +24,7 @@ def step_flops(network, shape, *, networks, batch):
     return networks * batch * written.cost_analysis()["flops"]
 
 
+@functools.cache
 def product_rate(dtype=jnp.float32, repeats=3):
     """FLOP/s of one device's best matrix product: what no network can be faster than.
 

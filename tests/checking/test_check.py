@@ -1,8 +1,6 @@
 """``dwijax check``: orientation, odd volumes, domain; the command as a user types it."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import nibabel as nib
@@ -163,11 +161,9 @@ def test_domain_is_the_range_of_the_subjects():
     assert domain.compare(numbers(1.0), {}) == []
 
 
-def check(folder, *more, bvec="dwi.bvec"):
-    files = [folder / "dwi.nii.gz", "--bvals", folder / "dwi.bval", "--bvecs", folder / bvec,
-             "--mask", folder / "mask.nii.gz"]
-    return subprocess.run([sys.executable, "-m", "dwijax.cli", "check", *map(str, [*files, *more])],
-                          capture_output=True, text=True, timeout=300)
+def files(folder, bvec="dwi.bvec"):
+    return [folder / "dwi.nii.gz", "--bvals", folder / "dwi.bval", "--bvecs", folder / bvec,
+            "--mask", folder / "mask.nii.gz"]
 
 
 @pytest.fixture(scope="module")
@@ -199,8 +195,8 @@ def phantom(tmp_path_factory):
     return folder
 
 
-def test_the_page_of_a_phantom(phantom, tmp_path):
-    done = check(phantom, "-o", tmp_path / "page")
+def test_the_page_of_a_phantom(phantom, tmp_path, dwijax):
+    done = dwijax("check", *files(phantom), "-o", tmp_path / "page")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) <= 60
@@ -210,15 +206,16 @@ def test_the_page_of_a_phantom(phantom, tmp_path):
     assert "page.png" in page and "orientation: right" in page
     assert nib.load(phantom / "dwi.nii.gz").shape[0] == 36
     assert (tmp_path / "page.png").stat().st_size > 20_000
-    again = check(phantom, "-o", tmp_path / "page")
+    again = dwijax("check", *files(phantom), "-o", tmp_path / "page")
     assert again.returncode == 2 and "page.md" in again.stderr and "--force" in again.stderr
 
 
-def test_a_flipped_phantom_is_named_and_mended(phantom, tmp_path):
+def test_a_flipped_phantom_is_named_and_mended(phantom, tmp_path, dwijax):
     gtab = read_gradients(phantom / "dwi.bval", phantom / "dwi.bvec")
     flipped = GradientTable(gtab.bvals, gtab.bvecs * [-1, 1, 1])
     write_gradients(flipped, phantom / "dwi.bval", phantom / "flipped.bvec")
-    done = check(phantom, "--write-bvecs", tmp_path / "mended.bvec", bvec="flipped.bvec")
+    done = dwijax("check", *files(phantom, "flipped.bvec"), "--write-bvecs",
+                  tmp_path / "mended.bvec")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "the directions are wrong" in done.stdout and "with x reversed" in done.stdout
     assert "−x, y, z of the present" in done.stdout
@@ -227,8 +224,8 @@ def test_a_flipped_phantom_is_named_and_mended(phantom, tmp_path):
     np.testing.assert_allclose(mended.bvecs[weighted], gtab.bvecs[weighted], atol=1e-6)
 
 
-def test_an_unusable_scan_is_one_line_and_status_2(phantom):
-    done = check(phantom, bvec="dwi.bval")
+def test_an_unusable_scan_is_one_line_and_status_2(phantom, dwijax):
+    done = dwijax("check", *files(phantom, "dwi.bval"))
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
 
 

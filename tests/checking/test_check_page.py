@@ -13,7 +13,7 @@ from dwijax import cli
 from dwijax.checking.series import examine
 from dwijax.gradients import GradientTable, read_gradients, write_gradients
 from dwijax.gradients.directions import direction_set
-from tests.tiny_run import GTAB, write_tiny_run
+from tests.tiny_run import GTAB
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "check.md"
 SHAPE = (32, 32, 20)
@@ -282,9 +282,8 @@ def test_json_of_faulty_scans(scan, another, capsys):
     assert found["repeated_directions"][0] == {"volume": 10, "like": 9, "angle": 0}
 
 
-def test_json_against_a_run(scan, tmp_path, capsys):
-    run = write_tiny_run(tmp_path / "run")
-    found = report(capsys, scan, "--run", run)
+def test_json_against_a_run(scan, tiny_run, capsys):
+    found = report(capsys, scan, "--run", tiny_run)
     assert found["run"]["usable"] is False and found["run"]["b"] == np.median(GTAB.bvals)
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from dwijax import cli
 from tests.commands.attacks import ATTACKS, kind_of
-from tests.malformed import data_of, good_scan, save
-from tests.tiny_run import write_tiny_run
+from tests.malformed import data_of, good_scan, listing, save
 
 SECONDS = 30  # that a refusal may take: a pipe nobody writes to would take for ever
 
@@ -29,11 +28,11 @@ COMMANDS = commands()
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, tiny_run):
     """A scan, a run and what ``fit`` makes, that nothing is wrong with."""
     place = tmp_path_factory.mktemp("made")
     scan = good_scan(place / "scan")
-    write_tiny_run(place / "run")
+    shutil.copytree(tiny_run, place / "run")
     for n, name in enumerate(("Ann", "Bob", "Cid")):
         shutil.copytree(scan, place / "cohort" / name)
         save(place / "cohort" / name / "dwi.nii", data_of(scan) + np.int16(n))
@@ -112,10 +111,6 @@ def in_time(seconds):
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-
-
-def listing(folder):
-    return sorted((str(p.relative_to(folder)), p.lstat().st_size) for p in folder.rglob("*"))
 
 
 def status_of(words):

@@ -31,39 +31,24 @@ from tests.malformed import (
     PREDICTIONS,
     SPOILT,
     good_scan,
+    listing,
     save,
 )
-from tests.tiny_run import write_tiny_run
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return write_tiny_run(tmp_path_factory.mktemp("runs") / "tiny")
 
 
 @pytest.fixture
-def scan(tmp_path):
-    return good_scan(tmp_path / "scan")
+def refused(dwijax, tmp_path):
+    """``refused(line)`` runs a command line, that leaves nothing and returns what it says."""
+    def run(line, folder=tmp_path):
+        before = listing(folder)
+        status, out, err = dwijax(*line)
+        assert (status, out) == (2, ""), err
+        assert err.startswith("dwijax: error: ") and err.count("\n") == 1, err
+        assert "Traceback" not in err
+        assert listing(folder) == before
+        return err
 
-
-def listing(folder):
-    return sorted((str(p.relative_to(folder)), p.lstat().st_size) for p in folder.rglob("*"))
-
-
-def refused(line, folder, capfd):
-    """Runs a command line in this process and returns what it says."""
-    before = listing(folder)
-    capfd.readouterr()
-    try:
-        status = cli.main([str(word) for word in line])
-    except SystemExit as left:
-        status = left.code
-    out, err = capfd.readouterr()
-    assert (status, out) == (2, ""), err
-    assert err.startswith("dwijax: error: ") and err.count("\n") == 1, err
-    assert "Traceback" not in err
-    assert listing(folder) == before
-    return err
+    return run
 
 
 def fit(folder, *options, **files):
@@ -84,80 +69,80 @@ def test_the_table_is_long():
 
 
 @pytest.mark.parametrize("case", SPOILT)
-def test_spoilt_files(scan, tmp_path, capfd, case):
+def test_spoilt_files(scan, refused, case):
     spoil, words = SPOILT[case]
     spoil(scan)
     dwi = "dwi.mif" if case == "MRtrix3" else "dwi.nii"
-    assert words in refused(fit(scan, dwi=dwi), tmp_path, capfd)
+    assert words in refused(fit(scan, dwi=dwi))
 
 
 @pytest.mark.parametrize("case", PACKED)
-def test_spoilt_compression(scan, tmp_path, capfd, case):
+def test_spoilt_compression(scan, refused, case):
     change, words = PACKED[case]
     packed = gzip.compress((scan / "dwi.nii").read_bytes(), mtime=0)
     (scan / "dwi.nii.gz").write_bytes(change(packed))
-    assert words in refused(fit(scan, dwi="dwi.nii.gz"), tmp_path, capfd)
+    assert words in refused(fit(scan, dwi="dwi.nii.gz"))
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_options(scan, tmp_path, capfd, case):
+def test_options(scan, refused, case):
     options, words = OPTIONS[case]
-    assert words in refused(fit(scan, *(o.format(scan) for o in options)), tmp_path, capfd)
+    assert words in refused(fit(scan, *(o.format(scan) for o in options)))
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_files_that_are_something_else(scan, tmp_path, capfd, case):
+def test_files_that_are_something_else(scan, refused, case):
     files, words = FILES[case]
     os.mkfifo(scan / "pipe")
-    assert words in refused(fit(scan, **files), tmp_path, capfd)
+    assert words in refused(fit(scan, **files))
 
 
 @pytest.mark.parametrize("case", JSON)
-def test_json_beside_the_image(scan, tmp_path, capfd, case):
+def test_json_beside_the_image(scan, refused, case):
     (scan / "dwi.json").write_text(JSON[case])
-    assert "dwi.json" in refused(fit(scan), tmp_path, capfd)
+    assert "dwi.json" in refused(fit(scan))
 
 
 @pytest.mark.parametrize("case", NO_JSON)
-def test_broken_json_stops_only_what_needs_it(scan, tmp_path, capfd, case):
+def test_broken_json_stops_only_what_needs_it(scan, capfd, refused, case):
     (scan / "dwi.json").write_text(NO_JSON[case])
-    told = refused(fit(scan, "--measured-only"), tmp_path, capfd)
+    told = refused(fit(scan, "--measured-only"))
     assert "dwi.json: found no JSON" in told
     assert cli.main([str(word) for word in fit(scan)]) == 0
     told = capfd.readouterr().err
     assert "dwi.json: no JSON" in told and "measured" in told and told.count("\n") == 1
 
 
-def test_line_that_converts_is_one_that_a_shell_takes(scan, tmp_path, capfd):
+def test_line_that_converts_is_one_that_a_shell_takes(scan, refused):
     (scan / "my scan.mif.gz").write_bytes(b"mrtrix image\n")
-    said = refused(fit(scan, dwi="my scan.mif.gz"), tmp_path, capfd)
+    said = refused(fit(scan, dwi="my scan.mif.gz"))
     line = f"mrconvert '{scan}/my scan.mif.gz' '{scan}/my scan.nii.gz' -export_grad_fsl"
     assert f"{line} '{scan}/my scan.bvec' '{scan}/my scan.bval'" in said
 
 
 @pytest.mark.parametrize("case", PREDICTIONS)
-def test_runs_that_cannot_be_used(scan, run, tmp_path, capfd, case):
+def test_runs_that_cannot_be_used(scan, tiny_run, tmp_path, refused, case):
     make, words = PREDICTIONS[case]
-    place = make(run, tmp_path)
-    assert words in refused(predict(scan, place), tmp_path, capfd)
+    place = make(tiny_run, tmp_path)
+    assert words in refused(predict(scan, place))
 
 
 @pytest.mark.parametrize("case", ["bvecs nan", *IMAGES, *MASKS])
 @pytest.mark.parametrize("command", ["predict", "check", "simulate"])
-def test_other_commands_refuse_the_same_scans(scan, run, tmp_path, capfd, command, case):
+def test_other_commands_refuse_the_same_scans(scan, tiny_run, tmp_path, refused, command, case):
     spoil, words = SPOILT[case]
     spoil(scan)
     dwi = "dwi.mif" if case == "MRtrix3" else "dwi.nii"
-    line = predict(scan, run, dwi=dwi)
+    line = predict(scan, tiny_run, dwi=dwi)
     if command != "predict":
         files = line[1:line.index("-o")]
         line = [command, *([tmp_path / "like", "--like"] * (command == "simulate")), *files]
     # Without a signal they say what they miss of it.
-    assert ("median b0" if case == "all zero" else words) in refused(line, tmp_path, capfd)
+    assert ("median b0" if case == "all zero" else words) in refused(line)
 
 
 @pytest.mark.parametrize("command", [fit, predict])
-def test_gzip_of_many_members_and_of_a_long_name_is_read(scan, run, command, capfd):
+def test_gzip_of_many_members_and_of_a_long_name_is_read(scan, tiny_run, command, capfd):
     raw = (scan / "dwi.nii").read_bytes()
     empty, packer = gzip.compress(b""), zlib.compressobj(6, zlib.DEFLATED, -15)
     files = {
@@ -167,7 +152,7 @@ def test_gzip_of_many_members_and_of_a_long_name_is_read(scan, run, command, cap
         + packer.flush() + struct.pack("<II", zlib.crc32(raw), len(raw))}
     for name, content in files.items() if command is fit else [*files.items()][:1]:
         (scan / f"{name}.nii.gz").write_bytes(content)
-        more = [run] if command is predict else []
+        more = [tiny_run] if command is predict else []
         line = command(scan, *more, dwi=f"{name}.nii.gz", out=name)
         assert cli.main([*map(str, line), "--quiet"]) == 0
         assert capfd.readouterr() == ("", "")
@@ -260,14 +245,14 @@ def full_disk(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["fit", "predict", "export"])
-def test_full_disk(scan, run, full_disk, capfd, command):
+def test_full_disk(scan, tiny_run, full_disk, refused, command):
     save(scan / "dwi.nii", np.random.default_rng(0).normal(
         900, 30, (20, 20, 20, 10)).astype(np.float32))
     save(scan / "mask.nii", np.ones((20, 20, 20), np.uint8))
     line = {"fit": fit(scan, out=full_disk / "out"),
-            "predict": predict(scan, run, out=full_disk / "out"),
-            "export": ["export", run, full_disk / "run.dwijax"]}[command]
-    assert "No space left" in refused(line, full_disk, capfd)
+            "predict": predict(scan, tiny_run, out=full_disk / "out"),
+            "export": ["export", tiny_run, full_disk / "run.dwijax"]}[command]
+    assert "No space left" in refused(line, full_disk)
 
 
 @pytest.mark.parametrize("shape", [(6, 5, 1), (2, 1, 1)])

@@ -11,17 +11,11 @@ from dwijax import cli
 from dwijax.fitting.frames import told_frame
 from dwijax.gradients import GradientTable, direction_set, fsl_to_world, write_gradients
 from tests.malformed import good_scan, save
-from tests.tiny_run import write_tiny_run
 
 SHAPE = (24, 14, 8)
 GTAB = GradientTable(np.r_[0.0, np.full(12, 1000.0)],
                      np.r_[np.zeros((1, 3)), direction_set(12)])
 ALONG = np.array([1, 1, 0]) / np.sqrt(2)  # the tract, in array axes
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return write_tiny_run(tmp_path_factory.mktemp("runs") / "tiny")
 
 
 def oblique(voxels):
@@ -209,8 +203,8 @@ def ball(tmp_path):
 
 @pytest.mark.parametrize("mask", ["mask.nii", None])
 @pytest.mark.parametrize("name", ["fit", "predict", "check", "simulate"])
-def test_nan_outside_the_mask_is_allowed(ball, run, capfd, name, mask):
-    options = {"fit": ["-o", ball / "out"], "predict": ["-o", ball / "out", "--run", run]}
+def test_nan_outside_the_mask_is_allowed(ball, tiny_run, capfd, name, mask):
+    options = {"fit": ["-o", ball / "out"], "predict": ["-o", ball / "out", "--run", tiny_run]}
     status = command(name, ball, *options.get(name, ()), mask=mask)
     assert status == 0 or (name, status) == ("check", 1)
     assert capfd.readouterr() == ("", "")
@@ -223,25 +217,25 @@ def test_nan_outside_the_mask_is_allowed(ball, run, capfd, name, mask):
 
 
 @pytest.mark.parametrize("name", ["fit", "predict", "check", "simulate"])
-def test_nan_inside_the_mask_is_refused(ball, run, capfd, name):
+def test_nan_inside_the_mask_is_refused(ball, tiny_run, capfd, name):
     data = load(ball / "dwi.nii")
     data[10, 10, 8, 4] = np.nan
     save(ball / "dwi.nii", data)
-    options = {"fit": ["-o", ball / "out"], "predict": ["-o", ball / "out", "--run", run]}
+    options = {"fit": ["-o", ball / "out"], "predict": ["-o", ball / "out", "--run", tiny_run]}
     assert command(name, ball, *options.get(name, ())) == 2
     err = capfd.readouterr().err
     assert "1 values that are not finite in volume 4" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("name", "five"), [("fit", False), ("fit", True), ("predict", True)])
-def test_nifti2_goes_in_and_comes_out(tmp_path, run, capfd, name, five):
+def test_nifti2_goes_in_and_comes_out(tmp_path, tiny_run, capfd, name, five):
     """Also with its volumes along the fifth axis."""
     folder = good_scan(tmp_path / "scan")
     data, affine = load(folder / "dwi.nii"), nib.load(folder / "dwi.nii").affine
     data = data[..., None, :] if five else data
     nib.save(nib.Nifti2Image(data, affine), folder / "two.nii.gz")
     out = folder / "out"
-    options = ["--run", run] if name == "predict" else []
+    options = ["--run", tiny_run] if name == "predict" else []
     assert command(name, folder, "-o", out, *options, dwi="two.nii.gz") == 0
     assert capfd.readouterr() == ("", "")
     images = sorted(out.glob("*.nii.gz"))
@@ -255,7 +249,7 @@ def test_nifti2_goes_in_and_comes_out(tmp_path, run, capfd, name, five):
 
 @pytest.mark.parametrize(("name", "codes"), [
     ("fit", (0, 0)), ("fit", (1, 1)), ("check", (0, 0)), ("check", (1, 1)), ("predict", (1, 1))])
-def test_no_orientation_or_two_are_told(tmp_path, run, capfd, name, codes):
+def test_no_orientation_or_two_are_told(tmp_path, tiny_run, capfd, name, codes):
     folder = good_scan(tmp_path / "scan")
     image = nib.Nifti1Image(load(folder / "dwi.nii"), None)
     image.set_sform(np.diag([2.0, 2, 2.5, 1]), codes[0])
@@ -263,7 +257,7 @@ def test_no_orientation_or_two_are_told(tmp_path, run, capfd, name, codes):
     nib.save(image, folder / "dwi.nii")
     save(folder / "mask.nii", np.ones((6, 5, 4), np.uint8), nib.load(folder / "dwi.nii").affine)
     options = {"fit": ["-o", folder / "out"], "check": []}.get(
-        name, ["-o", folder / "out", "--run", run])
+        name, ["-o", folder / "out", "--run", tiny_run])
     line = [str(word) for word in (
         name, folder / "dwi.nii", "--bvals", folder / "dwi.bval", "--bvecs", folder / "dwi.bvec",
         "--mask", folder / "mask.nii", *options)]

@@ -18,7 +18,7 @@ from dwijax.dti.elements import MM2_PER_S, congruence, from_matrix, from_order, 
 from dwijax.errors import InputError
 from dwijax.fitting import bids, naming
 from dwijax.gradients import GradientTable, fsl_to_world, read_gradients, write_gradients
-from tests.volumes.test_volumes import ORIENTATIONS
+from tests.volumes.images import ORIENTATIONS
 
 SCANS = (
     "canon_60dir_b1500",

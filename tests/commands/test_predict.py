@@ -16,24 +16,19 @@ from dwijax.fitting import scan as fitting
 from dwijax.output import delivered, whole_folder
 from dwijax.report_html import prediction_page
 from tests.malformed import good_scan
-from tests.report_html.test_page import data_of
+from tests.report_html.browser import data_of
 from tests.tiny_run import write_tiny_run
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, tiny_run):
     """Two networks whose training subjects had huge voxels."""
-    folder = write_tiny_run(tmp_path_factory.mktemp("runs") / "tiny")
+    folder = shutil.copytree(tiny_run, tmp_path_factory.mktemp("runs") / "tiny")
     about = json.loads((folder / "config.json").read_text())
     about["domain"] = {"subjects": 1, "b": {"least": [1000.0], "most": [1000.0]},
                        "voxel size": {"least": [9.0] * 3, "most": [9.0] * 3}}
     (folder / "config.json").write_text(json.dumps(about))
     return folder
-
-
-@pytest.fixture
-def scan(tmp_path):
-    return good_scan(tmp_path / "scan")
 
 
 def line(command, scan, out, *options, dwi="dwi.nii"):

@@ -13,7 +13,7 @@ from dwijax.errors import InputError
 from dwijax.fitting.choice import bias_of_shells
 from dwijax.gradients import GradientTable, table
 from dwijax.gradients.directions import direction_set
-from tests.tiny_run import GTAB, write_tiny_run
+from tests.tiny_run import GTAB
 
 SHAPE = (8, 7, 5)
 MD = 0.7e-3
@@ -145,7 +145,7 @@ def test_the_bias_is_told_where_there_is_one(bvals, told):
     assert bool(line) == told
 
 
-def test_free_b_values(tmp_path, capsys):
+def test_free_b_values(tmp_path, tiny_run, capsys):
     """``fit`` takes all, ``check`` says so, ``predict`` has no shell to take."""
     bvals = np.r_[0, 0, np.linspace(500, 1500, 60)]
     folder = write(tmp_path / "x", bvals, np.r_[np.zeros((2, 3)), direction_set(60)])
@@ -154,20 +154,21 @@ def test_free_b_values(tmp_path, capsys):
     assert cli.main(["check", *files(folder)]) == 1
     told = capsys.readouterr().out
     assert "in no shell" in told and "60 volumes, b = 500 to 1500" in told and "b = 1" not in told
-    run = write_tiny_run(tmp_path / "run")
-    assert cli.main(["predict", *files(folder), "--run", str(run), "-o", str(tmp_path / "p")]) == 2
+    assert cli.main(["predict", *files(folder), "--run", str(tiny_run), "-o",
+                     str(tmp_path / "p")]) == 2
     told = capsys.readouterr().err
     assert "no shell (60 volumes, b=500 to 1500)" in told and len(told.splitlines()) == 1
     assert cli.main(["simulate", str(tmp_path / "s"), "--like", *files(folder), "--quiet"]) == 2
     assert "no shell" in capsys.readouterr().err and not (tmp_path / "s").exists()
 
 
-def test_predict_takes_the_shell_among_free_b_values_and_says_what_it_leaves(tmp_path, capsys):
+def test_predict_takes_the_shell_among_free_b_values_and_says_what_it_leaves(tmp_path, tiny_run,
+                                                                           capsys):
     bvals = np.r_[0, 0, np.full(8, 1000.0), 1300, 1400, 1500]
     bvecs = np.r_[np.zeros((2, 3)), GTAB.bvecs, AXES[:3]]
     folder = write(tmp_path / "x", bvals, bvecs)
-    run = write_tiny_run(tmp_path / "run")
-    assert cli.main(["predict", *files(folder), "--run", str(run), "-o", str(tmp_path / "p")]) == 0
+    assert cli.main(["predict", *files(folder), "--run", str(tiny_run), "-o",
+                     str(tmp_path / "p")]) == 0
     assert "3 volumes (b=1300 to 1500) belong to no shell" in capsys.readouterr().out
     assert "belong to no shell" in json.loads((tmp_path / "p/dwi.json").read_text())["notes"][0]
 

@@ -10,7 +10,7 @@ import pytest
 from dwijax.data.bids import applicable, named, of_scan
 from dwijax.data.layouts import find_subjects
 from dwijax.errors import InputError
-from tests.data.test_cohort_files import DERIVED, DESCRIPTION, bids_scan, describe
+from tests.data.datasets import DERIVED, DESCRIPTION, bids_scan, describe
 
 
 def names(root):

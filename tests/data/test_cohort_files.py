@@ -11,25 +11,7 @@ from dwijax.data.cohort import split_cohort
 from dwijax.data.layouts import find_subjects
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
-from tests.data.test_layouts import write_scan
-
-DESCRIPTION = {"Name": "cohort", "BIDSVersion": "1.10.0"}
-DERIVED = DESCRIPTION | {"DatasetType": "derivative", "GeneratedBy": [{"Name": "prep"}]}
-
-
-def describe(root, content=DESCRIPTION):
-    root.mkdir(parents=True, exist_ok=True)
-    (root / "dataset_description.json").write_text(json.dumps(content))
-    return root
-
-
-def bids_scan(folder, stem, tables=True, mask=None, ending=".nii.gz"):
-    """A real small scan under BIDS names; without its own table where that is inherited."""
-    names = (f"{stem}_dwi{ending}", f"{stem}_dwi.bval", f"{stem}_dwi.bvec", mask)
-    write_scan(folder, names=names)
-    if not tables:
-        (folder / names[1]).unlink()
-        (folder / names[2]).unlink()
+from tests.data.datasets import DERIVED, DESCRIPTION, bids_scan, describe, write_scan
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from dwijax.errors import InputError
 from dwijax.gradients import GradientTable, read_gradients
 from dwijax.gradients.directions import direction_set
 from dwijax.training import reading
-from tests.data.test_store import write_subject
+from tests.cohorts import write_subject
 
 Q = 6
 

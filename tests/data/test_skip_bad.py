@@ -22,8 +22,8 @@ from dwijax.gradients.directions import direction_set
 from dwijax.inference import load_run
 from dwijax.training import loop
 from dwijax.training.reading import read_cohort
-from tests.data.test_cohort_files import describe
-from tests.data.test_store import SPEC, config_of, everything, same_bits, write_subject
+from tests.cohorts import SPEC, config_of, everything, same_bits, write_subject
+from tests.data.datasets import describe
 
 SPLIT = ("--split", "0.5", "0.25", "0.25")
 
@@ -198,7 +198,7 @@ def test_an_inherited_sidecar_that_is_broken_is_told_once(tmp_path, capfd):
 
 def train(root, workdir, **fields):
     config = config_of(**{"data.layout": "plain", "data.root": str(root), "steps": 2,
-                          "trunk.steps": 0, "data.split": (0.5, 0.25, 0.25), **fields})
+                          "data.split": (0.5, 0.25, 0.25), **fields})
     with jax.numpy_dtype_promotion("standard"):
         loop.train(config, workdir, quiet=True)
 
@@ -225,7 +225,7 @@ def test_training_and_evaluation_leave_out_what_they_are_told_to(root, tmp_path,
 
 
 def test_training_on_several_sizes_and_whole_slices(sound, tmp_path):
-    train(sound, tmp_path / "run", **{"patch": 0})
+    train(sound, tmp_path / "run", **{"patch": 0, "model.levels": 2})
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert all(np.isfinite(json.loads(line)["validation_loss"]) for line in lines
                if "validation_loss" in line)

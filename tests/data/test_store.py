@@ -1,57 +1,26 @@
 """A slice store gives the batches, and the networks, that the files give."""
 
-import importlib.util
 import json
+import os
 import shutil
-import subprocess
-import sys
 import weakref
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import nibabel as nib
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from dwijax.data import cohort as cohorts
 from dwijax.data import store as stores
-from dwijax.data.channels import B0, Directions
 from dwijax.data.sampling import take_batch
 from dwijax.data.store import open_store, write_store
 from dwijax.data.stream import TrainingBatches, ValidationBatches, stream
 from dwijax.errors import InputError
-from dwijax.gradients import GradientTable, write_gradients
-from dwijax.gradients.directions import direction_set
-from dwijax.training import loop
 from dwijax.training.reading import read_cohort
-
-ROOT = Path(__file__).resolve().parents[2]
-SPLIT = (0.5, 0.25, 0.25)
-N = 14  # directions
-SPEC = {"shell": 1000, "axis": 2}
-
-
-def everything(gtab, b0s):
-    """The channels of slices: all that was measured."""
-    return {"b0": B0(), "dwi": Directions(np.arange(len(gtab)))}
-
-
-def write_subject(folder, shape, seed):
-    """Two b0s and N directions in an ellipsoid, whose top and bottom slices are empty."""
-    rng = np.random.default_rng(seed)
-    grid = np.stack(np.meshgrid(*[np.linspace(-1.3, 1.3, n) for n in shape], indexing="ij"))
-    mask = (grid ** 2).sum(0) < 1
-    decay = np.exp(-rng.uniform(0.3, 1.0, (*shape, N)))
-    dwi = np.concatenate([np.ones((*shape, 2)), decay], -1) * rng.uniform(400, 900, (*shape, 1))
-    folder.mkdir(parents=True)
-    affine = np.diag([-2.0, 2, 2, 1])
-    nib.save(nib.Nifti1Image(dwi.astype(np.int16), affine), folder / "dwi.nii")
-    nib.save(nib.Nifti1Image(mask.astype(np.uint8), affine), folder / "mask.nii")
-    gtab = GradientTable(np.r_[0, 0, np.full(N, 1000.0)],
-                         np.r_[np.zeros((2, 3)), direction_set(N)])
-    write_gradients(gtab, folder / "dwi.bval", folder / "dwi.bvec")
+from tests.cohorts import FIELDS, SPEC, SPLIT, N, config_of, everything, same_bits, write_subject
+from tests.forked import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +48,6 @@ def store(cohort, tmp_path_factory):
 def copy(store, tmp_path):
     """A store to damage."""
     return shutil.copytree(store, tmp_path / "store")
-
-
-def same_bits(a, b):
-    return jax.tree.structure(a) == jax.tree.structure(b) and all(
-        np.asarray(x).dtype == np.asarray(y).dtype and np.shape(x) == np.shape(y)
-        and np.asarray(x).tobytes() == np.asarray(y).tobytes()
-        for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True))
 
 
 @pytest.mark.parametrize("part, multiple, patch", [
@@ -246,50 +208,42 @@ def test_altered_and_lost_chunks_are_noticed(copy, name):
 # --- training --------------------------------------------------------------------------------
 
 
-def config_of(**fields):
-    spec = importlib.util.spec_from_file_location("phantom", ROOT / "configs" / "phantom.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config("smoke")
-    config.update_from_flattened_dict({
-        "data.split": SPLIT, "data.inputs": 8, "data.neighbours": 0, "calibrate": False,
-        "model.width": 2, "batch": 3, "patch": 8, "steps": 7, "log_every": 3, "validate_every": 4,
-        "checkpoint_every": 7, **fields})
-    return config
-
-
 def metrics(workdir):
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     keep = ("step", "loss", "loss_per_network", "validation_loss", "validation_per_network")
     return [{k: v for k, v in row.items() if k in keep} for row in rows]
 
 
-def command(*words):
-    return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True,
-                          timeout=300, check=False)
-
-
-def test_prepare_and_train_as_from_the_files(root, tmp_path):
+def test_prepare_and_train_as_from_the_files(root, tmp_path, dwijax, script):
     store = tmp_path / "store"
-    words = ("-m", "dwijax.cli", "prepare", root, store, "--layout", "plain", "--split", *SPLIT)
-    done = command(*words)
+    words = ("prepare", root, store, "--layout", "plain", "--split", *SPLIT)
+    done = dwijax(*words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{store}: ") and "4 training and 2 validation" in done.stdout
-    again = command(*words)
+    again = dwijax(*words)
     assert again.returncode == 2 and "--force" in again.stderr
     assert again.stderr.count("\n") == 1
-    told = json.loads(command(*words, "--force", "--json").stdout)
+    told = json.loads(dwijax(*words, "--force", "--json").stdout)
     assert told["store"] == str(store) and (told["train"], told["validation"]) == (4, 2)
 
-    with jax.numpy_dtype_promotion("standard"):
-        plain = config_of(**{"data.layout": "plain", "data.root": str(root)})
-        files = loop.train(plain, tmp_path / "files", quiet=True)
-        for stream in ("never", "always"):
-            config = config_of(**{"data.layout": "store", "data.root": str(store),
-                                  "data.stream": stream})
-            state = loop.train(config, tmp_path / stream, quiet=True)
-            assert same_bits(jax.tree.leaves(files), jax.tree.leaves(state))
-            assert metrics(tmp_path / stream) == metrics(tmp_path / "files")
+    def state(run, **fields):
+        # With XLA's own emitters: two programs of the others round one sum in two ways.
+        done = script(
+            "train.py", f"--config={ROOT}/configs/phantom.py:smoke", f"--workdir={tmp_path / run}",
+            "--noevaluate", *(f"--config.{name}={value}" for name, value in (
+                FIELDS | {"placement": "single"} | fields).items()), cwd=tmp_path,
+            env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"})
+        assert done.returncode == 0, done.stderr
+        left = tmp_path / run / "checkpoints" / "00000007"
+        stored = ocp.checkpointables_metadata(left).metadata
+        return ocp.load_checkpointables(left, jax.tree.map(
+            lambda leaf: np.empty(leaf.shape, leaf.dtype), stored))
+
+    files = state("files", **{"data.layout": "plain", "data.root": root})
+    for streamed in ("never", "always"):
+        assert same_bits(files, state(streamed, **{
+            "data.layout": "store", "data.root": store, "data.stream": streamed}))
+        assert metrics(tmp_path / streamed) == metrics(tmp_path / "files")
     about = [json.loads((tmp_path / run / "config.json").read_text())
              for run in ("files", "always")]
     for key in ("normalisation", "table", "subjects"):

@@ -12,7 +12,7 @@ from dwijax.data.cohort import split_cohort
 from dwijax.data.description import seal
 from dwijax.data.store import open_store, write_store
 from dwijax.errors import InputError
-from tests.data.test_store import SPEC, everything, write_subject
+from tests.cohorts import SPEC, everything, write_subject
 
 STRANGE = [None, "x", "", {}, [], [[]], [None], {"x": 1}, math.nan, math.inf, 2**63, -1, 1.5, True,
            0, "\0", "../..", [[1, 2], [3, 4]], 10**400, "\ud800"]

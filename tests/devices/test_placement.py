@@ -10,12 +10,13 @@ import pytest
 
 from dwijax.devices.placement import place
 from dwijax.errors import InputError
+from tests.forked import QUICK
 
 ROOT = Path(__file__).parents[2]
 
 
 def launch(devices, *arguments):
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    flags = f"--xla_force_host_platform_device_count={devices} {QUICK}"
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "tests.devices.placements", *map(str, arguments)],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -14,17 +14,12 @@ from dwijax.evaluation.maps.protocol import fit_of, judge
 from dwijax.gradients import GradientTable, write_gradients
 from tests.dti.conftest import random_tensors, scheme
 from tests.malformed import SHAPE, save
-from tests.tiny_run import GTAB, write_tiny_run
+from tests.tiny_run import GTAB
 
 BVALS = np.r_[0.0, 5.0, 995.0, 1003.0, np.full(6, 1000.0)]  # not quite one b, as on a scanner
 TABLE = GradientTable(BVALS, np.r_[np.zeros((2, 3)), GTAB.bvecs])
 TRUTH = random_tensors(np.prod(SHAPE)).reshape(*SHAPE, 6) / 2  # MD about 0.8 µm²/ms
 MD = TRUTH[..., [0, 2, 5]].sum(-1) / 3 * 1e-3
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return write_tiny_run(tmp_path_factory.mktemp("runs") / "tiny")
 
 
 def write_scan(folder, data, table=TABLE, dtype=np.int16):
@@ -84,10 +79,10 @@ def test_fit_counts_voxels_without_a_b0_and_keeps_the_others(broken, tmp_path, c
         assert not load(tmp_path / "dti" / "md.nii.gz")[lost].any()
 
 
-def test_predict_counts_them_where_one_looks(run, broken, tmp_path, capsys):
+def test_predict_counts_them_where_one_looks(tiny_run, broken, tmp_path, capsys):
     scan, lost = broken
     out = tmp_path / "out"
-    status, told, _ = command(capsys, "predict", scan, "-o", out, "--run", run)
+    status, told, _ = command(capsys, "predict", scan, "-o", out, "--run", tiny_run)
     assert status == 0
     line, = (note for note in told["notes"] if "without a tensor" in note)
     assert "8 voxels without a tensor" in line
@@ -97,7 +92,7 @@ def test_predict_counts_them_where_one_looks(run, broken, tmp_path, capsys):
     assert np.isfinite(md).all() and not md[lost].any() and np.abs(md).max() < 0.01
 
 
-def test_one_condition_number(run, tmp_path, capsys):
+def test_one_condition_number(tiny_run, tmp_path, capsys):
     """Of the same volumes ``fit``, ``check`` and ``predict`` tell the same, that of the design."""
     scan = write_scan(tmp_path / "scan", signal())
     _, fitted, _ = command(capsys, "fit", scan, "-o", tmp_path / "dti")
@@ -110,7 +105,7 @@ def test_one_condition_number(run, tmp_path, capsys):
     assert row["first"] == checked["condition"]
     assert row["even"] == pytest.approx(dti.evenly_spread(2, 8), abs=0.006)
 
-    _, told, _ = command(capsys, "predict", scan, "-o", tmp_path / "out", "--run", run)
+    _, told, _ = command(capsys, "predict", scan, "-o", tmp_path / "out", "--run", tiny_run)
     known = json.loads((tmp_path / "out" / "dwi.json").read_text())["fit"]["condition_number"]
     assert any(f"condition number of the tensor design {known:.1f}" in n for n in told["notes"])
     (tmp_path / "longer").mkdir()

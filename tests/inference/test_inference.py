@@ -11,8 +11,8 @@ from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.inference import Run, synthesise
 from dwijax.tasks.direction_synthesis import direction_synthesis
-from tests.data.test_layouts import write_scan
-from tests.volumes.test_volumes import ORIENTATIONS
+from tests.data.datasets import write_scan
+from tests.volumes.images import ORIENTATIONS
 
 
 def config_of(fields):

@@ -10,19 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.malformed import good_scan
-
 ROOT = Path(__file__).resolve().parents[2]
 DWIJAX = [sys.executable, "-m", "dwijax"]
 TRAIN = [sys.executable, str(ROOT / "train.py")]
 SMOKE = [f"--config={ROOT / 'configs' / 'phantom.py'}:smoke", "--config.phantom.shape=(16,20,6)",
          "--config.phantom.voxel_size=6.0", "--config.phantom.directions=14",
          "--config.data.inputs=7", "--config.patch=16", "--config.calibrate=False"]
-
-
-@pytest.fixture
-def scan(tmp_path):
-    return good_scan(tmp_path / "scan")
 
 
 def fit(scan):

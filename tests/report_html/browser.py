@@ -1,6 +1,8 @@
 """Debian's chromium, without a display and without a network."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -21,3 +23,9 @@ def look(page, home, *options):
         env=os.environ | {"HOME": str(home)})
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def data_of(text):
+    """The JSON that a page carries for its scripts, of each viewer."""
+    return [json.loads(found) for found in
+            re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)]

@@ -13,6 +13,7 @@ from PIL import Image
 
 from dwijax.report_html import page
 from tests.report_html import browser
+from tests.report_html.browser import data_of
 
 MASK = np.zeros((9, 11, 5), bool)
 MASK[1:8, 2:10, 1:4] = True
@@ -64,11 +65,6 @@ def shades():
         slices.gray("measured", 20 * steps, 0, 255, "signal", "direction", "two"),
         slices.signed("difference", ones, 1.0, "a − b"),
         slices.rgb("colour", red, "red")])
-
-
-def data_of(text):
-    return [json.loads(found) for found in
-            re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)]
 
 
 def sprite(layer):

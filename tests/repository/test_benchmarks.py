@@ -1,8 +1,6 @@
 """Every benchmark runs, at its smallest."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,10 +15,9 @@ SAYS = {"killed_runs": "1 kills: 0 faults", "like_scan": "step 4 of 4: validatio
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_quick_benchmark_prints_its_table(name, tmp_path):
-    done = subprocess.run(
-        [sys.executable, FOLDER / f"{name}.py", "--quick"], capture_output=True, text=True,
-        check=False, cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)})
+def test_quick_benchmark_prints_its_table(name, tmp_path, script):
+    done = script(f"benchmarks/{name}.py", "--quick", cwd=tmp_path,
+                  env=os.environ | {"TMPDIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert SAYS.get(name, "|---|---|") in done.stdout
     assert "Traceback" not in done.stderr

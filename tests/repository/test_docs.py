@@ -35,7 +35,7 @@ from tests.repository.documents import (
     refused,
     words_of,
 )
-from tests.tiny_run import GTAB, write_tiny_run
+from tests.tiny_run import GTAB
 
 README, EXTENDING = TEXTS["README.md"], TEXTS["docs/extending.md"]
 
@@ -123,7 +123,7 @@ def test_links_lead_somewhere_and_pictures_are_shown():
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
+def desk(tmp_path_factory, tiny_run):
     """A simulated scan, folders /data and /scratch, and runs that nobody trained."""
     desk = tmp_path_factory.mktemp("desk")
     table = GradientTable(np.r_[0.0, 0.0, GTAB.bvals], np.r_[np.zeros((2, 3)), GTAB.bvecs])
@@ -136,9 +136,8 @@ def desk(tmp_path_factory):
                          (files.bvec, "dwi.bvec"), (files.mask, "mask.nii.gz"),
                          (files.mask, "callosum.nii.gz")):
         shutil.copy(source, desk / name)
-    write_tiny_run(desk / "runs" / "mine")
-    for name in ("he2020", "phantom"):
-        shutil.copytree(desk / "runs" / "mine", desk / "runs" / name)
+    for name in ("mine", "he2020", "phantom"):
+        shutil.copytree(tiny_run, desk / "runs" / name)
     return desk
 
 

@@ -5,8 +5,6 @@ import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
@@ -17,7 +15,6 @@ from dwijax.data.layouts import find_subjects
 from dwijax.gradients import GradientTable, read_gradients, write_gradients
 from dwijax.gradients.directions import direction_set
 from tests.repository.documents import ALL, ROOT, inline, kind, words_of
-from tests.tiny_run import write_tiny_run
 
 Q, N = 8, 12
 SMALL = ["--config.steps=2", "--config.batch=4", "--config.patch=0", "--config.model.width=2",
@@ -65,33 +62,8 @@ def here(word, place):
     return re.sub("^--plan=.*", "--plan=8x16x20", word)
 
 
-# Every line in a process of its own, forked after the slow imports, which would be most of it.
-FORKED = """
-import importlib, json, os, sys
-from dwijax import flags
-import dwijax.evaluation.run, dwijax.training.loop
-jobs = json.loads(sys.argv[1])
-def child(job, index):
-    sys.argv = [word.replace("--process=0", f"--process={index}") for word in job["words"]]
-    os.environ.update(job["environment"])
-    script = importlib.import_module(sys.argv[0].removesuffix(".py"))
-    flags.launch(script.main, positional=job["words"][0] == "eval.py")
-for job in jobs:
-    started = {}
-    for index in range(job["processes"]):
-        pid = os.fork()
-        if not pid:
-            child(job, index)
-            os._exit(0)
-        started[pid] = index
-    for pid in started:
-        if os.waitpid(pid, 0)[1]:
-            sys.exit(f"failed: {job['words']}")
-"""
-
-
 def job(line, place):
-    """Words, environment and number of the processes of a line."""
+    """Words of each process of a line."""
     words = [here(word, place) for word in words_of(line)[1:]]
     if words[0] == "train.py":
         if "--workdir" not in line and len(words) > 1:  # by itself it is runs/phantom
@@ -99,16 +71,18 @@ def job(line, place):
         words += SMALL
         if "superdti" not in line:
             words += UNET
-            words += ["--config.trunk.steps=2"] * ("he2020" not in line)
+        if "superdti" not in line and "he2020" not in line:  # a joint network for one of them
+            words.append(f"--config.trunk.steps={2 * (line == 'python train.py')}")
         if "layout" not in line and "--plan" not in line:
             words += PHANTOM
         if "within_subject" not in line:
             words.append("--noevaluate")
     else:
         words.append("--baselines=fewest")
+    if "--coordinator" not in line:
+        return [words]
     words = [word.replace("host:1234", f"127.0.0.1:{free_port()}") for word in words]
-    return {"words": words, "environment": SLURM if "--distributed" in line else {},
-            "processes": 2 if "--coordinator" in line else 1}
+    return [[word.replace("--process=0", f"--process={i}") for word in words] for i in range(2)]
 
 
 def free_port():
@@ -117,39 +91,40 @@ def free_port():
         return found.getsockname()[1]
 
 
-@pytest.mark.parametrize("script", ["train.py", "eval.py"])
-def test_lines_of_scripts_run_in_order(place, script):
+@pytest.mark.parametrize("name", ["train.py", "eval.py"])
+def test_lines_of_scripts_run_in_order(place, script, name):
     """A line that evaluates finds the run that a line of training has left."""
-    jobs = [job(line, place) for line in SCRIPTS if kind(line) == script]
-    jobs = [j for i, j in enumerate(jobs) if j["words"] not in [o["words"] for o in jobs[:i]]]
-    jobs.sort(key=lambda job: "--compare" in job["words"])  # when all are evaluated
-    done = subprocess.run([sys.executable, "-c", FORKED, json.dumps(jobs)], cwd=place, text=True,
-                          capture_output=True, timeout=900, check=False,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, done.stderr
-    assert ("planned and compiled" in done.stdout) == (script == "train.py")
-    for name in ("hcp", "mine", "he2020", "q6", "within", "best", "fa_loss"):
-        assert (place / "runs" / name / "checkpoints" / "00000002").is_dir()
+    said, seen = "", []
+    lines = [line for line in SCRIPTS if kind(line) == name]
+    for line in sorted(lines, key=lambda line: "--compare" in line):  # when all are evaluated
+        words = job(line, place)
+        if words in seen:
+            continue
+        seen.append(words)
+        done = script.together(words, place,
+                               os.environ | (SLURM if "--distributed" in line else {}))
+        assert done.returncode == 0, (line, done.stderr)
+        said += done.stdout
+    assert ("planned and compiled" in said) == (name == "train.py")
+    for run in ("hcp", "mine", "he2020", "q6", "within", "best", "fa_loss"):
+        assert (place / "runs" / run / "checkpoints" / "00000002").is_dir()
     for path in place.glob("runs/*/config.json"):  # those of several processes too
         wanted = json.loads(path.read_text())["config"].get("calibrate", False)
         assert path.with_name("calibration.json").is_file() == wanted
     reports = {path.parent.name for path in place.glob("runs/*/report.html")}
-    evaluated = {"he2020", "fa_loss", "phantom"} if script == "eval.py" else set()
+    evaluated = {"he2020", "fa_loss", "phantom"} if name == "eval.py" else set()
     assert reports == {"within"} | evaluated
-    assert (place / "runs" / "comparison" / "comparison.png").is_file() == (script == "eval.py")
+    assert (place / "runs" / "comparison" / "comparison.png").is_file() == (name == "eval.py")
 
 
-def test_the_benchmark_of_other_tables_runs(place):
-    write_tiny_run(place / "tiny")
-    done = subprocess.run([sys.executable, str(ROOT / "benchmarks" / "resample.py"), "tiny",
-                           "data/study"], cwd=place, text=True, capture_output=True, timeout=600,
-                          check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
+def test_the_benchmark_of_other_tables_runs(place, script, tiny_run):
+    done = script("benchmarks/resample.py", tiny_run, "data/study", cwd=place)
     assert done.returncode == 0, done.stderr
     for word in ("DWI", "FA", "networks", "sub-0"):
         assert word in done.stdout, done.stdout
 
 
-def test_the_benchmark_of_a_scan_acquired_twice_runs(place):
+def test_the_benchmark_of_a_scan_acquired_twice_runs(place, script):
     """Inputs of the first acquisition, targets of the second; the others are not looked at."""
     scan, out = place / "twice", place / "like_scan"
     scan.mkdir()
@@ -162,11 +137,8 @@ def test_the_benchmark_of_a_scan_acquired_twice_runs(place):
     gtab = read_gradients(place / "SCAN" / "dwi.bval", place / "SCAN" / "dwi.bvec")[volumes]
     write_gradients(GradientTable(np.tile(gtab.bvals, 2), np.tile(gtab.bvecs, (2, 1))),
                     scan / "dwi.bval", scan / "dwi.bvec")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "like_scan.py"), str(scan), str(out),
-         f"--inputs={Q}", "--acquisitions=2", "--subjects", "1", "1", *SMALL, *UNET],
-        cwd=place, text=True, capture_output=True, timeout=600,
-        check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    done = script("benchmarks/like_scan.py", scan, out, f"--inputs={Q}", "--acquisitions=2",
+                  "--subjects", "1", "1", *SMALL, *UNET, "--config.trunk.steps=0", cwd=place)
     assert done.returncode == 0, done.stderr
     judge = np.asanyarray(nib.load(out / "judge" / "dwi.nii.gz").dataobj)
     np.testing.assert_array_equal(judge[..., :2 + Q], first[..., :2 + Q])

@@ -18,7 +18,7 @@ from dwijax.data import domain, leakage
 from dwijax.errors import InputError
 from dwijax.report_html import page
 from dwijax.runs import checkpoint, export, folders, model_card, restore
-from tests.tiny_run import GTAB, write_tiny_run
+from tests.tiny_run import GTAB
 
 MISSING = object()
 VALUES = {"null": None, "text": "x", "mapping": {}, "list": [], "NaN": math.nan, "2^63": 2**63,
@@ -28,14 +28,9 @@ NUMBERS = {"b": [1000.0], "voxel size": [2.0, 2.0, 2.0], "SNR": [20.0], "b0": [0
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return write_tiny_run(tmp_path_factory.mktemp("runs") / "two")
-
-
-@pytest.fixture(scope="module")
-def about(place):
+def about(tiny_run):
     """As train.py leaves it, with all that may be in it."""
-    found = json.loads((place / "config.json").read_text())
+    found = json.loads((tiny_run / "config.json").read_text())
     found["domain"] = domain.join([NUMBERS, NUMBERS])
     found["calibration"] = {"step": 20, **{name: [1.0, None, *[0.5] * 12] for name in (
         "moment", "excess", "overlap", "weight")}}
@@ -117,7 +112,7 @@ def test_any_field_is_usable_or_named(about, value):
     assert len(accepted) < 60, accepted
 
 
-def test_the_whole_is_usable(about, place):
+def test_the_whole_is_usable(about):
     use(about)
     for root in (None, [], "x", 3, math.nan, {}):
         with pytest.raises(InputError, match=r"config\.json"):
@@ -188,9 +183,9 @@ def test_a_whitening_of_other_channels_than_the_config_says_is_refused(
             load(other)
 
 
-def test_networks_of_another_width_are_refused(about, place):
+def test_networks_of_another_width_are_refused(about, tiny_run):
     other = replaced(about, ("config", "model", "width"), 6)
     config, gtab, statistics, _ = folders.parse(other, "config.json")
     _, _, like = restore.rebuild("config.json", config, gtab, statistics, other)
     with pytest.raises(InputError, match="of shape"):
-        checkpoint.restore(place, {"params": like})
+        checkpoint.restore(tiny_run, {"params": like})

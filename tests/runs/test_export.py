@@ -17,23 +17,17 @@ from dwijax.errors import InputError
 from dwijax.inference import load_run
 from dwijax.runs import export
 from tests.malformed import good_scan
-from tests.tiny_run import write_tiny_run
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return write_tiny_run(tmp_path_factory.mktemp("runs") / "two")
-
-
-@pytest.fixture(scope="module")
-def exported(trained, tmp_path_factory):
+def exported(tiny_run, tmp_path_factory):
     file = tmp_path_factory.mktemp("files") / "a b ü.dwijax"
-    assert cli.main(["export", str(trained), str(file), "--quiet"]) == 0
+    assert cli.main(["export", str(tiny_run), str(file), "--quiet"]) == 0
     return file
 
 
-def test_round_trip_is_exact(trained, exported):
-    before, after = load_run(trained), load_run(exported)
+def test_round_trip_is_exact(tiny_run, exported):
+    before, after = load_run(tiny_run), load_run(exported)
     assert jax.tree.structure(before.params) == jax.tree.structure(after.params)
     for a, b in zip(jax.tree.leaves(before.params), jax.tree.leaves(after.params), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -46,10 +40,10 @@ def test_round_trip_is_exact(trained, exported):
     assert before.about["normalisation"]["whitening"] == after.about["normalisation"]["whitening"]
 
 
-def test_predictions_from_folder_and_file_are_the_same(trained, exported, tmp_path):
+def test_predictions_from_folder_and_file_are_the_same(tiny_run, exported, tmp_path):
     scan = good_scan(tmp_path / "scan")
     written = []
-    for place in (trained, exported):
+    for place in (tiny_run, exported):
         out = tmp_path / place.name
         assert cli.main(["predict", str(scan / "dwi.nii"), "--bvals", str(scan / "dwi.bval"),
                          "--bvecs", str(scan / "dwi.bvec"), "--mask", str(scan / "mask.nii"),
@@ -78,21 +72,21 @@ def test_the_file_describes_itself_and_names_nobody(exported):
     assert len(about["subjects"]["train"]) == 1 and about["training"]["steps"] == 20
 
 
-def test_command_tells_the_size_and_does_not_overwrite(trained, tmp_path, capsys):
+def test_command_tells_the_size_and_does_not_overwrite(tiny_run, tmp_path, capsys):
     file = tmp_path / "deep" / "x.dwijax"
-    assert cli.main(["export", str(trained), str(file), "--json"]) == 0
+    assert cli.main(["export", str(tiny_run), str(file), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {"file": str(file), "bytes": file.stat().st_size, "networks": 2}
-    assert cli.main(["export", str(trained), str(file)]) == 2
+    assert cli.main(["export", str(tiny_run), str(file)]) == 2
     assert "--force" in capsys.readouterr().err
-    assert cli.main(["export", str(trained), str(file), "--force"]) == 0
+    assert cli.main(["export", str(tiny_run), str(file), "--force"]) == 0
     assert "2 networks, 0.0" in capsys.readouterr().out
     assert [p.name for p in file.parent.iterdir()] == [file.name]
 
 
-def test_a_run_without_log_and_report_is_exported_too(trained, tmp_path, capsys):
+def test_a_run_without_log_and_report_is_exported_too(tiny_run, tmp_path, capsys):
     for name in ("config.json", "checkpoints"):
-        (tmp_path / name).symlink_to(trained / name)
+        (tmp_path / name).symlink_to(tiny_run / name)
     assert cli.main(["export", str(tmp_path), str(tmp_path / "x")]) == 0
     assert "Not evaluated" in export.read(tmp_path / "x")[0]["card"]
     assert cli.main(["export", str(tmp_path / "x"), str(tmp_path / "y")]) == 2
@@ -157,21 +151,16 @@ def change(about, arrays, path, value):
         place[path[-1]] = value
 
 
+# test_description.py tries every field: here what would be built, or run, if it were believed.
 @pytest.mark.parametrize(("path", "value"), [
-    (("config",), None), (("config",), []), (("config", "model"), None),
-    (("config", "model", "width"), 8), (("config", "model", "width"), 10**12),
-    (("config", "model", "width"), "4"), (("config", "model", "width"), 1.5),
-    (("config", "model", "levels"), 10**9), (("config", "model", "sh_order"), 10**6),
-    (("config", "model", "convolutions"), 10**9), (("config", "model", "first_kernel"), -1),
-    (("config", "model", "residual"), "../../etc/passwd"),
-    (("config", "data", "inputs"), 0), (("config", "data", "inputs"), 8),
-    (("config", "data", "inputs"), 7), (("config", "data", "axis"), 5),
-    (("config", "optimizer", "name"), "__import__('os')"), (("config", "task"), 3),
-    (("table",), {}), (("table", "bvals"), []), (("table", "bvals"), [1000.0] * 7),
-    (("table", "bvecs"), [[9.0, 0, 0]] * 8), (("table", "bvecs"), [[float("nan")] * 3] * 8),
-    (("table", "bvals"), ["x"] * 8), (("normalisation", "whitening"), 3),
+    (("config",), None), (("config", "model", "width"), 8), (("config", "model", "width"), 10**12),
+    (("config", "model", "width"), 1.5), (("config", "model", "levels"), 10**9),
+    (("config", "model", "sh_order"), 10**6), (("config", "model", "convolutions"), 10**9),
+    (("config", "model", "residual"), "../../etc/passwd"), (("config", "data", "inputs"), 8),
+    (("config", "data", "axis"), 5), (("config", "optimizer", "name"), "__import__('os')"),
+    (("table", "bvals"), [1000.0] * 7), (("table", "bvals"), ["x"] * 8),
+    (("table", "bvecs"), [[float("nan")] * 3] * 8),
     (("normalisation", "whitening", "mean"), [0.0] * 6),
-    (("normalisation", "whitening", "matrix"), [[1.0]]),
 ])
 def test_made_up_descriptions_are_refused(exported, tmp_path, path, value):
     about, arrays = export.read(exported)

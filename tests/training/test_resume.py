@@ -16,7 +16,7 @@ from dwijax.runs import checkpoint, folders, record
 from dwijax.runs.description import PARTS
 from dwijax.training import loop
 from dwijax.training.reading import read_cohort
-from tests.data.test_store import SPEC, SPLIT, config_of, write_subject
+from tests.cohorts import SPEC, SPLIT, config_of, write_subject
 
 STEPS = 4
 
@@ -44,8 +44,8 @@ RUNS = {
 
 def config(place, name, **fields):
     return config_of(**RUNS[name] | {
-        "data.root": str(place / name), "patch": 0, "model.levels": 1, "steps": STEPS,
-        "log_every": 2, "validate_every": 2, "checkpoint_every": 2, "trunk.steps": 0} | fields)
+        "data.root": str(place / name), "patch": 0, "steps": STEPS,
+        "log_every": 2, "validate_every": 2, "checkpoint_every": 2} | fields)
 
 
 def train(place, name, **fields):

@@ -17,7 +17,7 @@ from dwijax.volumes import (
     read_volumes,
     save_like,
 )
-from tests.volumes.test_volumes import SHAPE, ras_affine, series
+from tests.volumes.images import SHAPE, ras_affine, series
 
 
 def write(path, image):

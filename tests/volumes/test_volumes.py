@@ -1,12 +1,10 @@
 """Volumes: exact orientation, lawful and broken files, masks, headers of what is written."""
 
-import itertools
 import os
 
 import nibabel as nib
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 from dwijax.errors import InputError
 from dwijax.fitting.samples import read_samples
@@ -26,32 +24,7 @@ from dwijax.volumes import (
     uncanonical_affine,
     uncanonical_bvecs,
 )
-
-ORIENTATIONS = [
-    "".join(codes)
-    for letters in itertools.permutations(("LR", "AP", "IS"))
-    for codes in itertools.product(*letters)
-]
-SHAPE = (4, 5, 6, 3)
-
-
-def ras_affine(oblique=0.0):
-    affine = np.eye(4)
-    turn = Rotation.from_euler("xyz", np.array([1, -0.7, 0.5]) * oblique, degrees=True)
-    affine[:3, :3] = turn.as_matrix() @ np.diag([2, 2.5, 3])
-    affine[:3, 3] = [-10, 7, 3]
-    return affine
-
-
-def restored(image, codes):
-    """The same image with its axes stored along `codes`."""
-    source, target = nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(codes)
-    return image.as_reoriented(nib.orientations.ornt_transform(source, target))
-
-
-def series(dtype=np.float32, affine=None, shape=SHAPE):
-    data = np.random.default_rng(0).integers(0, 1000, shape).astype(dtype)
-    return nib.Nifti1Image(data, ras_affine() if affine is None else affine)
+from tests.volumes.images import ORIENTATIONS, SHAPE, ras_affine, restored, series
 
 
 @pytest.mark.parametrize("oblique", [0, 20])

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -91,12 +89,11 @@ def test_the_hash_is_of_subjects_and_shell():
                         tabulate.data_hash([("a", 101), ("b", 120)], 1000))
 
 
-def test_nothing_is_replaced_unasked(tmp_path):
+def test_nothing_is_replaced_unasked(tmp_path, script):
     kept = tmp_path / "comparison.md"
     kept.write_text("mine")
     for words in (["--compare", "a", "b", f"--out={tmp_path}"], [f"--workdir={tmp_path}"]):
-        done = subprocess.run([sys.executable, str(ROOT / "eval.py"), *words],
-                              capture_output=True, text=True, timeout=120)
+        done = script("eval.py", *words, cwd=tmp_path)
         assert done.returncode == 2 and "--force" in done.stderr
     assert list(tmp_path.iterdir()) == [kept] and kept.read_text() == "mine"
 
@@ -104,9 +101,8 @@ def test_nothing_is_replaced_unasked(tmp_path):
 @pytest.mark.parametrize("words, told", [
     ([], "no --workdir"), (["--compare"], "0 run"), (["--compare", "nothing", "at-all"], "nothing"),
     (["--workdir=x", "stray"], "stray"), (["--workdir=x", "--baselines=some"], "some")])
-def test_the_command_tells_what_is_wrong(tmp_path, words, told):
-    done = subprocess.run([sys.executable, str(ROOT / "eval.py"), *words], cwd=tmp_path,
-                          capture_output=True, text=True, timeout=120)
+def test_the_command_tells_what_is_wrong(tmp_path, script, words, told):
+    done = script("eval.py", *words, cwd=tmp_path)
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert done.returncode == 2 and len(lines) == 1 and told in lines[0], done.stderr
     assert not list(tmp_path.iterdir())

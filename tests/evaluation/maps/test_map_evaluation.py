@@ -1,115 +1,39 @@
-"""SuperDTI's protocol: its statistics by hand, its numbers on maps that are known."""
+"""SuperDTI's protocol: its numbers on maps that are known, its report."""
 
 import csv
-import importlib.util
 import json
-import os
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import nibabel as nib
 import numpy as np
 import pytest
-from scipy import stats
 
+from configs.superdti import get_config
 from dwijax import baselines, cli
 from dwijax import config as settings
 from dwijax.data.cohort import Cohort, Member
 from dwijax.data.layouts import find_subjects
-from dwijax.data.phantom import simulate
 from dwijax.data.subject import load_subject
-from dwijax.errors import InputError
 from dwijax.evaluation.common import figures, groups, regions
 from dwijax.evaluation.common.noise import NoiseLevel
 from dwijax.evaluation.common.results import Record, Results
-from dwijax.evaluation.common.scans import JudgedScan, read_scan
+from dwijax.evaluation.common.scans import JudgedScan
 from dwijax.evaluation.maps import judge, prepare, protocol
-from dwijax.evaluation.maps.atlas import Atlas, read_atlas, register
-from dwijax.evaluation.maps.equivalence import (
-    agreement,
-    anova,
-    false_discovery,
-    intraclass_correlation,
-)
 from dwijax.evaluation.maps.evaluate import evaluate
 from dwijax.evaluation.maps.methods import FIT, SMOOTHED, method_of, named
-from dwijax.evaluation.maps.rois import Roi, read_rois, read_table
+from dwijax.evaluation.maps.rois import Roi, read_rois
 from dwijax.evaluation.maps.targets import target_table
 from dwijax.evaluation.studies import map_studies
 from dwijax.fitting.frames import told_frame
 from dwijax.fitting.voxels import fit_maps, principal_directions
 from dwijax.gradients import GradientTable, compare
 from dwijax.gradients.directions import direction_set
-from dwijax.inference import Run
+from dwijax.inference import Run, preparing
 from dwijax.inference.network_maps import DIRECT, TENSOR, NetworkMaps, from_outputs
 from dwijax.training.build import build_optimizer
 from dwijax.training.step import init_state
-
-# Statistics
-
-
-def test_equations_4_5_and_6_by_hand():
-    rng = np.random.default_rng(0)
-    y = rng.normal(0.3, 0.02, 10)
-    x, z = y + rng.normal(0.005, 0.01, 10), y + rng.normal(0.03, 0.01, 10)
-    a = agreement(x, y)
-    dx, dy = x - x.mean(), y - y.mean()
-    r = (dx * dy).sum() / (np.sqrt((dx**2).sum()) * np.sqrt((dy**2).sum()))
-    pooled = np.sqrt((x.var(ddof=1) + y.var(ddof=1)) / 2)
-    t = (x.mean() - y.mean()) / (pooled * np.sqrt(2 / 10))
-    groups, grand = np.stack([x, z, y]), np.mean([x, z, y])
-    ssr = 10 * ((groups.mean(1) - grand) ** 2).sum()
-    sse = ((groups - groups.mean(1, keepdims=True)) ** 2).sum()
-    f = (ssr / 2) / (sse / 27)
-    np.testing.assert_allclose((a.r, a.t), (r, t))
-    assert a.t_p == pytest.approx(2 * stats.t.sf(abs(t), 18))
-    np.testing.assert_allclose(anova(x, z, y), (f, stats.f.sf(f, 2, 27), 2, 27))
-    # Fisher's interval of r.
-    half = 1.959964 / np.sqrt(7)
-    np.testing.assert_allclose((a.r_low, a.r_high), np.tanh(np.arctanh(r) + half * np.r_[-1, 1]),
-                               rtol=1e-6)
-
-
-@pytest.mark.parametrize("shift, equivalent", [(1.02, True), (1.10, False)])
-def test_equivalence_is_not_the_absence_of_a_difference(shift, equivalent):
-    rng = np.random.default_rng(1)
-    y = rng.normal(0.3, 0.05, 10)
-    a = agreement(shift * y + rng.normal(0, 0.002, 10), y)
-    assert (a.tost_p < 0.05) == equivalent
-    assert a.paired_p < 0.05 < a.t_p  # both differ, and the paper's test sees neither
-
-
-def test_limits_of_agreement():
-    x, y = np.array([1.0, 2.0, 4.0, 8.0]), np.array([1.5, 2.0, 3.0, 8.5])
-    a = agreement(x, y)
-    d = x - y
-    assert a.limits_high - a.limits_low == pytest.approx(2 * 1.959964 * d.std(ddof=1))
-    assert a.limits_high + a.limits_low == pytest.approx(2 * d.mean())
-
-
-def test_intraclass_correlation_of_shrout_and_fleiss():
-    """Their table 2 (1979): ICC(2,1) of six targets and four judges is 0.29."""
-    table = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
-    assert intraclass_correlation(table) == pytest.approx(0.29, abs=0.005)
-
-
-def test_many_regions_are_corrected():
-    p = np.array([0.001, 0.02, np.nan, 0.04])
-    harmonic = 1 + 1 / 2 + 1 / 3
-    np.testing.assert_allclose(false_discovery(p)[[0, 1, 3]],
-                               harmonic * np.array([0.003, 0.03, 0.04]))
-    assert np.isnan(false_discovery(p)[2])
-
-
-@pytest.mark.parametrize("x, y", [([0.3], [0.3]), ([0.3, 0.2, 0.4], [0.3, 0.2, 0.4])])
-def test_nothing_is_claimed_where_nothing_can_be(x, y):
-    assert np.isnan(agreement(x, y).t_p)
-
-
-# The protocol
 
 
 @pytest.fixture(scope="module")
@@ -220,136 +144,10 @@ def test_networks_of_several_seeds_are_one_map_with_a_spread():
     assert found.md is None and TENSOR not in from_outputs({"fa": fa})
 
 
-# Regions of interest
-
-
-def test_tables_of_labels(tmp_path):
-    bids, freesurfer = tmp_path / "a.tsv", tmp_path / "b.txt"
-    bids.write_text("index\tname\tcolor\n1\tleft thalamus\t#fff\n7\tprecuneus\t#000\n")
-    freesurfer.write_text("#No. Label Name: R G B A\n\n10  Left-Thalamus  0 118 14 0\n")
-    assert read_table(bids) == {1: "left thalamus", 7: "precuneus"}
-    assert read_table(freesurfer) == {10: "Left-Thalamus"}
-    for text in ("nonsense\n", "index\tname\nx\ty\n", "index\tname\n1\t\n", "index\tname\n1\n",
-                 "1\n", "", "index\tname\n", "index\tname\n1\t" + "x" * 10**6):
-        bids.write_text(text)
-        with pytest.raises(InputError, match="no table of labels"):
-            read_table(bids)
-    bids.write_bytes("1 noyau caudé\n".encode("latin-1"))
-    assert list(read_table(bids)) == [1]
-    os.mkfifo(tmp_path / "pipe")
-    for name in ("none.txt", "pipe", ".", "a\0b", "x" * 999):
-        with pytest.raises(InputError):
-            read_table(tmp_path / name)
-
-
-@pytest.fixture(scope="module")
-def phantom(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("map phantom")
-    simulate(folder, subjects=3, progress=False, workers=1, shape=(24, 28, 6), voxel_size=5.0,
-             n_directions=12, b0s=2, seed=3)
-    return folder
-
-
-def test_labels_that_do_not_fit_are_refused(phantom, tmp_path):
-    files = find_subjects(phantom, "phantom")[0]
-    subject = load_subject(files)
-    voxels = int(subject.mask.sum())
-    tissue = {name: np.zeros(voxels, bool) for name in ("GM", "WM", "CSF")}
-    image, table = files.truth / "labels.nii.gz", files.truth / "labels.tsv"
-    found = read_rois(image, table, subject, tissue, least=10)
-    labels = np.asarray(nib.load(image).dataobj)
-    assert len(found) == sum(np.bincount(labels[labels > 0]) >= 10)
-    assert {r.group for r in found if "thalamus" in r.name} == {"subcortical"}
-    short = tmp_path / "short.tsv"
-    short.write_text("index\tname\n1\tone\n")
-    with pytest.raises(InputError, match=r"no name for \d+ labels"):
-        read_rois(image, short, subject, tissue)
-    moved = tmp_path / "moved.nii.gz"
-    nib.save(nib.Nifti1Image(labels, np.diag([5.0, 5, 5, 1])), moved)
-    with pytest.raises(InputError, match="voxels away"):
-        read_rois(moved, table, subject, tissue)
-    for values, words in ((labels + 0.5, "no labels"), (labels * 1e300, "no labels")):
-        nib.save(nib.Nifti1Image(values, subject.image.affine), moved)
-        with pytest.raises(InputError, match=words):
-            read_rois(moved, table, subject, tissue)
-    # The same labels stored otherwise, with NaN for none.
-    other = np.where(labels, labels, np.nan).astype(np.float32)
-    other = nib.Nifti1Image(other, subject.image.affine).as_reoriented([[2, 1], [0, -1], [1, 1]])
-    nib.save(other, moved)
-    again = read_rois(moved, table, subject, tissue, least=10)
-    assert [roi.name for roi in again] == [roi.name for roi in found]
-    for one, two in zip(again, found, strict=True):
-        np.testing.assert_array_equal(one.voxels, two.voxels)
-
-
-def test_an_atlas_may_be_stored_in_two_orientations(tmp_path):
-    fa = np.random.default_rng(0).random((9, 10, 11)).astype(np.float32)
-    labels, affine = np.rint(fa * 9).astype(np.int16), np.diag([-2.0, 2, 2, 1])
-    table = tmp_path / "labels.txt"
-    table.write_text("1 one\n")
-    nib.save(nib.Nifti1Image(np.where(fa > 0.1, fa, np.nan), affine), tmp_path / "fa.nii")
-    nib.save(nib.Nifti1Image(labels, affine).as_reoriented([[2, 1], [0, -1], [1, 1]]),
-             tmp_path / "labels.nii")
-    found = read_atlas(tmp_path / "fa.nii", tmp_path / "labels.nii", table)
-    np.testing.assert_array_equal(found.labels, labels)
-    np.testing.assert_array_equal(found.fa, np.where(fa > 0.1, fa, 0))
-    nib.save(nib.Nifti1Image(labels, np.diag([-2.0, 2, 2.2, 1])), tmp_path / "labels.nii")
-    with pytest.raises(InputError, match="voxels away"):
-        read_atlas(tmp_path / "fa.nii", tmp_path / "labels.nii", table)
-
-
-def test_an_atlas_is_carried_to_a_subject():
-    """An ellipsoid of two labels, moved and stretched."""
-    def head(centre, radii):
-        i, j, k = ((g - c) / r for g, c, r in zip(np.indices((22, 26, 16)), centre, radii,
-                                                  strict=True))
-        inside = i**2 + j**2 + k**2
-        return np.clip(1.5 - inside, 0, 1), np.where(inside < 1, np.where(j > 0, 2, 1), 0)
-
-    affine = np.diag([-2.0, 2, 2, 1])
-    fa, labels = head((10, 12, 7), (7, 9, 5))
-    subject_fa, expected = head((11, 13.5, 8), (8, 9, 5.5))
-    found = register(Atlas(fa, labels, affine, "", ""), subject_fa, affine)
-    for number in (1, 2):
-        a, b = found == number, expected == number
-        assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.85
-    with pytest.raises(InputError, match="at least 9"):
-        register(Atlas(fa, labels, affine, "", "labels"), subject_fa[..., :6], affine)
-
-
-def test_a_lesion_mask_beside_a_scan(phantom, tmp_path):
-    files = find_subjects(phantom, "phantom")[0]
-    dwi = tmp_path / "dwi.nii.gz"
-    dwi.symlink_to(files.dwi)
-    member = Member(replace(files, dwi=dwi, truth=None), None)
-    subject = load_subject(files)
-    how = {"gtab": subject.gtab[~subject.gtab.b0s_mask], "shell": 1000, "axis": 2}
-    white = subject.mask & (np.indices(subject.mask.shape)[0] < 12)
-    for lesion, fault in ((white, None), (np.zeros_like(white), "empty"), (white[1:], "shape")):
-        nib.save(nib.Nifti1Image(lesion.astype(np.uint8), subject.image.affine),
-                 tmp_path / "lesion.nii.gz")
-        if fault:
-            with pytest.raises(InputError, match=f"lesion.nii.gz: .*{fault}"):
-                read_scan(member, **how)
-            continue
-        scan = read_scan(member, **how)
-        assert scan.regions["lesion"].sum() == white.sum()
-        rows = list(map_studies.judge_measured_lesion([], scan, {
-            "all": protocol.from_fit(scan.references["all acquired"])}))
-        assert {r.quantity for r in rows} >= {"lesion FA contrast", "lesion MD contrast"}
-
-
-# The whole road
-
-
 @pytest.fixture(scope="module")
 def run(phantom):
     """Untrained networks: their FA and MD are those of the fit of their six directions."""
-    path = Path(__file__).resolve().parents[3] / "configs" / "superdti.py"
-    spec = importlib.util.spec_from_file_location("superdti", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config("smoke")
+    config = get_config("smoke")
     config.model.width, config.data.root, config.seeds = 2, str(phantom), 2
     subject = load_subject(find_subjects(phantom, "phantom")[0])
     gtab = subject.gtab[~subject.gtab.b0s_mask]
@@ -410,9 +208,7 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[..., positions], image.affine), short)
     np.savetxt(tmp_path / "dwi.bval", bvals[positions][None])
     np.savetxt(tmp_path / "dwi.bvec", -bvecs[:, positions])
-    # Modules that are first imported now would keep what is pretended here.
-    importlib.import_module("dwijax.inference.prediction")
-    monkeypatch.setattr("dwijax.inference.preparing.load_run", lambda _: run)
+    monkeypatch.setattr(preparing, "load_run", lambda _: run)
     monkeypatch.setattr("dwijax.runs.folders.read", lambda _: (run.config, None, None, None))
     command = ["predict", str(short), "--bvals", str(tmp_path / "dwi.bval"), "--bvecs",
                str(tmp_path / "dwi.bvec"), "--mask", str(files.mask), "--run", str(tmp_path), "-o"]
