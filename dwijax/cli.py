@@ -25,7 +25,7 @@ from pathlib import Path
 
 from dwijax import __version__, commands
 from dwijax.__main__ import INTERRUPTED, start
-from dwijax.errors import collecting, told
+from dwijax.errors import collecting, line_of
 from dwijax.options import path
 from dwijax.process.compilation import check_flags
 from dwijax.process.threads import limit_threads
@@ -101,7 +101,7 @@ def main(argv=None):
         print(f"dwijax: interrupted; {INTERRUPTED}", file=sys.stderr)
         return 130
     except Exception as error:
-        if (line := told(error)) is None:
+        if (line := line_of(error)) is None:
             raise
         print(f"dwijax: error: {line}", file=sys.stderr)
         return 2

@@ -38,7 +38,7 @@ def ending_in_one_line():
         sys.exit(2)
 
 
-def told(error):
+def line_of(error):
     """The line that a user gets for an exception; None for a fault of ours, which has a traceback.
 
     Args:
@@ -89,7 +89,7 @@ def collecting():
 _said, _once, _depth = [], set(), 0
 
 
-def said():
+def warnings_given():
     """Lines that `warn` has said since the outermost `collecting` began, each once."""
     return list(dict.fromkeys(_said))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from dwijax.errors import InputError, collecting, told
+from dwijax.errors import InputError, collecting, line_of
 from dwijax.process.compilation import check_flags
 from dwijax.process.preemption import Stopped
 from dwijax.process.program import run
@@ -83,7 +83,7 @@ def launch(main, positional=False):
             sys.stdout.flush()
             os._exit(0)  # threads that compile or read may crash while the interpreter goes down
         except Exception as error:
-            if (line := told(error)) is None:
+            if (line := line_of(error)) is None:
                 raise
             _fail(line)
 

@@ -40,7 +40,7 @@ class Report:
       condition: `dwijax.dti.condition_number` of all volumes, as ``dwijax fit`` takes them.
       conditions: list of `Condition`, of this shell.
       mask_made: whether the mask was made here. mask_volume: cm³.
-      numbers: of `dwijax.data.domain.describe`. scale: intensity that they are in units of.
+      numbers: of `dwijax.data.domain.summary_of`. scale: intensity that they are in units of.
       dwi_snr: median DWI over σ, or None.
       zeros: share of the samples in the brain that are 0 or less.
       diffusivity: median over the brain of the mean ADC of the shell's directions, mm²/s.
@@ -149,7 +149,7 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
     edge = min(_PIECE, float(np.cbrt(brain.sum() * size.prod() / _PIECES)))
     companions = compare_with_table(read.sample, gtab,
                                     blocks_of(read.sample_voxels, brain.shape, size, edge))
-    numbers = domain.describe(b0, dwi, shell.bvals, shell.bvecs, size)
+    numbers = domain.summary_of(b0, dwi, shell.bvals, shell.bvecs, size)
     report = Report(
         source=str(scan.files.dwi), shape=tuple(map(int, scan.image.shape)), voxel_size=size,
         axes=orientation_of(affine), gtab=gtab, shell=nominal, index=index,
@@ -204,7 +204,7 @@ def conditions(b0s: GradientTable, shell: GradientTable) -> list[Condition]:
 
 
 def against_run(numbers: dict, shell: GradientTable, run: TrainedOn) -> AgainstRun:
-    """Compares a scan's numbers (`dwijax.data.domain.describe`) and its shell's table with a
+    """Compares a scan's numbers (`dwijax.data.domain.summary_of`) and its shell's table with a
     run."""
     domain_of_run, usable, q = run.about.get("domain", {}), False, len(run.inputs)
     if len(shell) < q:

@@ -86,11 +86,11 @@ def _to_scanner(args, affine):
     import numpy as np
 
     from dwijax.errors import InputError
-    from dwijax.fitting.frames import SCANNER, frames_agree, to_scanner, told_frame
+    from dwijax.fitting.frames import SCANNER, frames_agree, stated_frame, to_scanner
     from dwijax.volumes import read_image
 
     own = read_image(args.v1).affine
-    frame = args.frame or told_frame(args.v1)[0]
+    frame = args.frame or stated_frame(args.v1)[0]
     if frame is None:
         if not frames_agree(own):
             raise InputError(

@@ -28,8 +28,8 @@ def measured_fa(subject, directions, correction=1.0):
       the mean over noise, and like every estimate without bias of a number near 0 it may be below
       0.
     """
-    b0s = np.flatnonzero(subject.gtab.b0s_mask)
-    volumes = np.flatnonzero(~subject.gtab.b0s_mask)[directions]
+    b0s = subject.gtab.b0s
+    volumes = subject.gtab.dwis[directions]
 
     def fa(kept):
         used = np.concatenate([b0s, volumes[kept]])

@@ -143,7 +143,7 @@ class Denoised:
 
     def __call__(self, subject: Subject, where: Where):
         """float32 ``[S, H, W, 1 + q]`` in units of the subject's scale."""
-        b0s = np.flatnonzero(subject.gtab.b0s_mask)
+        b0s = subject.gtab.b0s
         volumes = np.concatenate([b0s, _volumes(subject, self.positions)])
         dwi = mppca(subject.dwi[..., volumes], subject.mask)
         b0 = dwi[..., :len(b0s)].mean(axis=-1, keepdims=True)
@@ -182,7 +182,7 @@ def harmonics(bvecs, order):
 
 
 def _volumes(subject, positions):
-    return np.flatnonzero(~subject.gtab.b0s_mask)[positions]
+    return subject.gtab.dwis[positions]
 
 
 def _scaled(subject, volumes, where):

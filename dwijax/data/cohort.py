@@ -9,13 +9,14 @@ from dwijax.data.channels import Where
 from dwijax.data.files import SubjectFiles
 from dwijax.data.layouts import find_subjects
 from dwijax.data.screening import leave_out, refusal, usable
-from dwijax.data.slices import Batch, cut, filled_slices, join
+from dwijax.data.slices import Batch, cut, join
 from dwijax.data.split import slab_split, subject_split
 from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
 from dwijax.gradients import B0_THRESHOLD
 from dwijax.gradients.matching import in_order_of
-from dwijax.process.threads import ahead
+from dwijax.process.threads import prefetch
+from dwijax.volumes import filled_slices
 
 # Of a subject's slices with brain the central ones that are chosen from: He et al.'s histogram is
 # over 61 slices, and 854 = 14 · 61 and 793 = 13 · 61 are their validation and test slices.
@@ -179,12 +180,12 @@ def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, l
         except InputError as error:
             return error
 
-    for member, subject in zip(progress(members), ahead(read, members), strict=True):
+    for member, subject in zip(progress(members), prefetch(read, members), strict=True):
         try:
             if isinstance(subject, InputError):
                 raise subject
             if like is None:
-                like, name = subject.gtab[~subject.gtab.b0s_mask], member.files.name
+                like, name = subject.gtab[subject.gtab.dwis], member.files.name
             subject = in_order_of(subject, like, where=member.files.bvec, name=name)
         except InputError as error:
             bad[member.files.name] = error
@@ -192,7 +193,7 @@ def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, l
                 raise refusal(bad, len(members), "") from None
             leave_out(member.files.name, error)
             continue
-        b0s = int(subject.gtab.b0s_mask.sum())
+        b0s = len(subject.gtab.b0s)
         makers = makers or channels(like, b0s)
         if look is not None:
             look(subject)
@@ -200,7 +201,7 @@ def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, l
         batches.append(Batch(
             {channel: make(subject, where) for channel, make in makers.items()},
             cut(subject.mask, where.positions, axis=axis)))
-        tables.append(subject.gtab[~subject.gtab.b0s_mask])
+        tables.append(subject.gtab[subject.gtab.dwis])
         scales[member.files.name] = float(subject.scale)
     if len(bad) > len(batches):  # the others may be the sound ones, if it is about directions
         raise refusal(bad, len(members), members[0].files.dwi, skippable=False)

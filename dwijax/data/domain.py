@@ -2,29 +2,31 @@
 
 import numpy as np
 
+from dwijax.fitting.noise import harmonics_sigma, repeats_sigma
+from dwijax.volumes import voxel_size
+
 PROBABILITIES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Beyond the training subjects' range by this share of the value, a scan is outside.
 MARGIN = {"b": 0.1, "voxel size": 0.2, "SNR": 0.3, "b0": 0.15, "mean DWI": 0.15}
 
 
 def of_subject(subject, inputs):
-    """:func:`describe` of a `dwijax.data.subject.Subject`; ``inputs [q]`` are positions in its
+    """:func:`summary_of` of a `dwijax.data.subject.Subject`; ``inputs [q]`` are positions in its
     shell."""
     brain = subject.dwi[subject.mask] / np.float32(subject.scale)
-    b0s_mask = subject.gtab.b0s_mask
-    seen = np.flatnonzero(~b0s_mask)[inputs]
-    return describe(brain[:, b0s_mask], brain[:, seen], subject.gtab.bvals[seen],
-                    subject.gtab.bvecs[seen], np.linalg.norm(subject.affine[:3, :3], axis=0))
+    gtab, dwis = subject.gtab, subject.gtab.dwis[inputs]
+    return summary_of(brain[:, gtab.b0s], brain[:, dwis], gtab.bvals[dwis], gtab.bvecs[dwis],
+                      voxel_size(subject.affine))
 
 
-def describe(b0s, dwi, bvals, bvecs, voxel_size):
+def summary_of(b0s, dwi, bvals, bvecs, size):
     """Numbers of one subject, from what networks see of it.
 
     Args:
       b0s: ``[V, n]``, b0 volumes in the brain, in units of the subject's scale.
       dwi: ``[V, q]``, the input DWIs, in the same.
       bvals: of the DWIs, s/mm². bvecs: ``[q, 3]``.
-      voxel_size: mm, three values.
+      size: of a voxel, mm, three values.
 
     Returns:
       dict of lists of floats: ``b``; ``voxel size``, ascending; ``SNR``, median b0 over σ (empty
@@ -34,7 +36,7 @@ def describe(b0s, dwi, bvals, bvecs, voxel_size):
     sigma = noise_level(b0s, dwi, bvecs)
     return {
         "b": [float(np.median(bvals))],
-        "voxel size": sorted(round(float(s), 4) for s in voxel_size),
+        "voxel size": sorted(round(float(s), 4) for s in size),
         "SNR": [float(np.median(b0) / sigma)] if sigma else [],
         "b0": np.quantile(b0, PROBABILITIES).tolist(),
         "mean DWI": np.quantile(dwi.mean(axis=1), PROBABILITIES).tolist(),
@@ -53,28 +55,15 @@ def noise_level(b0s, dwi, bvecs):
     Returns:
       float in the unit of the signal, or None.
     """
-    from scipy.special import chdtri
-
-    from dwijax.gradients.harmonics import sh_basis
-
-    squares = []
-    if b0s.shape[1] > 1:
-        squares.append((((b0s - b0s.mean(1, keepdims=True)) ** 2).sum(1), b0s.shape[1] - 1))
-    basis = sh_basis(bvecs, 4 if len(bvecs) >= 20 else 2)[0]
-    freedom = len(basis) - np.linalg.matrix_rank(basis)
-    if freedom > 0:
-        kept = np.eye(len(basis)) - basis @ np.linalg.pinv(basis)
-        squares.append((((dwi @ kept.astype(np.float32)) ** 2).sum(1), freedom))
-    # The median withstands vessels and motion; for noise it is that of chi squared.
-    found = [np.sqrt(np.median(s) / chdtri(f, 0.5)) for s, f in squares]
-    return float(min(found)) if found else None
+    found = repeats_sigma(b0s), harmonics_sigma(dwi, bvecs, 4 if len(bvecs) >= 20 else 2)
+    return min((sigma for sigma in found if np.isfinite(sigma)), default=None)
 
 
 def join(subjects):
     """The domain of a run: the range of its training subjects.
 
     Args:
-      subjects: list of :func:`describe`.
+      subjects: list of :func:`summary_of`.
 
     Returns:
       dict, JSON-able: by name, ``least`` and ``most``, lists element by element; ``probabilities``
@@ -93,7 +82,7 @@ def compare(scan, domain):
     """Rows ``(name, scan's values, least, most, inside)`` for every quantity that both have.
 
     Args:
-      scan: of :func:`describe`. domain: of :func:`join`.
+      scan: of :func:`summary_of`. domain: of :func:`join`.
     """
     rows = []
     for name, margin in MARGIN.items():

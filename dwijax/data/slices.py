@@ -75,11 +75,6 @@ def cut(volume, positions, *, axis=2, size=None):
     return slices.reshape(*slices.shape[:3], -1).astype(np.float32, copy=False)
 
 
-def filled_slices(mask, axis):
-    """Whether there is brain in each slice along an axis, bool ``[S]``; ``mask [X, Y, Z]``."""
-    return mask.any(axis=tuple(i for i in range(3) if i != axis))
-
-
 def join(batches, multiple, patch):
     """Joins the slices of several subjects, zero-padded to the size of the largest.
 

@@ -263,7 +263,7 @@ def _write_member(folder, member, subject, axis):
     positions = brain_slices(member, subject.mask, axis)
     context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
     plane = [n for i, n in enumerate(subject.mask.shape) if i != axis]
-    directions = np.flatnonzero(~subject.gtab.b0s_mask)
+    directions = subject.gtab.dwis
     n = len(directions)
     shape = [len(positions), *plane, n]
     arrays = [_done(_create(folder / name, shape[:3] + [channels], dtype, context), folder)
@@ -278,9 +278,9 @@ def _write_member(folder, member, subject, axis):
         pieces = b0, dwi, mask.astype(np.uint8)
         for array, piece in zip(arrays, pieces, strict=True):
             _done(array[start:start + len(piece)].write(piece), folder)
-    table = subject.gtab[~subject.gtab.b0s_mask]
+    table = subject.gtab[subject.gtab.dwis]
     return {"shape": shape, "positions": positions.tolist(), "extents": found,
-            "scale": float(subject.scale), "b0s": int(subject.gtab.b0s_mask.sum()),
+            "scale": float(subject.scale), "b0s": len(subject.gtab.b0s),
             "bvals": table.bvals.tolist(), "bvecs": table.bvecs.tolist()}
 
 

@@ -1,6 +1,12 @@
 """Diffusion tensors: design, fit, prediction, maps. Pure `jax.numpy`, differentiable."""
 
-from dwijax.dti.design import check_design, condition_number, design_matrix, evenly_spread
+from dwijax.dti.design import (
+    check_design,
+    condition_number,
+    design_matrix,
+    design_with_b0,
+    evenly_spread,
+)
 from dwijax.dti.deviation import correct_gradients, correct_tensor, inverse_map
 from dwijax.dti.eigen import eigen
 from dwijax.dti.fit import METHODS, TensorFit, fit_tensor, predict_signal
@@ -37,6 +43,7 @@ __all__ = [
     "correct_gradients",
     "correct_tensor",
     "design_matrix",
+    "design_with_b0",
     "eigen",
     "evenly_spread",
     "fit_statistics",

@@ -74,6 +74,11 @@ def _condition(values):
     return float(values[0] / values[-1]) if values[-1] > 1e-6 * values[0] else math.inf
 
 
+def design_with_b0(bvals, bvecs):
+    """:func:`design_matrix` of a mean b0 and the directions of a shell, ``[1 + n, 7]``."""
+    return design_matrix(np.r_[0.0, bvals], np.concatenate([np.zeros((1, 3)), bvecs]))
+
+
 def check_design(bvals, bvecs, where="gradient table", b0_threshold=B0_THRESHOLD):
     """Refuses gradient tables that do not determine a tensor and S0.
 

@@ -25,7 +25,7 @@ _AXES = {"xyz": SCANNER, "bvec": FSL, "ijk": ARRAY}  # of BIDS derivatives
 _ENTITY = re.compile(r"([A-Za-z0-9]+)-([A-Za-z0-9+]+)")
 
 
-def told_frame(path: Path) -> tuple[str | None, Path | None]:
+def stated_frame(path: Path) -> tuple[str | None, Path | None]:
     """The frame that the JSON beside a map of vectors tells.
 
     Looked at, in this order: the sidecars of BIDS that apply to it, from the nearest on, then

@@ -90,8 +90,8 @@ def check_orientation(v1, fa, mask, voxel_size, to_array):
     rival = order[int(given == 0)]
     margin = standard_errors(scores[0] - scores[rival])
     relative = total[order] / total[0] if total[0] > 0 else total[order]
-    return Orientation([describe(m) for m in matrices[order]], matrices[order], relative, given,
-                       margin)
+    return Orientation([axes_in_words(m) for m in matrices[order]], matrices[order], relative,
+                       given, margin)
 
 
 def coherence(v1, fa, mask, voxel_size, matrices):
@@ -145,7 +145,7 @@ def blocks_of(place, shape, voxel_size, edge=_BLOCK):
     return np.ravel_multi_index((np.asarray(place) * size // edge).astype(int), counts)
 
 
-def describe(matrix):
+def axes_in_words(matrix):
     """A candidate in words: what to do to the given table, ``"as given"`` for nothing."""
     order = np.abs(matrix).argmax(axis=1)
     signs = matrix[range(3), order]

@@ -92,7 +92,7 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, may_scale=T
       InputError: fewer than q directions, or other ones than the run's or another b-value without
         leave to change that; all of it in one line.
     """
-    weighted = np.flatnonzero(~subject.gtab.b0s_mask)
+    weighted = subject.gtab.dwis
     own, wanted = subject.gtab[weighted], run_gtab[inputs]
     if len(own) < len(wanted):
         raise InputError(
@@ -140,7 +140,7 @@ def adapt(subject, run_gtab, inputs, targets, *, may_resample=False, may_scale=T
         notes.append(plan.in_words())
     facts["input_volumes"] = [int(v) for v in subject.volumes[volumes]]
 
-    b0s = np.flatnonzero(subject.gtab.b0s_mask)
+    b0s = subject.gtab.b0s
     if found.fits and found.in_order and not scaled:
         given = subject  # no copy of a large scan
     else:

@@ -9,13 +9,13 @@ from tqdm import tqdm
 
 from dwijax import config as settings
 from dwijax.data.channels import Where
-from dwijax.data.slices import filled_slices, padded_size
+from dwijax.data.slices import padded_size
 from dwijax.devices import placement
 from dwijax.gradients import GradientTable
 from dwijax.runs import restore
 from dwijax.tasks.calibration import Calibration, from_json, rescale
 from dwijax.tasks.task import Task
-from dwijax.volumes import pad_to
+from dwijax.volumes import filled_slices, pad_to
 
 
 class Run(NamedTuple):
@@ -100,8 +100,8 @@ def outputs(run, subject, directions=None, *, quiet=True):
 
 def only_inputs(run, subject):
     """A subject in the run's order without the volumes that the run's networks do not see."""
-    b0s = np.flatnonzero(subject.gtab.b0s_mask)
-    seen = np.r_[b0s, np.flatnonzero(~subject.gtab.b0s_mask)[run.inputs]]
+    b0s = subject.gtab.b0s
+    seen = np.r_[b0s, subject.gtab.dwis[run.inputs]]
     return dataclasses.replace(subject, dwi=subject.dwi[..., seen], gtab=subject.gtab[seen],
                                volumes=subject.volumes[seen])
 
@@ -124,9 +124,8 @@ def synthesise(run, subject, *, quiet=True):
     out = out.reshape(*out.shape[:3], -1) * np.float32(subject.scale)
     # A magnitude is not negative, and diffusion only takes signal away; the networks do not know,
     # and where they have met nothing alike there is no telling what they say.
-    b0s = subject.gtab.b0s_mask
-    inputs = np.flatnonzero(~b0s)[run.inputs]
-    seen = np.concatenate([np.flatnonzero(b0s), inputs])
+    b0s, inputs = subject.gtab.b0s, subject.gtab.dwis[run.inputs]
+    seen = np.concatenate([b0s, inputs])
     most = subject.dwi[..., seen[0]].copy()
     for volume in seen[1:]:
         np.maximum(most, subject.dwi[..., volume], out=most)
@@ -137,6 +136,6 @@ def synthesise(run, subject, *, quiet=True):
         acquired = np.stack([subject.dwi[..., v][brain] for v in inputs], axis=1)
         # Along the run's axes, in which both tables are known.
         out[brain] = rescale(run.calibration, subject.b0[brain], acquired, out[brain], brain,
-                             int(b0s.sum()), (run.gtab[run.inputs], run.gtab[run.targets]))
+                             len(b0s), (run.gtab[run.inputs], run.gtab[run.targets]))
         np.clip(out, 0, most, out=out)
     return out

@@ -48,7 +48,7 @@ def cores():
     return int(given)
 
 
-def ahead(function, items, workers=1):
+def prefetch(function, items, workers=1):
     """Yields ``function(item)`` in order, the next ones in the making while one is looked at.
 
     Args:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax import __version__
-from dwijax.errors import said
+from dwijax.errors import warnings_given
 from dwijax.output import whole
 from dwijax.volumes import filled_slices
 
@@ -144,7 +144,7 @@ def write(path: Path, title: str, *, warnings: Sequence[str] = (), viewers: Sequ
     Raises:
       InputError: the file cannot be written.
     """
-    body = [_warnings(list(dict.fromkeys([*warnings, *said()])))]
+    body = [_warnings(list(dict.fromkeys([*warnings, *warnings_given()])))]
     pixels = sum(layer.pixels.shape[0] * layer.pixels.shape[1] * layer.pixels.shape[2]
                  for viewer in viewers for layer in viewer.layers)
     every = -(-pixels // _MOST_PIXELS) or 1

@@ -29,7 +29,7 @@ def suspect(subject: Subject, about: dict) -> list[str]:
     if not about.get("domain"):
         return []
     brain, gtab = subject.dwi[subject.mask] / np.float32(subject.scale), subject.gtab
-    numbers = domain.describe(brain[:, gtab.b0s], brain[:, gtab.dwis], gtab.bvals[gtab.dwis],
+    numbers = domain.summary_of(brain[:, gtab.b0s], brain[:, gtab.dwis], gtab.bvals[gtab.dwis],
                               gtab.bvecs[gtab.dwis], voxel_size(subject.affine))
     return [f"outside of what the run was trained on: {name} "
             f"{domain.in_words(values, least, most)}" for name, values, least, most, inside

@@ -48,7 +48,7 @@ def saving(folder, about, *, keep, say=warn):
     Raises:
       InputError: at the end of the block, where the last save failed.
     """
-    root = place(folder)
+    root = path_of(folder)
     first, last = jax.process_index() == 0, None
 
     def finish(response, path):
@@ -103,7 +103,7 @@ def saving(folder, about, *, keep, say=warn):
                    + (f"step {steps(folder)[-1]}" if steps(folder) else "the start"))
 
 
-def place(folder):
+def path_of(folder):
     """Absolute path of a run's checkpoints.
 
     Raises:
@@ -160,7 +160,7 @@ def restore(folder, like, *, networks=None, say=warn, step=None):
     step = newest(folder, say) if step is None else step
     if step is None:
         return None
-    path = place(folder) / f"{step:08d}"
+    path = path_of(folder) / f"{step:08d}"
     _check_shapes(path, like)
     abstract = jax.tree.map(_on_device if networks is None else _on_host, like)
     with warnings.catch_warnings():

@@ -75,7 +75,7 @@ def describe(config, gtab, inputs, b0s, spread, scales, whitening, domain, membe
     }
 
 
-def begun(workdir, config):
+def read_if_begun(workdir, config):
     """The description of the run in a folder; None where none has begun.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 from dwijax.data.cohort import Cohort, Member
 from dwijax.data.simulated import made_like, shifted_members
 from dwijax.errors import InputError
-from dwijax.process.threads import ahead
+from dwijax.process.threads import prefetch
 from dwijax.runs.description import PARTS
 
 _KINDS = ("dwi", "bval", "bvec", "mask", "truth")
@@ -47,7 +47,7 @@ def scans(config, cohort, progress=iter):
         return {kind: {"sha256": _contents(path), "stat": _outside(path)}
                 for kind, path in _paths(config, *member).items()}
 
-    for (_, files), told in zip(members, progress(ahead(digests, members, workers=4)),
+    for (_, files), told in zip(members, progress(prefetch(digests, members, workers=4)),
                                 strict=True):
         found[files.name] = found.get(files.name, {}) | told
     chosen = {part: [[None if m.slices is None else np.asarray(m.slices).tolist(), m.count]

@@ -212,7 +212,7 @@ def _tensors(b0, dwi, b0s, tables, which):
     """Deviatoric tensors ``[V, 6]`` of weighted fits, traces of their covariance, MD and
     whether there is a tensor ``[V]``."""
     gtab = tables[which]
-    design = np.concatenate([[[0.] * 6 + [1]], dti.design_matrix(gtab.bvals, gtab.bvecs)])
+    design = np.asarray(dti.design_with_b0(gtab.bvals, gtab.bvecs))
     weights = np.r_[b0s, np.ones(len(gtab))]
     # One program for both tables: a sample of 0 does not count, nor its row.
     width = 1 + max(map(len, tables))

@@ -68,8 +68,7 @@ def direction_synthesis(gtab, b0s, inputs, targets, *, residual="sh", sh_order=2
         if fa_correction is not None:
             learnt["fa"] = channels.MeasuredFA(targets, fa_correction)
         order = np.concatenate([inputs, targets])
-        design = dti.design_matrix(np.concatenate([[0.0], gtab.bvals[order]]),
-                                   np.concatenate([np.zeros((1, 3)), gtab.bvecs[order]]))
+        design = dti.design_with_b0(gtab.bvals[order], gtab.bvecs[order])
         volumes = jnp.asarray([b0s] + [1] * q, jnp.float32)
 
         def coupled(predictions, usable, images, weight):

@@ -214,8 +214,7 @@ def _selection(kind, kinds, channels):
 
 def _fitter(gtab, directions, b0s):
     """``(b0 and DWIs [..., 1 + n]) -> TensorFit``; the mean b0 counts for all b0s."""
-    design = dti.design_matrix(np.r_[0.0, gtab.bvals[directions]],
-                               np.r_[np.zeros((1, 3)), gtab.bvecs[directions]])
+    design = dti.design_with_b0(gtab.bvals[directions], gtab.bvecs[directions])
     weights = jnp.asarray([b0s] + [1] * len(directions), jnp.float32)
     return lambda signal: dti.fit_tensor(signal, design, weights=weights, **_FIT)
 

@@ -58,9 +58,7 @@ def build(name, gtab, inputs, targets, *, order=2, weight=0.001, log=True):
     q, k = len(inputs), len(targets)
     combination = np.zeros((k, 1 + q), np.float32)
     if name == "tensor":
-        bvals = np.concatenate([[0.0], gtab.bvals[inputs]])
-        bvecs = np.concatenate([np.zeros((1, 3)), gtab.bvecs[inputs]])
-        design = dti.design_matrix(bvals, bvecs)
+        design = dti.design_with_b0(gtab.bvals[inputs], gtab.bvecs[inputs])
         rows = dti.design_matrix(gtab.bvals[targets], gtab.bvecs[targets])
 
         def baseline(row, signal):

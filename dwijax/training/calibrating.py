@@ -54,7 +54,7 @@ def _moments(trained, member):
     data = trained.config.data
     subject = in_order_of(load_subject(member.files, shell=data.shell), trained.gtab,
                           where=member.files.bvec, name="the run")
-    brain, b0s = subject.mask, int(subject.gtab.b0s_mask.sum())
+    brain, b0s = subject.mask, len(subject.gtab.b0s)
     judged = np.ones(np.count_nonzero(brain), bool)
     if member.slices is not None:
         judged = np.isin(np.nonzero(brain)[data.axis], member.slices)

@@ -21,7 +21,7 @@ from dwijax.process.preemption import deferred_sigterm
 from dwijax.runs import checkpoint, description, folders, record
 from dwijax.runs.log import RunLog
 from dwijax.training import batches, build, joint_start, throughput
-from dwijax.training.reading import read_cohort, read_slices, used
+from dwijax.training.reading import read_cohort, read_slices, without_left_out
 
 
 def train(config, workdir, *, quiet=False, profile=False):
@@ -44,15 +44,15 @@ def train(config, workdir, *, quiet=False, profile=False):
       SystemExit: status 0, with a checkpoint, after the dispatch in which SIGTERM came.
     """
     settings.check(config)
-    checkpoint.place(workdir)
+    checkpoint.path_of(workdir)
     main = jax.process_index() == 0
-    about = folders.begun(workdir, settings.to_dict(config))
+    about = folders.read_if_begun(workdir, settings.to_dict(config))
     members = read_cohort(config, about, say=warn if main else lambda line: None)
     # None: no bars where stderr is not a terminal; the printed lines below serve there.
     bar = partial(tqdm, disable=not main or quiet or None, leave=False, dynamic_ncols=True)
     budget = build.budget_of(config)
     data = [read_slices(config, members, budget, bar)]
-    members = used(members, data[0])
+    members = without_left_out(members, data[0])
     scans = None
     if main and about is None:
         scans = record.scans(config, members, partial(
@@ -77,7 +77,7 @@ def _describe(config, workdir, members, data, scans=None):
     """
     train, tables, scales, b0s = data.train
     gtab, plain = tables[0], settings.to_dict(config)
-    about = folders.begun(workdir, plain)
+    about = folders.read_if_begun(workdir, plain)
     if about is not None:
         folders.check_data(workdir, about, gtab, b0s, scales)
         return about

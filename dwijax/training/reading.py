@@ -101,7 +101,8 @@ def read_slices(config, members, budget, bar):
       budget: bytes of a device; what does not fit stays in its store. bar: tqdm.
 
     Returns:
-      `Data`. Of members that were left out (``data.skip_bad``) there is nothing: `used`.
+      `Data`. Of members that were left out (``data.skip_bad``) there is nothing
+      (`without_left_out`).
 
     Raises:
       InputError: files that cannot be used, or an input with the axis of a target.
@@ -118,7 +119,7 @@ def read_slices(config, members, budget, bar):
     return data
 
 
-def used(members, data):
+def without_left_out(members, data):
     """The cohort without the members that `read_slices` left out."""
     unused, kept = list(members.unused), {}
     for part, scales in (("train", data.train.scales), ("validation", data.validation.scales)):

@@ -10,6 +10,7 @@ from dwijax.volumes.orientation import (
     orientation_of,
     uncanonical,
     uncanonical_affine,
+    voxel_size,
 )
 from dwijax.volumes.reading import read_image, read_volumes, shown
 
@@ -78,7 +79,7 @@ def _largest_offset(affine_a, affine_b, shape):
     """Largest distance between the corners of two grids, in voxels of the second."""
     corners = np.stack(np.meshgrid(*[(0, n - 1) for n in shape], [1], indexing="ij"), -1)
     moved = (corners.reshape(-1, 4) @ (np.asarray(affine_a) - np.asarray(affine_b)).T)[:, :3]
-    voxel = np.linalg.norm(np.asarray(affine_b)[:3, :3], axis=0).min()
+    voxel = voxel_size(np.asarray(affine_b)).min()
     return float(np.linalg.norm(moved, axis=1).max() / voxel)
 
 

@@ -33,16 +33,16 @@ def test_there_are_24_candidates_and_none_is_another_for_axes():
         assert np.linalg.det(a) == pytest.approx(1)
         for b in found[i + 1:]:
             assert not np.allclose(a, b) and not np.allclose(a, -b)
-    assert len({orientation.describe(m) for m in found}) == 24
+    assert len({orientation.axes_in_words(m) for m in found}) == 24
 
 
 def test_candidates_are_named_by_what_to_do():
-    assert orientation.describe(np.eye(3)) == "as given"
+    assert orientation.axes_in_words(np.eye(3)) == "as given"
     for name, matrix in FAULTS.items():
-        assert orientation.describe(matrix) == name
-        assert orientation.describe(-matrix) == name
-    assert orientation.describe(np.diag([-1.0, -1, 1])) == "z reversed"
-    assert orientation.describe(np.eye(3)[[1, 2, 0]]) == "x, y, z read as y, z, x"
+        assert orientation.axes_in_words(matrix) == name
+        assert orientation.axes_in_words(-matrix) == name
+    assert orientation.axes_in_words(np.diag([-1.0, -1, 1])) == "z reversed"
+    assert orientation.axes_in_words(np.eye(3)[[1, 2, 0]]) == "x, y, z read as y, z, x"
 
 
 def straws(size=(2.0, 2.0, 2.0), extent=(48.0, 44.0, 40.0)):
@@ -149,7 +149,7 @@ def test_domain_is_the_range_of_the_subjects():
     def numbers(gain, b=1000.0, size=(2.0, 2.0, 2.5)):
         b0s = 1 + 0.1 * rng.normal(size=(5000, 2))
         dwi = gain * (0.4 + 0.1 * rng.normal(size=(5000, 12)))
-        return domain.describe(b0s, dwi, np.full(12, b), bvecs, size)
+        return domain.summary_of(b0s, dwi, np.full(12, b), bvecs, size)
 
     known = domain.join([numbers(g) for g in (0.95, 1.0, 1.05)])
     assert json.loads(json.dumps(known)) == known and known["subjects"] == 3

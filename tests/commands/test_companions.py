@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from dwijax import cli
-from dwijax.fitting.frames import told_frame
+from dwijax.fitting.frames import stated_frame
 from dwijax.gradients import GradientTable, direction_set, fsl_to_world, write_gradients
 from tests.malformed import good_scan, save
 
@@ -128,16 +128,16 @@ def test_a_json_that_tells_of_other_files_tells_nothing(tmp_path):
         {"frame": "FSL image space", "files": {"v1": "dti_V1.nii.gz"}}))
     (tmp_path / "maps.json").write_text(json.dumps(
         {"frame": "scanner, RAS+ mm", "files": {"v1": "v1.nii.gz"}}))
-    assert told_frame(tmp_path / "dti_V1.nii.gz") == ("fsl", tmp_path / "fit.json")
-    assert told_frame(tmp_path / "v1.nii") == ("scanner", tmp_path / "maps.json")
-    assert told_frame(tmp_path / "other_v1.nii") == (None, None)
+    assert stated_frame(tmp_path / "dti_V1.nii.gz") == ("fsl", tmp_path / "fit.json")
+    assert stated_frame(tmp_path / "v1.nii") == ("scanner", tmp_path / "maps.json")
+    assert stated_frame(tmp_path / "other_v1.nii") == (None, None)
     stem = "sub-1_model-tensor"
     (tmp_path / f"{stem}_dwimap.json").write_text(json.dumps({"evec1": {"ReferenceAxes": "ijk"}}))
     (tmp_path / "sub-2_dwimap.json").write_text(json.dumps({"ReferenceAxes": "xyz"}))
     path = tmp_path / f"{stem}_param-evec1_dwimap.nii.gz"
-    assert told_frame(path) == ("array", tmp_path / f"{stem}_dwimap.json")
+    assert stated_frame(path) == ("array", tmp_path / f"{stem}_dwimap.json")
     (tmp_path / f"{stem}_param-evec1_dwimap.json").write_text('{"ReferenceAxes": "bvec"}')
-    assert told_frame(path)[0] == "fsl"
+    assert stated_frame(path)[0] == "fsl"
 
 
 @pytest.mark.parametrize("content", ["{", "[" * 100_000, '{"frame": 3}', '{"frame": "moon"}'])

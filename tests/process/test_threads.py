@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dwijax.process.threads import ahead
+from dwijax.process.threads import prefetch
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -17,7 +17,7 @@ def test_results_keep_their_order_and_the_items_their_distance(workers):
             yield i
 
     found = []
-    for result in ahead(lambda i: i * i, items(), workers):
+    for result in prefetch(lambda i: i * i, items(), workers):
         found.append(result)
         furthest = max(furthest, len(taken) - len(found))
     assert found == [i * i for i in range(7)]
@@ -31,7 +31,7 @@ def test_the_next_is_made_while_one_is_looked_at():
         begun[i].set()
         return i
 
-    results = ahead(make, range(2))
+    results = prefetch(make, range(2))
     assert next(results) == 0
     assert begun[1].wait(timeout=60)
     assert list(results) == [1]
@@ -43,7 +43,7 @@ def test_an_error_comes_in_its_turn():
             raise ValueError("the third")
         return i / 2
 
-    results = ahead(half, range(4))
+    results = prefetch(half, range(4))
     assert [next(results), next(results)] == [0, 0.5]
     with pytest.raises(ValueError, match="the third"):
         next(results)

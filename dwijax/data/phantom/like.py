@@ -26,6 +26,7 @@ from dwijax.errors import InputError
 from dwijax.fitting.voxels import in_chunks
 from dwijax.gradients import GradientTable
 from dwijax.gradients.harmonics import FLOOR, log_sh_coefficients, log_sh_system, sh_basis
+from dwijax.volumes import voxel_size
 
 VERSION = 3  # raised when the same scan and settings give other bits
 WEIGHT = 0.001  # Laplace-Beltrami
@@ -166,7 +167,7 @@ def simulate_like(fit, settings, index):
     def stream(number):
         return np.random.default_rng([settings.seed, index, number])
 
-    shape, size = fit.mask.shape, np.linalg.norm(fit.affine[:3, :3], axis=0)
+    shape, size = fit.mask.shape, voxel_size(fit.affine)
     place = displaced(stream(0), shape, size, settings)
     warped, turns = warp(fit, place, size)
     if not warped.mask.any():

@@ -17,7 +17,7 @@ from dwijax.evaluation.directions.he2020 import SliceRow
 from dwijax.evaluation.directions.prepare import Prepared
 from dwijax.evaluation.directions.spectra import Profiles
 from dwijax.evaluation.directions.sphere import Sphere
-from dwijax.process.threads import ahead
+from dwijax.process.threads import prefetch
 
 
 class Fact(NamedTuple):
@@ -89,7 +89,7 @@ def judge(prepared: Prepared, quiet: bool) -> Evidence:
     with tqdm(total=sum(len(g.members) for g in prepared.groups), desc="judging", unit="subject",
               disable=quiet or None, leave=False) as progress:
         for group in prepared.groups:
-            for scan in ahead(read, group.members):
+            for scan in prefetch(read, group.members):
                 if isinstance(scan, MissingDirections):
                     out.gaps.append(Gap(f"a subject of the {group.name}", str(scan)))
                 else:

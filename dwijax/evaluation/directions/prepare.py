@@ -17,7 +17,7 @@ from dwijax.evaluation.common.scans import read_in_order, usable
 from dwijax.evaluation.directions.protocol import Split
 from dwijax.evaluation.directions.rows import NETWORKS
 from dwijax.inference import Run, load_run
-from dwijax.process.threads import ahead
+from dwijax.process.threads import prefetch
 from dwijax.training.reading import read_cohort
 
 TRAINING_SUBJECTS = 12  # that regressions learn from, at most
@@ -72,7 +72,7 @@ def prepare(workdir: str | Path, baseline_set: str, quiet: bool) -> Prepared:
 
 
 def _cases(run, split, members, progress) -> Iterator[Case]:
-    for case in ahead(lambda member: read_case(member, run, split), members):
+    for case in prefetch(lambda member: read_case(member, run, split), members):
         yield case
         progress.update()
 

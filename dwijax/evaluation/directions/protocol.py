@@ -46,7 +46,7 @@ from dwijax.evaluation.directions.rows import (
 from dwijax.evaluation.directions.spectra import Spectrum
 from dwijax.fitting.voxels import fit_maps, tensor_signal
 from dwijax.gradients import GradientTable
-from dwijax.process.threads import ahead
+from dwijax.process.threads import prefetch
 from dwijax.volumes import filled_slices
 
 LAST = 32
@@ -213,7 +213,7 @@ def judge(scan: JudgedScan, split: Split, predictors: list[Predictor], shown: np
             one.everywhere[p.method] = p.dwi
         return one
 
-    for one in ahead(score, predictions(), workers=2):
+    for one in prefetch(score, predictions(), workers=2):
         out.add(one)
     for against, reference in out.references.items():
         for name, found in out.maps.items():

@@ -26,7 +26,7 @@ from dwijax.evaluation.maps.methods import FIT, SMOOTHED, method_of, named
 from dwijax.evaluation.maps.rois import Roi, read_rois
 from dwijax.evaluation.maps.targets import target_table
 from dwijax.evaluation.studies import map_studies
-from dwijax.fitting.frames import told_frame
+from dwijax.fitting.frames import stated_frame
 from dwijax.fitting.voxels import fit_maps, principal_directions
 from dwijax.gradients import GradientTable, compare
 from dwijax.gradients.directions import direction_set
@@ -233,7 +233,7 @@ def test_predict_writes_the_maps_of_a_short_scan(run, phantom, tmp_path, monkeyp
     np.testing.assert_allclose(trace, found["md"][mask], rtol=1e-4)
     sources = json.loads((tmp_path / "out" / "maps.json").read_text())["maps"]
     assert sources["fa"] == TENSOR
-    told, by = told_frame(tmp_path / "out" / "v1.nii.gz")
+    told, by = stated_frame(tmp_path / "out" / "v1.nii.gz")
     assert (told, by.name) == ("scanner", "maps.json")
     # A b-value that is only nearly the run's: D = -ln(S / S0) / b.
     np.savetxt(tmp_path / "dwi.bval", np.where(bvals < 50, bvals, 1050)[positions][None])
