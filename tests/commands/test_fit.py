@@ -360,7 +360,8 @@ def test_measured_only_leaves_synthetic_volumes_out(scan, tmp_path):
     gtab = read_gradients(scan / "dwi.bval", scan / "dwi.bvec")
     fewer = write_scan(tmp_path / "fewer", image.get_fdata(dtype=np.float32)[..., :20],
                        image.affine, gtab[:20], load(scan / "mask.nii.gz"))
-    np.testing.assert_array_equal(load(out / "fa.nii.gz"), load(run(fewer) / "fa.nii.gz"))
+    again = run(fewer, "--maps", "fa", "fa_se")  # the same program, whose bits are the same
+    np.testing.assert_array_equal(load(out / "fa.nii.gz"), load(again / "fa.nii.gz"))
 
 
 def test_spooled_and_chunked_is_the_same(scan, monkeypatch):
