@@ -134,7 +134,7 @@ def test_fa_loss_is_zero_for_the_measured_volumes(slices):
     options = {"design": design, "volume_weights": weights}
     fa = jax.jit(partial(losses.fitted_fa, **options))
     loss = jax.jit(partial(losses.fa_loss, **options))
-    assert loss(signal, fa(signal), weight=slices.mask) == 0
+    assert loss(signal, fa(signal), weight=slices.mask) < 1e-12  # two programs round in two ways
     assert loss(signal, fa(signal[..., ::-1]), weight=slices.mask) > 1e-4
 
 
