@@ -11,13 +11,13 @@ from ml_collections import ConfigDict
 def base():
     """The defaults of all fields."""
     config = ConfigDict()
-    config.task = "direction_synthesis"  # (He et al.), map_regression (Li et al.)
+    config.task = "direction_synthesis"  # (He et al.), map_regression (Li et al.), any_table
     config.seed = 0
 
     # Map regression: networks of each of these maps. fa; md; of the first eigenvector v: signed
     # (FA v, the paper), dyadic (FA v vᵀ); tensor (all maps of one positive definite tensor).
     config.targets = ("fa", "md", "dyadic", "tensor")
-    config.seeds = 1                    # map regression: networks of each target
+    config.seeds = 1                    # networks of each target; any table: networks
 
     data = config.data = ConfigDict()
     data.layout = "phantom"             # phantom, hcp, plain, bids, manifest, store
@@ -37,6 +37,7 @@ def base():
     data.added_noise = 0.0              # map regression: largest SD of noise added to what networks
     #                                     see as they learn, in units of the median b0
     data.axis = 2                       # slices: 0 sagittal, 1 coronal, 2 axial
+    data.all_axes = False               # any table: learn from slices along all three
     data.split = (0.6, 0.2, 0.2)        # training, validation, test; unused for phantoms
     data.subjects = 0                   # the first so many of the training subjects; 0: all
     data.slices = ()                    # for training and validation, e.g. (1710, 854); (): all
@@ -77,6 +78,12 @@ def base():
     model.whiten = True                 # input channels, by the training inputs' covariance
     model.output_scale = 0.1            # a residual is about a tenth of the signal
     model.zero_output = True            # start at the residual baseline
+
+    scans = config.scans = ConfigDict()  # any table: what training scans are drawn from
+    scans.directions = (6, 90)          # least and most
+    scans.b = (700.0, 1600.0)           # s/mm²
+    scans.snr = (8.0, 40.0)             # median b0 / σ
+    scans.order = 4                     # of the harmonics that come out: 4, 6
 
     loss = config.loss = ConfigDict()
     loss.fa_weight = 0.0                # > 0: FA of the tensor fit as an auxiliary loss

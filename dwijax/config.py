@@ -28,10 +28,10 @@ from dwijax.schema import (
     validate,
     whole,
 )
-from dwijax.tasks import calibration, direction_synthesis, map_regression
+from dwijax.tasks import any_table, calibration, direction_synthesis, map_regression
 from dwijax.tasks.task import predictor
 
-TASKS = ("direction_synthesis", "map_regression")
+TASKS = ("direction_synthesis", "map_regression", "any_table")
 NETWORKS = ("unet", "superdti")
 OPTIMIZERS = ("adamw", "muon", "sgd")  # of `dwijax.training.optimizers`
 
@@ -49,7 +49,7 @@ FIELDS = {
         "choose": one_of("first", "optimal"), "drop_repeated": bool, "b0": bool,
         "neighbours": whole(0, 100), "neighbours_order": one_of(0, 2, 4, 6, 8), "denoise": bool,
         "denoise_targets": bool, "clean_targets": bool, "added_noise": number(),
-        "axis": one_of(0, 1, 2),
+        "axis": one_of(0, 1, 2), "all_axes": bool,
         "split": Such(listed(SHARE, 3, 3), lambda v: abs(sum(v) - 1) < 1e-6,
                       "three shares that sum to 1"),
         "subjects": whole(),
@@ -71,6 +71,8 @@ FIELDS = {
         "sh_order": one_of(*range(0, 17, 2)), "sh_weight": number(), "sh_log": bool,
         "whiten": bool, "output_scale": POSITIVE, "zero_output": bool,
     },
+    "scans": {"directions": listed(whole(6, 90), 2, 2), "b": listed(number(100, 1e4), 2, 2),
+              "snr": listed(number(1, 1e3), 2, 2), "order": one_of(4, 6)},
     "loss": {"fa_weight": number(), "fa_reference": one_of("all", "targets"),
              "fa_correction": SHARE},
     "optimizer": {"name": one_of(*OPTIMIZERS), "learning_rate": POSITIVE, "decay": number(),
@@ -93,15 +95,35 @@ def _directions(config):
     return config.task == "direction_synthesis"
 
 
+def _maps(config):
+    return config.task == "map_regression"
+
+
+def _any_table(config):
+    return config.task == "any_table"
+
+
+def _ranges(config):
+    return (config.scans.directions, config.scans.b, config.scans.snr)
+
+
 # What excludes what: a field, whether a config may have it as it is, what is expected instead.
 RULES = (
     ("patch", lambda c: c.patch % multiple_of(c) == 0,
      "0 or a multiple of 2^(model.levels - 1)"),
     ("data.b0_threshold", lambda c: c.data.b0_threshold < c.data.shell,
      "a b-value below the shell"),
-    ("model.residual", lambda c: c.model.residual in (
-        ("none", "mean", "sh", "tensor") if _directions(c) else ("none", "projection", "fit")),
-     "of directions none, mean, sh or tensor; of maps none, projection or fit"),
+    ("model.residual", lambda c: c.model.residual in {
+        "direction_synthesis": ("none", "mean", "sh", "tensor"), "any_table": ("sh",),
+        "map_regression": ("none", "projection", "fit")}[c.task],
+     "of directions none, mean, sh or tensor; of any table sh; of maps none, projection or fit"),
+    ("model.whiten", lambda c: not (c.model.whiten and _any_table(c)),
+     "false for any table, whose inputs are of order one"),
+    ("data.all_axes", lambda c: not c.data.all_axes or _any_table(c), "false but for any table"),
+    ("data.layout", lambda c: not (_any_table(c) and _stored(c)),
+     "no store for any table, which learns from the truth of simulated subjects"),
+    ("scans", lambda c: all(least <= most for least, most in _ranges(c)),
+     "the least, then the most, of directions, b and snr"),
     ("model.residual", lambda c: c.model.residual != "projection" or c.model.name == "superdti",
      "none or fit: only superdti has a projection"),
     ("data.b0", lambda c: c.data.b0 or not (c.model.residual in ("tensor", "fit")
@@ -111,9 +133,9 @@ RULES = (
      or set(c.targets) == {"md"},
      f"at least {map_regression.LEAST} directions for a fit, or targets of md alone, or another "
      "residual"),
-    ("data.choose", lambda c: c.data.choose == "first" or not _directions(c),
+    ("data.choose", lambda c: c.data.choose == "first" or _maps(c),
      "first: further directions are those behind the inputs"),
-    ("data.added_noise", lambda c: not (c.data.added_noise and _directions(c)),
+    ("data.added_noise", lambda c: not c.data.added_noise or _maps(c),
      "0: of map regression alone"),
     ("data.neighbours", lambda c: not c.data.neighbours or _directions(c),
      "0: of direction synthesis alone"),
@@ -131,14 +153,14 @@ RULES = (
      "false: only a phantom has noise-free targets"),
     ("data.subjects", lambda c: not (c.data.subjects and _stored(c)),
      "0 with a store, which was prepared with the subjects that it has"),
-    ("model.joint", lambda c: not c.model.joint or _directions(c), "false with maps"),
+    ("model.joint", lambda c: not c.model.joint or _directions(c), "false but for directions"),
     ("loss.fa_weight", lambda c: not c.loss.fa_weight or _directions(c), "0 with maps"),
     ("loss.fa_reference", lambda c: c.loss.fa_reference == "all" or not _stored(c),
      "all with a store, which has not what is fitted before"),
     ("trunk.steps", lambda c: not c.trunk.steps or (_directions(c) and not c.model.joint),
      "0 with maps, and where there is one joint network anyway"),
     ("calibrate", lambda c: not c.calibrate or (
-        _directions(c) and not _stored(c) and c.data.inputs >= calibration.LEAST_INPUTS),
+        not _maps(c) and not _stored(c) and c.data.inputs >= calibration.LEAST_INPUTS),
      f"false with maps, with fewer than {calibration.LEAST_INPUTS} inputs, which say too little of "
      "noise, and with a store, which is not the subjects themselves"),
 )
@@ -196,6 +218,11 @@ def build_task(config, gtab, b0s, networks=None):
     ``networks``: positions in the stack, all by default.
     """
     inputs = input_positions(config, gtab)
+    if _any_table(config):
+        return any_table.any_table(
+            seeds=config.seeds, networks=networks, inputs=inputs,
+            directions=tuple(config.scans.directions), b=tuple(config.scans.b),
+            snr=tuple(config.scans.snr), order=config.scans.order)
     if config.task == "map_regression":
         return map_regression.map_regression(
             gtab, b0s, inputs, targets=tuple(config.targets), seeds=config.seeds,

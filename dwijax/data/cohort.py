@@ -148,7 +148,7 @@ class Loaded(NamedTuple):
 
 
 def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, look=None,
-                skip_bad=False, progress=iter):
+                all_axes=False, skip_bad=False, progress=iter):
     """Reads members one by one and joins their slices, padded to the size of the largest.
 
     Every member's directions are put in the order of one table (`dwijax.gradients.matching`).
@@ -160,6 +160,7 @@ def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, l
       shell: b-value, s/mm². axis: of the slices.
       multiple: H and W are padded up to it. patch: side of the crops, 0 for whole slices.
       like: table of the shell whose order is wanted; default: the first member's.
+      all_axes: slices across all three axes.
       look: called with every `dwijax.data.subject.Subject` that is read.
       skip_bad: leave out, each with a line, members that cannot be used.
       progress: wraps the list (tqdm).
@@ -197,13 +198,15 @@ def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, l
         makers = makers or channels(like, b0s)
         if look is not None:
             look(subject)
-        where = Where(brain_slices(member, subject.mask, axis), axis, truth=member.files.truth)
-        batches.append(Batch(
-            {channel: make(subject, where) for channel, make in makers.items()},
-            cut(subject.mask, where.positions, axis=axis)))
-        tables.append(subject.gtab[subject.gtab.dwis])
+        for across in (0, 1, 2) if all_axes else (axis,):
+            where = Where(brain_slices(member, subject.mask, across), across,
+                          truth=member.files.truth)
+            batches.append(Batch(
+                {channel: make(subject, where) for channel, make in makers.items()},
+                cut(subject.mask, where.positions, axis=across)))
+        tables.append(subject.gtab[~subject.gtab.b0s_mask])
         scales[member.files.name] = float(subject.scale)
-    if len(bad) > len(batches):  # the others may be the sound ones, if it is about directions
+    if len(bad) > len(tables):  # the others may be the sound ones, if it is about directions
         raise refusal(bad, len(members), members[0].files.dwi, skippable=False)
     return Loaded(join(batches, multiple, patch), tables, scales, b0s)
 

@@ -50,7 +50,8 @@ def crop_origins(seed, step, lowest, highest, stride=1):
 
 
 def sample(seed, step, bounds, *, batch, patch, stride=1):
-    """Slice numbers ``[N]`` and first rows and columns ``[N, 2]`` of the crops of a batch.
+    """Slice numbers ``[N]``, first rows and columns ``[N, 2]`` of the crops of a batch, and random
+    bits for each, uint32 ``[N]``.
 
     Args:
       bounds: where crops of each slice may start, int32 ``[S, 2, 2]``.
@@ -58,9 +59,11 @@ def sample(seed, step, bounds, *, batch, patch, stride=1):
       stride: between crops.
     """
     index = batch_slices(seed, step, bounds.shape[0], batch)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), step)
+    draw = jax.random.bits(key, (batch,))
     if not patch:
-        return index, jnp.zeros((batch, 2), jnp.int32)
-    return index, crop_origins(seed, step, bounds[index, 0], bounds[index, 1], stride)
+        return index, jnp.zeros((batch, 2), jnp.int32), draw
+    return index, crop_origins(seed, step, bounds[index, 0], bounds[index, 1], stride), draw
 
 
 def take_batch(slices, seed, step, *, batch, patch, stride=1, part=0, parts=1):
@@ -76,9 +79,9 @@ def take_batch(slices, seed, step, *, batch, patch, stride=1, part=0, parts=1):
     """
     drawn = sample(seed, step, slices.origins, batch=batch, patch=patch, stride=stride)
     size = batch // parts
-    index, origins = (lax.dynamic_slice_in_dim(a, part * size, size) for a in drawn)
+    index, origins, draw = (lax.dynamic_slice_in_dim(a, part * size, size) for a in drawn)
     if not patch:
-        return slices.read(index)
+        return slices.read(index)._replace(draw=draw)
 
     def crop(array):
         size = (1, patch, patch, array.shape[-1])
@@ -87,4 +90,4 @@ def take_batch(slices, seed, step, *, batch, patch, stride=1, part=0, parts=1):
             lambda i, o: lax.dynamic_slice(array, (i, o[0], o[1], zero), size)[0]
         )(index, origins)
 
-    return Batch(*jax.tree.map(crop, (slices.images, slices.mask)))
+    return Batch(*jax.tree.map(crop, (slices.images, slices.mask)), draw)

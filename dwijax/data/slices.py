@@ -14,10 +14,12 @@ class Batch(NamedTuple):
       images: by the name of their channel (`dwijax.data.channels`), ``[N, h, w, c]`` float32, in
         units of each subject's own scale.
       weight: of each voxel, ``[N, h, w, 1]`` float32: 1 in the brain, 0 elsewhere.
+      draw: uint32 ``[N]``, for whatever a task draws at random of each.
     """
 
     images: dict
     weight: np.ndarray
+    draw: np.ndarray | None = None
 
 
 class Slices(NamedTuple):
@@ -46,7 +48,8 @@ class Slices(NamedTuple):
 
     def read(self, index):
         """The `Batch` of the slices ``index``, NumPy's or traced."""
-        return Batch({name: a[index] for name, a in self.images.items()}, self.mask[index])
+        return Batch({name: a[index] for name, a in self.images.items()}, self.mask[index],
+                     index.astype(np.uint32))
 
 
 def padded_size(shape, multiple):

@@ -207,7 +207,7 @@ class StoredSlices:
                 stored = b0 if isinstance(channel, B0) else dwi[..., channel.positions]
                 np.divide(stored[there], self._scales[k], out=batch.images[name][i][here])
             batch.weight[i][here] = mask[there]
-        return batch
+        return batch._replace(draw=index.astype(np.uint32))
 
     def load(self, progress=iter):
         """All of them: `dwijax.data.slices.Slices`. ``progress`` wraps the list of subjects."""
@@ -218,7 +218,7 @@ class StoredSlices:
             for name, image in batch.images.items():
                 all_of_them.images[name][index] = image
             all_of_them.weight[index] = batch.weight
-        return Slices(*all_of_them, self.origins)
+        return Slices(all_of_them.images, all_of_them.weight, self.origins)
 
     def _windows(self, plane, origin, size):
         """Where a crop of the padded slice lies in the stored slice, and where that goes in it."""

@@ -32,9 +32,9 @@ class TrainingBatches:
     def __getitem__(self, step):
         # On the CPU wherever the networks are: whole numbers from the same bits.
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            index, origins = self._sample(np.int32(step), self._slices.origins)
-            index, origins = np.asarray(index), np.asarray(origins)
-        return self._slices.read(index[self._positions], origins[self._positions], self._patch)
+            drawn = self._sample(np.int32(step), self._slices.origins)
+        index, origins, draw = (np.asarray(a)[self._positions] for a in drawn)
+        return self._slices.read(index, origins, self._patch)._replace(draw=draw)
 
 
 class ValidationBatches:

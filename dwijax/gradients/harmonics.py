@@ -1,5 +1,8 @@
 """Interpolation over the sphere: spherical harmonics of S and of ln S, Gaussian processes."""
 
+import itertools
+from functools import cache
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -9,6 +12,10 @@ from dwijax.least_squares import weighted_least_squares
 # Least signal that a logarithm is taken of, as a fraction of the subject's scale: about the
 # Rician floor at SNR 50, below which a magnitude says nothing about diffusion.
 FLOOR = 0.02
+
+# SD over the voxels of a brain of a coefficient of S, by its degree, in units of the median b0.
+SPREAD = {0: 1.0, 2: 0.12, 4: 0.035, 6: 0.02}
+FEWEST_OF_ORDER_4 = 15
 
 
 def sh_interpolation(bvecs_from, bvecs_to, *, order=4, weight=0.006):
@@ -45,6 +52,58 @@ def sh_basis(bvecs, order):
     _, theta, phi = cart2sphere(*np.asarray(bvecs, np.float64).T)
     basis, _, degrees = real_sh_descoteaux(order, theta, phi, full_basis=False, legacy=False)
     return basis, degrees
+
+
+def degrees_of(order):
+    """Degree l of each even harmonic up to ``order``, int ``[c]``."""
+    return np.concatenate([np.full(2 * degree + 1, degree) for degree in range(0, order + 1, 2)])
+
+
+@cache
+def sh_polynomials(order):
+    """Even harmonics up to an order as homogeneous polynomials of that degree, which they are on
+    the sphere, and which are cheap to evaluate anywhere.
+
+    Returns:
+      ``(powers int [p, 3] of x, y and z, change [p, c] float64)``: the harmonics at a unit
+      direction are ``prod(direction ** powers, -1) @ change``.
+    """
+    powers = np.array([p for p in itertools.product(range(order + 1), repeat=3) if sum(p) == order])
+    points = np.random.default_rng(0).standard_normal((400, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    monomials = np.prod(points[:, None] ** powers, axis=-1)
+    return powers, np.linalg.lstsq(monomials, sh_basis(points, order)[0], rcond=None)[0]
+
+
+def sh_at(bvecs, order):
+    """:func:`sh_basis` at unit directions ``[..., n, 3]`` that may be traced: ``[..., n, c]``."""
+    powers, change = sh_polynomials(order)
+    raised = jnp.stack([jnp.ones_like(bvecs), *(bvecs**k for k in range(1, order + 1))])
+    monomials = (raised[powers[:, 0], ..., 0] * raised[powers[:, 1], ..., 1]
+                 * raised[powers[:, 2], ..., 2])
+    return jnp.einsum("p...,pc->...c", monomials, jnp.asarray(change, bvecs.dtype))
+
+
+def wiener_sh(bvecs, sigma, *, order=4):
+    """Matrix that carries DWIs of one shell to the harmonics of S that are to be expected.
+
+    Ridge regression with the variance that noise has over that of a coefficient in a brain
+    (:data:`SPREAD`): a Wiener filter. Degree 4 takes part from `FEWEST_OF_ORDER_4` directions on.
+
+    Args:
+      bvecs: unit directions, ``[q, 3]``. sigma: SD of the noise, in units of the median b0.
+      order: of the result, 4 at least.
+
+    Returns:
+      ``[c, q]`` float64.
+    """
+    basis, degrees = sh_basis(bvecs, order)
+    used = degrees <= (4 if len(bvecs) >= FEWEST_OF_ORDER_4 else 2)
+    penalty = np.array([(sigma / SPREAD[degree]) ** 2 if degree else 0 for degree in degrees[used]])
+    out = np.zeros((len(degrees), len(bvecs)))
+    normal = basis[:, used].T @ basis[:, used] + np.diag(penalty + 1e-6)
+    out[used] = np.linalg.solve(normal, basis[:, used].T)
+    return out
 
 
 def log_sh_system(bvecs_from, order, weight):

@@ -9,9 +9,11 @@ from tqdm import tqdm
 
 from dwijax import config as settings
 from dwijax.data.channels import Where
-from dwijax.data.slices import padded_size
+from dwijax.data.harmonic_channels import frame
+from dwijax.data.slices import filled_slices, padded_size
 from dwijax.devices import placement
 from dwijax.gradients import GradientTable
+from dwijax.gradients.harmonics import degrees_of, sh_basis
 from dwijax.runs import restore
 from dwijax.tasks.calibration import Calibration, from_json, rescale
 from dwijax.tasks.task import Task
@@ -54,7 +56,7 @@ def load_run(place, networks=None, *, calibrated=True):
     config, gtab, task, predict, params, about = restore.restore_run(
         place, networks, calibrated=calibrated)
     targets = np.asarray(task.numbers)
-    if config.task == "direction_synthesis" and config.model.joint:
+    if config.model.joint or config.task == "any_table":
         targets = settings.output_positions(config, gtab)
     predict, params = placement.share_slices(predict, params)
     learnt = about.get("calibration") if networks is None else None
@@ -98,6 +100,22 @@ def outputs(run, subject, directions=None, *, quiet=True):
     return np.moveaxis(out, 1, 1 + axis)
 
 
+def signal(harmonics, bvecs, axis):
+    """DWIs of harmonics that networks for any table predict, in the mean over the networks.
+
+    Args:
+      harmonics: ``[K, X, Y, Z, c]`` along the axes of slices across ``axis``.
+      bvecs: directions wanted, along the axes of the volume, ``[T, 3]``.
+
+    Returns:
+      float32 ``[X, Y, Z, T]``.
+    """
+    count = harmonics.shape[-1]
+    order = next(n for n in range(2, 20, 2) if len(degrees_of(n)) == count)
+    rows = sh_basis(bvecs[:, frame(axis)], order)[0].astype(np.float32)
+    return harmonics.mean(axis=0) @ rows.T
+
+
 def only_inputs(run, subject):
     """A subject in the run's order without the volumes that the run's networks do not see."""
     b0s = subject.gtab.b0s
@@ -120,8 +138,15 @@ def synthesise(run, subject, *, quiet=True):
       axes; 0 outside the slices that hold brain; nowhere negative, nor above all that the networks
       have seen of the voxel; in the brain scaled by the run's calibration, if it has one.
     """
-    out = np.moveaxis(outputs(run, subject, quiet=quiet), 0, 3)  # one of K and D is 1
-    out = out.reshape(*out.shape[:3], -1) * np.float32(subject.scale)
+    out = outputs(run, subject, quiet=quiet)
+    if run.config.task == "any_table":
+        weighted = subject.gtab[~subject.gtab.b0s_mask]
+        wanted = (weighted if len(weighted) == len(run.gtab) else run.gtab)[run.targets]
+        out = signal(out, wanted.bvecs, run.config.data.axis)
+    else:
+        out = np.moveaxis(out, 0, 3)  # one of K and D is 1
+        out = out.reshape(*out.shape[:3], -1)
+    out *= np.float32(subject.scale)
     # A magnitude is not negative, and diffusion only takes signal away; the networks do not know,
     # and where they have met nothing alike there is no telling what they say.
     b0s, inputs = subject.gtab.b0s, subject.gtab.dwis[run.inputs]

@@ -20,7 +20,7 @@ class Task(NamedTuple):
       inputs: ``{name: channel}`` that networks see, in this order (`see`).
       outputs: ``{name: channel}`` that losses need besides.
       out_channels: of one network.
-      targets: ``images -> [K, N, H, W, D]``, measured, noise and all.
+      targets: ``images -> [K, N, H, W, D]``, measured, noise and all; None with ``scan``.
       baseline: ``(weights_k, inputs) -> [N, H, W, D]``, the residual baseline that a network's
         output is added to (:mod:`dwijax.tasks.residual_baselines`); ``inputs`` are images.
       baseline_weights: ``[K, ...]``.
@@ -30,6 +30,9 @@ class Task(NamedTuple):
         ``usable`` predicts must not matter.
       denoised: names of the inputs without noise of their own.
       disturb: ``images -> images`` that networks see while they learn; targets are of those before.
+      scan: ``(images, draw [N]) -> (inputs, targets, precision [N, 1, 1, 1])``, of a task whose
+        slices hold what scans are simulated of in every step; None where they hold scans. Voxels
+        count by their weight times the precision.
       combine: ``(weights_k, baseline, output) -> [N, H, W, D]``, the prediction: their sum, or
         what is made of it.
       loss: ``(prediction, target, weight) -> scalar`` of one network, as
@@ -40,19 +43,20 @@ class Task(NamedTuple):
     inputs: dict
     outputs: dict
     out_channels: int
-    targets: Callable
+    targets: Callable | None
     baseline: Callable
     baseline_weights: Any
     coupled: Callable | None = None
     denoised: tuple = ()
     disturb: Callable = lambda images: images
+    scan: Callable | None = None
     combine: Callable = lambda weights, baseline, output: baseline + output
     loss: Callable = losses.squared_error
 
     @property
     def channels(self):
         """``{name: channel}`` of all that training slices hold."""
-        return self.inputs | self.outputs
+        return self.outputs if self.scan else self.inputs | self.outputs
 
     @property
     def in_channels(self):
@@ -62,6 +66,13 @@ class Task(NamedTuple):
     def see(self, images):
         """``x [N, H, W, C]``, what all networks see: the inputs side by side."""
         return jnp.concatenate([images[name] for name in self.inputs], axis=-1)
+
+    def learn(self, batch):
+        """``(x, targets, weight)`` of a `dwijax.data.slices.Batch`."""
+        if self.scan is None:
+            return self.see(self.disturb(batch.images)), self.targets(batch.images), batch.weight
+        inputs, targets, precision = self.scan(batch.images, batch.draw)
+        return self.see(inputs), targets, batch.weight * precision
 
     def split(self, x):
         """``{name: [N, H, W, c]}``, what `see` has put side by side."""

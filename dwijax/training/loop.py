@@ -84,8 +84,8 @@ def _describe(config, workdir, members, data, scans=None):
     statistics = None
     if config.model.whiten:
         task = settings.build_task(config, gtab, b0s)
-        images, mask = train.read(whitening_slices(len(train.origins)))
-        statistics = whitening(np.asarray(task.see(task.disturb(images))), mask, task.noisy())
+        batch = train.read(whitening_slices(len(train.origins)))
+        statistics = whitening(np.asarray(task.learn(batch)[0]), batch.weight, task.noisy())
     about = folders.describe(
         plain, gtab, settings.input_positions(config, gtab), b0s,
         spread([m.files.name for m in members.train + members.validation],

@@ -156,10 +156,12 @@ def _from_files(config, members, budget, bar):
         return learnt
 
     def look(subject):
-        subjects.append(domain.of_subject(subject, tasks[0].inputs["inputs"].positions))
+        table = subject.gtab[~subject.gtab.b0s_mask]
+        subjects.append(domain.of_subject(subject, settings.input_positions(config, table)))
 
     options = {"shell": config.data.shell, "axis": config.data.axis,
-               "multiple": settings.multiple_of(config), "skip_bad": config.data.skip_bad}
+               "all_axes": config.data.all_axes, "multiple": settings.multiple_of(config),
+               "skip_bad": config.data.skip_bad}
     train = load_slices(members.train, channels, patch=config.patch, look=look, **options,
                         progress=partial(bar, desc="reading", unit="subject"))
     # By measured targets always, so that runs can be compared; only the loss looks at FA.

@@ -83,9 +83,9 @@ def make_gradients(predict, task, *, axes=ALONE, pieces=WHOLE):
 
     def backward(params, rows, batch, coupling):
         """Of some networks on some slices; ``coupling`` adds to the derivative by the outputs."""
-        x, targets = task.see(task.disturb(batch.images)), task.targets(batch.images)
+        x, targets, weight = task.learn(batch)
         predictions, pull_back = jax.vjp(lambda p: predict(p, x, rows), params)
-        derivative, losses = jax.grad(partial(own, rows, targets, batch.weight), has_aux=True)(
+        derivative, losses = jax.grad(partial(own, rows, targets, weight), has_aux=True)(
             predictions)
         derivative = coupling(derivative, predictions, batch)
         return losses, pull_back(derivative)[0]
@@ -98,7 +98,7 @@ def make_gradients(predict, task, *, axes=ALONE, pieces=WHOLE):
 
     def forward(params, rows, batch):
         """Outputs of all networks of the device on some slices, a piece of them at a time."""
-        x = task.see(task.disturb(batch.images))
+        x, _, _ = task.learn(batch)
         predictions = lax.map(lambda p: predict(p[0], x, p[1]),
                               _split((params, rows), pieces.networks))
         return _merge(predictions)
@@ -173,7 +173,7 @@ def _coupled_derivative(task, axes, stack, predictions, batch):
         return task.coupled(predictions, usable, images, weight)
 
     if not axes.direction:
-        return jax.grad(loss)(predictions, *batch)
+        return jax.grad(loss)(predictions, batch.images, batch.weight)
     devices, networks = axes.directions, predictions.shape[0]
     voxels = batch.weight.size
     share = -(-voxels // devices)
@@ -281,14 +281,14 @@ def make_judge(predict, task, *, axes=ALONE, pieces=WHOLE):
     Squared errors of each network over the voxels, by their weight.
     """
     def judge(params, totals, batch):
-        x, targets = task.see(task.disturb(batch.images)), task.targets(batch.images)
+        x, targets, weight = task.learn(batch)
         networks = totals[0].shape[0]
         rows = axes.rows(networks, len(task.numbers))
 
         def errors(p):
             params, rows = p
             return jax.vmap(squared_error, in_axes=(0, 0, None))(
-                predict(params, x, rows), targets if rows is None else targets[rows], batch.weight)
+                predict(params, x, rows), targets if rows is None else targets[rows], weight)
 
         if pieces.networks in (None, networks):
             found = errors((params, rows))
@@ -316,8 +316,8 @@ def make_validation(predict, task, *, batch, axes=ALONE, pieces=WHOLE):
         def body(i, totals):
             index = i * batch + axes.part() * size + jnp.arange(size)
             inside = (index < count).astype(jnp.float32)[:, None, None, None]
-            images, mask = slices.read(index % count)
-            return judge(params, totals, Batch(images, mask * inside))
+            images, mask, draw = slices.read(index % count)
+            return judge(params, totals, Batch(images, mask * inside, draw))
 
         networks = jax.tree.leaves(params)[0].shape[0]
         zeros = jnp.zeros(networks, jnp.float32), jnp.float32(0)

@@ -8,7 +8,6 @@ with new noise by the scan's own table. What the fit has missed, no subject has.
 """
 
 import hashlib
-import itertools
 import json
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -25,8 +24,13 @@ from dwijax.data.phantom.subject import SimulatedSubject
 from dwijax.errors import InputError
 from dwijax.fitting.voxels import in_chunks
 from dwijax.gradients import GradientTable
-from dwijax.gradients.harmonics import FLOOR, log_sh_coefficients, log_sh_system, sh_basis
-from dwijax.volumes import voxel_size
+from dwijax.gradients.harmonics import (
+    FLOOR,
+    log_sh_coefficients,
+    log_sh_system,
+    sh_basis,
+    sh_polynomials,
+)
 
 VERSION = 3  # raised when the same scan and settings give other bits
 WEIGHT = 0.001  # Laplace-Beltrami
@@ -251,22 +255,16 @@ def warp(fit, place, size):
 def evaluate(coefficients, order, turns, bvecs):
     """Spherical harmonics of each voxel at its own turned directions, float32 ``[M, X, Y, Z]``.
 
-    On the sphere even harmonics up to an order are the homogeneous polynomials of that degree,
-    which are cheap to evaluate anywhere.
-
     Args:
       coefficients: ``[X, Y, Z, c]``. order: 2 or 4. turns: ``[X, Y, Z, 3, 3]``.
       bvecs: ``[M, 3]``.
     """
-    powers = [p for p in itertools.product(range(order + 1), repeat=3) if sum(p) == order]
+    powers, change = sh_polynomials(order)
 
     def monomials(points):
         x, y, z = np.moveaxis(points, -1, 0)
         return np.stack([x**i * y**j * z**k for i, j, k in powers], axis=-1)
 
-    points = np.random.default_rng(0).standard_normal((200, 3))
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    change = np.linalg.lstsq(monomials(points), sh_basis(points, order)[0], rcond=None)[0]
     polynomials = (coefficients @ change.T).astype(np.float32)
     turns = turns.astype(np.float32)
     return np.stack([np.einsum("...p,...p->...", monomials(turns @ g.astype(np.float32)),
