@@ -233,7 +233,7 @@ def test_gradients_are_finite_and_reach_every_parameter():
     task = any_table.any_table(seeds=2)
     network = functional(lambda rngs: UNet(
         task.in_channels, task.out_channels, width=4, levels=1, convolutions=1, first_kernel=1,
-        expansion=2, activation="silu", rngs=rngs))
+        expansion=2, activation="silu", zero_output=False, rngs=rngs))
     predict = predictor(task, network, 0.3)
     params = stack(network).init(network_keys(jax.random.key(0), jnp.arange(2)))
     inputs, targets, precision = task.scan(
