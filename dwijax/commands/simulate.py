@@ -24,6 +24,12 @@ def add_arguments(parser):
                         "fit, deformed and perturbed at random, with its table (--bvals, --bvecs) "
                         "and noise level")
     parser.add_argument("--mask", type=Path, help="of the scan that --like names")
+    parser.add_argument("--table", type=Path, metavar="PREFIX",
+                        help="with --like: scan the subjects by PREFIX.bval and PREFIX.bvec, whose "
+                        "directions belong to the scan's image; ln S is taken to be proportional "
+                        "to b")
+    parser.add_argument("--add", type=whole(1, 1000), metavar="N",
+                        help="with --like: N well placed directions behind the scan's own")
     parser.add_argument("--snr", type=number(0.1, 1e6),
                         help="mean white-matter S0 over noise SD, before shading (default: "
                         "20; shifted: 12 to 30, drawn per subject; --like: the scan's)")
@@ -67,9 +73,10 @@ def _drawn(args):
     from dwijax.errors import InputError, warn
     from dwijax.gradients import find_b0s, read_gradients, repeats_in_words
 
-    if args.mask:
-        raise InputError("--mask", found="no --like", expected="a scan that it belongs to",
-                         remedy="give --like too, or leave it out")
+    for name in ("mask", "table", "add"):
+        if getattr(args, name):
+            raise InputError(f"--{name}", found="no --like", expected="a scan that it belongs to",
+                             remedy="give --like too, or leave it out")
     gtab = None
     if args.bvals is not None:
         gtab = read_gradients(args.bvals, args.bvecs, args.b0_threshold)
@@ -89,6 +96,7 @@ def _like(args):
     from dwijax.data.files import SubjectFiles
     from dwijax.data.phantom import simulate_scans_like
     from dwijax.errors import InputError
+    from dwijax.gradients import read_gradients
 
     for name in _FROM_THE_SCAN:
         if getattr(args, name) is not None:
@@ -100,8 +108,15 @@ def _like(args):
     if args.shells and len(args.shells) > 1:
         raise InputError("--shells", found=f"{len(args.shells)} b-values with --like",
                          expected="one: that of the shell to imitate", remedy="give one")
+    if args.table and args.add:
+        raise InputError("--table", found="--add", expected="one of the two",
+                         remedy="leave one out")
+    table = args.table and read_gradients(
+        *(args.table.with_name(args.table.name + end) for end in (".bval", ".bvec")),
+        args.b0_threshold)
     files = SubjectFiles("scan", args.like, args.bvals, args.bvecs, args.mask,
                          b0_threshold=args.b0_threshold)
     return simulate_scans_like(
         args.out, files, subjects=args.subjects, first=args.first, seed=args.seed, snr=args.snr,
-        shell=args.shells[0] if args.shells else None, progress=not args.quiet)
+        shell=args.shells[0] if args.shells else None, table=table, add=args.add or 0,
+        progress=not args.quiet)

@@ -168,6 +168,39 @@ def direction_set(n, seed=0):
     return _direction_set(int(n), int(seed))
 
 
+def added_directions(bvecs, n, seed=0):
+    """Axes that together with given ones are spread as evenly as they can be.
+
+    As :func:`direction_set`, with the given ones held in place.
+
+    Args:
+      bvecs: given unit directions, ``[q, 3]``. n: how many to add. seed: of the random start.
+
+    Returns:
+      float64 [n, 3], unit; each leading part fills the largest gaps there are.
+    """
+    from scipy.optimize import minimize
+
+    fixed = np.asarray(bvecs, np.float64)
+
+    def energy(free):
+        points = np.concatenate([fixed, free.reshape(-1, 3)])
+        value, gradient = _dispersion(points.ravel())
+        return value, gradient.reshape(-1, 3)[len(fixed):].ravel()
+
+    start = np.random.default_rng(seed).normal(size=3 * n)
+    free = minimize(energy, start, jac=True, method="L-BFGS-B",
+                    options={"maxiter": 2000, "maxfun": 4000}).x.reshape(n, 3)
+    free /= np.linalg.norm(free, axis=1, keepdims=True)
+    pairs = _repulsion(np.concatenate([fixed, free]))[0]
+    np.fill_diagonal(pairs, np.inf)
+    load, order = pairs[:len(fixed)].sum(axis=0)[len(fixed):], []
+    while len(order) < n:
+        order.append(int(np.argmin(load)))
+        load = load + pairs[len(fixed) + order[-1], len(fixed):]
+    return free[order]
+
+
 @functools.lru_cache(maxsize=16)
 def _direction_set(n, seed):
     if n < 1:

@@ -128,6 +128,58 @@ def test_unmoved_it_is_the_scan_without_its_noise(scan, fit):
     assert set(np.unique(made.tissue)) == {0, 1, 2, 4} and not made.tissue[~inside].any()
 
 
+def test_any_other_table_scans_the_same_signal(scan, fit):
+    """The scan's directions in another order and turned round: its volumes; half of its b: the
+    square root of the attenuation; twice a direction: the same."""
+    still = SETTINGS.as_dict() | STILL
+    own = like.simulate_like(fit, like.LikeSettings(**still), 0)
+    b0s = np.flatnonzero(fit.gtab.b0s_mask)
+    order = np.random.default_rng(0).permutation(np.flatnonzero(~fit.gtab.b0s_mask))
+    rows = [(0.0, 0.0, 0.0, 0.0), *((float(b), *g) for b, g in zip(
+        np.r_[fit.gtab.bvals[order], fit.gtab.bvals[order] / 2],
+        np.r_[-fit.gtab.bvecs[order], fit.gtab.bvecs[order]].tolist(), strict=True))]
+    made = like.simulate_like(fit, like.LikeSettings(**still | {"table": tuple(rows)}), 0)
+    inside, n = fit.mask, len(order)
+    s0 = own.clean[inside][:, b0s[:1]]
+    np.testing.assert_allclose(made.clean[inside][:, :1], s0, rtol=1e-6)
+    np.testing.assert_allclose(made.clean[inside][:, 1:1 + n], own.clean[inside][:, order],
+                               rtol=1e-3)
+    np.testing.assert_allclose(made.clean[inside][:, 1 + n:], np.sqrt(
+        s0 * own.clean[inside][:, order]), rtol=1e-3)
+    assert made.gtab.b0s_mask.sum() == 1 and len(made.gtab) == 1 + 2 * n
+
+
+@pytest.mark.parametrize("codes", ["LAS", "RAS"])
+def test_the_command_with_a_table_of_its_own(scan, tmp_path, codes):
+    """In FSL's convention of the scan's image, however that is stored; or N directions more."""
+    image = nib.load(scan.dwi)
+    subject = load_subject(scan)
+    stored = image.as_reoriented(nib.io_orientation(image.affine)) if codes == "RAS" else image
+    bvals = np.loadtxt(scan.bval)
+    assert "".join(nib.aff2axcodes(stored.affine)) == codes
+    nib.save(stored, tmp_path / "dwi.nii.gz")
+    np.savetxt(tmp_path / "dwi.bval", bvals[None])
+    # FSL's x of a RAS image runs against its first axis, as it does in the LAS one.
+    np.savetxt(tmp_path / "dwi.bvec", np.loadtxt(scan.bvec))
+    keep = np.r_[0, np.flatnonzero(bvals > 50)[::-1][:8]]
+    np.savetxt(tmp_path / "few.bval", bvals[None, keep])
+    np.savetxt(tmp_path / "few.bvec", np.loadtxt(scan.bvec)[:, keep])
+    command = ["simulate", str(tmp_path / "made"), "--like", str(tmp_path / "dwi.nii.gz"),
+               "--bvals", str(tmp_path / "dwi.bval"), "--bvecs", str(tmp_path / "dwi.bvec"),
+               "--subjects", "1", "--quiet"]
+    assert main([*command, "--table", str(tmp_path / "few")]) == 0
+    made = load_subject(find_subjects(tmp_path / "made", "phantom")[0])
+    weighted = ~made.gtab.b0s_mask
+    assert weighted.sum() == 8
+    np.testing.assert_allclose(
+        made.gtab.bvecs[weighted], subject.gtab.bvecs[~subject.gtab.b0s_mask][::-1][:8], atol=1e-5)
+    command[1] = str(tmp_path / "more")
+    assert main([*command, "--add", "10"]) == 0
+    more = load_subject(find_subjects(tmp_path / "more", "phantom")[0])
+    assert (~more.gtab.b0s_mask).sum() == (~subject.gtab.b0s_mask).sum() + 10
+    assert main([*command, "--add", "10", "--table", str(tmp_path / "few")]) == 2
+
+
 def test_subjects_differ_and_are_reproducible(fit):
     one, again, two = (like.simulate_like(fit, SETTINGS, i) for i in (0, 0, 1))
     np.testing.assert_array_equal(one.dwi, again.dwi)

@@ -4,7 +4,8 @@ A phantom that is drawn is smoother than a brain at 2 mm. Here a scan is denoise
 the mean that its noise adds to magnitudes is taken off, and the logarithm of its attenuation is
 expanded in spherical harmonics, which hold crossing fibres. A subject is that fit, warped by a pose
 and a smooth displacement, its directions turned with it, its tissue and shading perturbed, scanned
-with new noise by the scan's own table. What the fit has missed, no subject has.
+with new noise by the scan's own table, or by any other: ln S is taken to be proportional to b. What
+the fit has missed, no subject has.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ from dwijax.gradients.harmonics import (
     sh_polynomials,
 )
 
-VERSION = 3  # raised when the same scan and settings give other bits
+VERSION = 4  # raised when the same scan and settings give other bits
 WEIGHT = 0.001  # Laplace-Beltrami
 LEAST = 100  # voxels of a brain that can be fitted and deformed
 AROUND = 3  # voxels around the brain that are fitted too
@@ -51,6 +52,8 @@ class LikeSettings:
       pose_degrees, pose_shift: SD of angles, and of shifts in mm.
       s0, diffusivity, anisotropy: relative SD of the textures that each is perturbed by.
       shading: SD of the logarithm of what is added to the scan's shading.
+      table: of the subjects, b in s/mm² and a direction along the scan's canonical axes of every
+        volume; None: the scan's.
     """
 
     seed: int
@@ -65,6 +68,14 @@ class LikeSettings:
     diffusivity: float = 0.05
     anisotropy: float = 0.10
     shading: float = 0.10
+    table: tuple | None = None
+
+    def scanned_by(self, own):
+        """`GradientTable` of the subjects, of a scan with the table ``own``."""
+        if self.table is None:
+            return own
+        table = np.asarray(self.table)
+        return GradientTable(table[:, 0], table[:, 1:], own.b0_threshold)
 
     def as_dict(self):
         """Plain values, for JSON."""
@@ -93,6 +104,11 @@ class Fit(NamedTuple):
     affine: np.ndarray
     sigma: float
     scale: float
+
+    @property
+    def b(self):
+        """Median b of its directions, s/mm²."""
+        return float(np.median(self.gtab.bvals[~self.gtab.b0s_mask]))
 
 
 def identity(subject):
@@ -186,15 +202,17 @@ def simulate_like(fit, settings, index):
     attenuation = attenuation * grain(3, settings.diffusivity)[..., None]
     attenuation[..., 1:] *= grain(4, settings.anisotropy)[..., None]
 
-    weighted = ~fit.gtab.b0s_mask
-    clean = np.empty((len(fit.gtab), *shape), np.float32)
+    gtab = settings.scanned_by(fit.gtab)
+    weighted = ~gtab.b0s_mask
+    logs = evaluate(attenuation, fit.order, turns, gtab.bvecs[weighted])
+    logs *= (gtab.bvals[weighted] / fit.b)[:, None, None, None].astype(np.float32)
+    clean = np.empty((len(gtab), *shape), np.float32)
     clean[~weighted] = b0
-    clean[weighted] = b0 * np.exp(np.minimum(
-        evaluate(attenuation, fit.order, turns, fit.gtab.bvecs[weighted]), 0))
+    clean[weighted] = b0 * np.exp(np.minimum(logs, 0))
     clean *= np.float32(fit.scale)
 
     moved = SimulatedSubject(
-        dwi=None, clean=np.moveaxis(clean, 0, -1), gtab=fit.gtab, affine=fit.affine,
+        dwi=None, clean=np.moveaxis(clean, 0, -1), gtab=gtab, affine=fit.affine,
         mask=warped.mask, tissue=None, labels=np.zeros(shape, np.int16),
         lesion=np.zeros(shape, bool), populations=None, fractions=None, sigma=None, snr=None)
     maps = truth_maps(moved)

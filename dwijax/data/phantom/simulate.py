@@ -19,10 +19,12 @@ from dwijax.data.phantom.store import write_subject
 from dwijax.data.phantom.subject import Settings, simulate_subject
 from dwijax.errors import InputError, warn
 from dwijax.gradients import GradientTable, direction_set, repeats_in_words, shells
+from dwijax.gradients.directions import added_directions
 from dwijax.gradients.shells import listed
 from dwijax.output import whole
 from dwijax.process import interruption
 from dwijax.schema import read_json, validate
+from dwijax.volumes import canonical_bvecs
 
 B0 = 5.0  # s/mm^2, as HCP's b0 volumes have it
 RECORD = "phantom.json"
@@ -119,14 +121,17 @@ def simulate(out, *, subjects, first=0, prefix="sub-", workers=2, progress=True,
                      lambda missing: _write_all(out, settings, missing, workers))
 
 
-def simulate_scans_like(out, files, *, subjects, shell=None, seed=0, snr=None, first=0,
-                        prefix="like-", progress=True, **changes):
+def simulate_scans_like(out, files, *, subjects, shell=None, table=None, add=0, seed=0, snr=None,
+                        first=0, prefix="like-", progress=True, **changes):
     """Writes subjects made like a scan (`dwijax.data.phantom.like`), in the same layout.
 
     Args:
       out, subjects, first, prefix, progress: as :func:`simulate`.
       files: `dwijax.data.files.SubjectFiles` of the scan.
       shell: its b-value, s/mm²; may be left out where there is one.
+      table: `GradientTable` that the subjects are scanned by, FSL's directions of the scan's image;
+        default: the scan's shell and b0s.
+      add: directions to add to the scan's own (`dwijax.gradients.directions.added_directions`).
       seed, snr, changes: of `dwijax.data.phantom.like.LikeSettings`.
 
     Returns:
@@ -158,6 +163,16 @@ def simulate_scans_like(out, files, *, subjects, shell=None, seed=0, snr=None, f
            f"at least {like.LEAST}", "give a mask of the brain")
     for line in repeats_in_words(subject.gtab, subject.volumes):
         warn(f"{files.bvec}: {line}")
+    if add:
+        own = subject.gtab[~subject.gtab.b0s_mask]
+        more = added_directions(own.bvecs, add)
+        bvals = np.r_[subject.gtab.bvals, np.full(add, np.median(own.bvals))]
+        changes["table"] = _plain(bvals, np.concatenate([subject.gtab.bvecs, more]))
+    elif table is not None:
+        _check(files.bval, table.b0s_mask.any() and not table.b0s_mask.all(), listed(table),
+               "b0s and directions in --table", "give a whole table")
+        changes["table"] = _plain(
+            table.bvals, canonical_bvecs(table.bvecs, subject.orientation))
     out, identity = Path(out), like.identity(subject)
     settings = like.LikeSettings(int(seed), identity, float(shell), snr, **changes)
 
@@ -170,6 +185,10 @@ def simulate_scans_like(out, files, *, subjects, shell=None, seed=0, snr=None, f
     return _simulate(out, subjects, first, prefix, progress, "like a scan",
                      {"hash": settings.hash(), "settings": settings.as_dict(), "like": identity},
                      write)
+
+
+def _plain(bvals, bvecs):
+    return tuple((float(b), *map(float, g)) for b, g in zip(bvals, bvecs, strict=True))
 
 
 def _simulate(out, subjects, first, prefix, progress, told, record, write):
