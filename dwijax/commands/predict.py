@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dwijax.commands import add_scan_arguments, scan_files
+from dwijax.options import whole
 
 HELP = ("synthesise a run's further directions for a scan and fit tensors to all of them, or, with "
         "a SuperDTI run, write its maps")
@@ -19,6 +20,13 @@ def add_arguments(parser):
     parser.add_argument("-o", "--out", type=Path, required=True,
                         help="folder for dwi.nii.gz, .bval, .bvec, .json, maps and report.html; of "
                         "a SuperDTI run for fa, md, v1, color_fa ... .nii.gz and maps.json")
+    directions = parser.add_mutually_exclusive_group()
+    directions.add_argument("--add", type=whole(1, 1000), metavar="N",
+                            help="of a run for any table: synthesise N well placed directions "
+                            "(default: as many as make 90 in all)")
+    directions.add_argument("--table", type=Path, metavar="PREFIX",
+                            help="of a run for any table: synthesise the directions of PREFIX.bval "
+                            "and PREFIX.bvec that are not within 1 degree of a measured one")
     parser.add_argument("--resample", action="store_true",
                         help="interpolate the run's input directions where the scan has others; "
                         "what that costs is printed and in dwi.json or maps.json")
@@ -42,8 +50,8 @@ def run(args):
     else:
         from dwijax.inference.prediction import predict_scan as predict
     summary = predict(scan_files(args), args.trained, args.out, resample=args.resample,
-                      scale_b=args.scale_b, naming=args.naming, force=args.force,
-                      quiet=args.quiet)
+                      scale_b=args.scale_b, table=args.table, add=args.add, naming=args.naming,
+                      force=args.force, quiet=args.quiet)
     if not args.quiet:
         for line in summary["suspect"]:
             print(f"suspect: {line}")

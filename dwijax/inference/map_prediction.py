@@ -19,14 +19,14 @@ from dwijax.volumes import into_volume, save_like
 
 @collecting()
 def predict_maps(files: SubjectFiles, place: Path, out: Path, *, resample=False, scale_b=False,
-                 naming="dwijax", force=False, quiet=False) -> dict:
+                 table=None, add=None, naming="dwijax", force=False, quiet=False) -> dict:
     """Writes ``fa``, ``md`` (mm²/s), ``v1`` (RAS+), ``color_fa``, with a tensor network ``tensor``
     (mm²/s, RAS+), with several seeds ``fa_std``, as ``.nii.gz``, ``maps.json`` and a page.
 
     Where a run has both, a map comes from its tensor network: its FA, MD and V1 belong together.
 
     Args:
-      files, place, out, resample, scale_b, force, quiet: as
+      files, place, out, resample, scale_b, table, add, force, quiet: as
         `dwijax.inference.prediction.predict_scan`.
       naming: of the files, ``dwijax`` or ``bids``.
 
@@ -44,8 +44,8 @@ def predict_maps(files: SubjectFiles, place: Path, out: Path, *, resample=False,
     refuse_unwritable(out)
     if not force:
         refuse_to_overwrite([out / sidecar, out / html])
-    scan, subject, adapted, run, suspect = prepare(files, place, resample=resample,
-                                                   scale_b=scale_b)
+    scan, subject, adapted, run, suspect = prepare(
+        files, place, resample=resample, scale_b=scale_b, table=table, add=add)
     methods = network_maps(run, adapted.subject, run.inputs, quiet=quiet)
     # Networks take their inputs for the run's b: what decays as at b' looks like b' / b times D.
     b = adapted.facts["b"]

@@ -26,14 +26,14 @@ _FIT = ("condition_number", "voxels", "voxels_without_tensor", "voxels_with_samp
 
 @collecting()
 def predict_scan(files: SubjectFiles, place: Path, out: Path, *, resample=False, scale_b=False,
-                 naming="dwijax", force=False, quiet=False) -> dict:
+                 table=None, add=None, naming="dwijax", force=False, quiet=False) -> dict:
     """Writes the longer series with its table and JSON, the tensor maps of all volumes, a page.
 
     Args:
       files: of the scan.
       place: folder of a trained run, or file of ``dwijax export``.
       out: folder; nothing appears in it before everything is done.
-      resample, scale_b: as `dwijax.inference.preparing.prepare`.
+      resample, scale_b, table, add: as `dwijax.inference.preparing.prepare`.
       naming: of the files, one of `dwijax.fitting.NAMINGS`.
       force: replace files that are there.
       quiet: no progress bars.
@@ -50,8 +50,8 @@ def predict_scan(files: SubjectFiles, place: Path, out: Path, *, resample=False,
     if not force:
         maps = file_names(naming, DEFAULT_MAPS, names["dwi"])
         refuse_to_overwrite(out / name for name in (*names.values(), *maps.values()))
-    scan, subject, adapted, run, suspect = prepare(files, place, resample=resample,
-                                                   scale_b=scale_b)
+    scan, subject, adapted, run, suspect = prepare(
+        files, place, resample=resample, scale_b=scale_b, table=table, add=add)
     notes, calibration = list(adapted.notes), run.calibration
     if calibration and adapted.resampled:
         calibration = None

@@ -100,6 +100,19 @@ def outputs(run, subject, directions=None, *, quiet=True):
     return np.moveaxis(out, 1, 1 + axis)
 
 
+def for_table(run: Run, own: GradientTable, wanted: GradientTable) -> Run:
+    """A run for any table as one of a scan's own directions, the inputs, and those wanted.
+
+    Args:
+      own: of the scan's shell, without b0s, q directions. wanted: T directions, along the same
+        axes.
+    """
+    both = dataclasses.replace(own, bvals=np.concatenate([own.bvals, wanted.bvals]),
+                               bvecs=np.concatenate([own.bvecs, wanted.bvecs]))
+    return run._replace(gtab=both, inputs=np.arange(len(own)),
+                        targets=len(own) + np.arange(len(wanted)))
+
+
 def signal(harmonics, bvecs, axis):
     """DWIs of harmonics that networks for any table predict, in the mean over the networks.
 
@@ -140,9 +153,7 @@ def synthesise(run, subject, *, quiet=True):
     """
     out = outputs(run, subject, quiet=quiet)
     if run.config.task == "any_table":
-        weighted = subject.gtab[~subject.gtab.b0s_mask]
-        wanted = (weighted if len(weighted) == len(run.gtab) else run.gtab)[run.targets]
-        out = signal(out, wanted.bvecs, run.config.data.axis)
+        out = signal(out, run.gtab[run.targets].bvecs, run.config.data.axis)
     else:
         out = np.moveaxis(out, 0, 3)  # one of K and D is 1
         out = out.reshape(*out.shape[:3], -1)
