@@ -66,6 +66,7 @@ def tune(training: Iterable[Case], validation: Iterable[Case], *, axis: int,
         for regression in regressions:
             regression.learn(case)
         learnt += bool(regressions)
+    regressions = regressions if learnt else []
 
     raw, logarithm = [], LogHarmonicsGrid()
     after = {(d, strength): [] for d in chosen.denoisers for strength in d.strengths}
@@ -86,8 +87,7 @@ def tune(training: Iterable[Case], validation: Iterable[Case], *, axis: int,
     baselines = [tensor(), *harmonics]
     if chosen.others:
         baselines += [logarithm.best(), tune_process(raw)]
-    if learnt:
-        baselines += [regression.best() for regression in regressions]
+    baselines += [regression.best() for regression in regressions]
     for denoiser in chosen.denoisers:
         tuned = [(*tune_harmonics(found), strength)
                  for (other, strength), found in after.items() if other is denoiser]

@@ -146,6 +146,20 @@ def best_conditioned(bvecs, size):
                        key=quality))
 
 
+def spread_subset(bvecs, n):
+    """Positions of n directions that are well spread, ascending int64 [n].
+
+    From the first direction, each next one has the least energy among those before it, then each
+    is exchanged while that helps.
+
+    Args:
+      bvecs: unit directions, ``[N, 3]``.
+    """
+    energy = _repulsion(np.asarray(bvecs, np.float64))[0]
+    np.fill_diagonal(energy, np.inf)
+    return np.sort(_spread(energy, 0, n))
+
+
 def direction_set(n, seed=0):
     """A set of axes in which every leading subset is nearly uniform.
 

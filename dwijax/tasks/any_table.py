@@ -21,7 +21,7 @@ from dwijax.gradients.harmonics import degrees_of, sh_at, sh_basis
 from dwijax.tasks.task import Task
 
 MOST = 90  # directions of a scan
-_TABLES = 1024  # that scans are drawn from, before they are turned
+_TABLES = 512  # that scans are drawn from, before they are turned
 _JITTER = 0.15  # largest SD of each component of their directions, radians
 _B0S = 18
 _POINTS = 60  # directions that stand for the whole sphere
