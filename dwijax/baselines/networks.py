@@ -23,7 +23,7 @@ def networks(run: Run, name: str) -> Predictor:
     def predict_volume(acquired: Acquired, gtab: GradientTable) -> np.ndarray:
         if any_table:
             subject = acquired.scan()
-            asked = for_table(run, subject.gtab[~subject.gtab.b0s_mask], gtab)
+            asked = for_table(run, subject.gtab[subject.gtab.dwis], gtab)
             return synthesise(asked, subject) / np.float32(subject.scale)
         if len(gtab) != len(run.targets):
             raise ValueError(f"{len(gtab)} directions asked for, {len(run.targets)} learnt")

@@ -204,7 +204,7 @@ def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, l
             batches.append(Batch(
                 {channel: make(subject, where) for channel, make in makers.items()},
                 cut(subject.mask, where.positions, axis=across)))
-        tables.append(subject.gtab[~subject.gtab.b0s_mask])
+        tables.append(subject.gtab[subject.gtab.dwis])
         scales[member.files.name] = float(subject.scale)
     if len(bad) > len(tables):  # the others may be the sound ones, if it is about directions
         raise refusal(bad, len(members), members[0].files.dwi, skippable=False)

@@ -71,8 +71,8 @@ def conditions(projection, sigma, b, b0s):
 
 def seen(subject, positions, axis):
     """`Seen` of a subject's directions at ``positions`` of its shell, sliced across ``axis``."""
-    b0s = np.flatnonzero(subject.gtab.b0s_mask)
-    volumes = np.flatnonzero(~subject.gtab.b0s_mask)[positions]
+    b0s = subject.gtab.b0s
+    volumes = subject.gtab.dwis[positions]
     # In an order and with signs of their own: sums do not depend on those of the scan.
     bvecs = subject.gtab.bvecs[volumes]
     bvecs = np.where(_positive(bvecs)[:, None], bvecs, -bvecs)

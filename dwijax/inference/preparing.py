@@ -87,6 +87,6 @@ def _extended(scan, run, table, add):
     adapted = extend(subject, table=wanted, add=add, learnt=learnt, where=files.bvec,
                      where_table=where)
     adapted = adapted._replace(notes=[*about_table(scan.gtab), *adapted.notes])
-    own = subject.gtab[~subject.gtab.b0s_mask]
+    own = subject.gtab[subject.gtab.dwis]
     return Prepared(scan, subject, adapted, for_table(run, own, adapted.gtab),
                     scan.header_notes + prediction_page.suspect(subject, run.about))

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from dwijax import config as settings
 from dwijax.data.channels import Where
 from dwijax.data.harmonic_channels import frame
-from dwijax.data.slices import filled_slices, padded_size
+from dwijax.data.slices import padded_size
 from dwijax.devices import placement
 from dwijax.gradients import GradientTable
 from dwijax.gradients.harmonics import degrees_of, sh_basis

@@ -30,7 +30,7 @@ def extend(subject: Subject, *, table: GradientTable | None, add: int | None,
     Raises:
       InputError: fewer than 6 directions, or nothing to add.
     """
-    own = subject.gtab[~subject.gtab.b0s_mask]
+    own = subject.gtab[subject.gtab.dwis]
     b, q = float(np.median(own.bvals)), len(own)
     if q < FEWEST:
         raise InputError(where, found=f"{q} directions at b={b:g}",
@@ -38,7 +38,7 @@ def extend(subject: Subject, *, table: GradientTable | None, add: int | None,
                          remedy="nothing can be added to fewer: acquire more")
     notes, facts = [], {"b": {"scan": b, "run": b, "scaled": False}, "directions": "any table",
                         "input_volumes": [int(v) for v in subject.volumes[
-                            ~subject.gtab.b0s_mask]]}
+                            subject.gtab.dwis]]}
     if table is not None:
         near = np.abs(table.bvals - b) <= B_TOLERANCE * b
         others = int((~near & ~table.b0s_mask).sum())

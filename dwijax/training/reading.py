@@ -156,7 +156,7 @@ def _from_files(config, members, budget, bar):
         return learnt
 
     def look(subject):
-        table = subject.gtab[~subject.gtab.b0s_mask]
+        table = subject.gtab[subject.gtab.dwis]
         subjects.append(domain.of_subject(subject, settings.input_positions(config, table)))
 
     options = {"shell": config.data.shell, "axis": config.data.axis,

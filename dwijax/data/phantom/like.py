@@ -32,6 +32,7 @@ from dwijax.gradients.harmonics import (
     sh_basis,
     sh_polynomials,
 )
+from dwijax.volumes import voxel_size
 
 VERSION = 4  # raised when the same scan and settings give other bits
 WEIGHT = 0.001  # Laplace-Beltrami
