@@ -27,9 +27,9 @@ def described(config=None):
                    "within_subject": False, "origin": "/secret/place"})
 
 
-def write_tiny_run(workdir, denoise=False):
+def write_tiny_run(workdir, denoise=False, config=None):
     """Writes config, a checkpoint with random parameters, a log and a report."""
-    config = get_config("smoke")
+    config = config or get_config("smoke")
     config.data.layout, config.data.root, config.data.inputs = "plain", "/secret/place", 6
     config.data.denoise, config.calibrate = denoise, False
     task = settings.build_task(config, GTAB, 2)
@@ -38,8 +38,10 @@ def write_tiny_run(workdir, denoise=False):
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), like)
     about = described(config)
-    about["normalisation"]["whitening"] = {
-        "mean": np.zeros(task.in_channels).tolist(), "matrix": np.eye(task.in_channels).tolist()}
+    if config.model.whiten:
+        size = task.in_channels
+        about["normalisation"]["whitening"] = {
+            "mean": np.zeros(size).tolist(), "matrix": np.eye(size).tolist()}
     folders.write(workdir, about)
     with checkpoint.saving(workdir, about, keep=1) as save:
         save(20, {"params": params})

@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from configs import he2020, phantom, superdti
+from configs import any_table, he2020, phantom, superdti
 from dwijax import cli
 from dwijax.baselines import Acquired
 from dwijax.data import channels
@@ -35,7 +35,7 @@ from tests.repository.documents import (
     refused,
     words_of,
 )
-from tests.tiny_run import GTAB
+from tests.tiny_run import GTAB, write_tiny_run
 
 README, EXTENDING = TEXTS["README.md"], TEXTS["docs/extending.md"]
 
@@ -138,6 +138,7 @@ def desk(tmp_path_factory, tiny_run):
         shutil.copy(source, desk / name)
     for name in ("mine", "he2020", "phantom"):
         shutil.copytree(tiny_run, desk / "runs" / name)
+    write_tiny_run(desk / "runs" / "any_table", config=any_table.get_config("smoke"))
     return desk
 
 
@@ -159,7 +160,8 @@ def test_lines_of_the_command_run_in_the_order_of_a_document(document, desk, tmp
             assert list(there.glob(out + "*")), line
         if words[0] == "predict":
             assert (there / out / "report.html").is_file(), line
-            assert nib.load(there / out / "dwi.nii.gz").shape[3] == 12, line
+            added = int(words[words.index("--add") + 1]) if "--add" in words else 2
+            assert nib.load(there / out / "dwi.nii.gz").shape[3] == 10 + added, line
 
 
 def test_all_commands_are_shown():

@@ -71,7 +71,7 @@ def job(line, place):
         words += SMALL
         if "superdti" not in line:
             words += UNET
-        if "superdti" not in line and "he2020" not in line:  # a joint network for one of them
+        if not re.search("superdti|he2020|any_table", line):  # a joint network for one of them
             words.append(f"--config.trunk.steps={2 * (line == 'python train.py')}")
         if "layout" not in line and "--plan" not in line:
             words += PHANTOM
