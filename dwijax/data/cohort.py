@@ -137,7 +137,8 @@ class Loaded(NamedTuple):
 
     Attributes:
       slices: `dwijax.data.slices.Slices`, or `dwijax.data.store.StoredSlices` yet to be read.
-      tables: of every subject's shell, `GradientTable` without b0s; the first is the run's.
+      tables: of every subject's shell, `GradientTable` without b0s; the first is the run's. For
+        any table: the run's every time.
       scales: by subject's name. b0s: number of b0 volumes.
     """
 
@@ -148,10 +149,11 @@ class Loaded(NamedTuple):
 
 
 def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, look=None,
-                all_axes=False, skip_bad=False, progress=iter):
+                all_axes=False, any_table=False, skip_bad=False, progress=iter):
     """Reads members one by one and joins their slices, padded to the size of the largest.
 
-    Every member's directions are put in the order of one table (`dwijax.gradients.matching`).
+    Every member's directions are put in the order of one table (`dwijax.gradients.matching`), but
+    for `any_table`.
 
     Args:
       members: list of :class:`Member`.
@@ -160,7 +162,7 @@ def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, l
       shell: b-value, s/mm². axis: of the slices.
       multiple: H and W are padded up to it. patch: side of the crops, 0 for whole slices.
       like: table of the shell whose order is wanted; default: the first member's.
-      all_axes: slices across all three axes.
+      all_axes: slices across all three axes. any_table: members keep their own tables.
       look: called with every `dwijax.data.subject.Subject` that is read.
       skip_bad: leave out, each with a line, members that cannot be used.
       progress: wraps the list (tqdm).
@@ -187,7 +189,8 @@ def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, l
                 raise subject
             if like is None:
                 like, name = subject.gtab[subject.gtab.dwis], member.files.name
-            subject = in_order_of(subject, like, where=member.files.bvec, name=name)
+            if not any_table:
+                subject = in_order_of(subject, like, where=member.files.bvec, name=name)
         except InputError as error:
             bad[member.files.name] = error
             if not skip_bad:
@@ -204,7 +207,7 @@ def load_slices(members, channels, *, shell, axis, multiple, patch, like=None, l
             batches.append(Batch(
                 {channel: make(subject, where) for channel, make in makers.items()},
                 cut(subject.mask, where.positions, axis=across)))
-        tables.append(subject.gtab[subject.gtab.dwis])
+        tables.append(like if any_table else subject.gtab[subject.gtab.dwis])
         scales[member.files.name] = float(subject.scale)
     if len(bad) > len(tables):  # the others may be the sound ones, if it is about directions
         raise refusal(bad, len(members), members[0].files.dwi, skippable=False)

@@ -127,7 +127,8 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
     tell(f"{len(task.numbers)} network{'s' * (len(task.numbers) > 1)} of {count:,} parameters, "
          f"{slices} from {len(members.train)} subjects, {place}"
          + (f"; going on from step {first}" if first else ""), flush=True)
-    tell(spread_in_words(about["table"]["spread"]), flush=True)
+    if task.scan is None:  # to others tables make no difference
+        tell(spread_in_words(about["table"]["spread"]), flush=True)
     tell(training.plan, flush=True)
     if first >= config.steps:
         tell(f"{workdir}: finished at step {first}, of {config.steps} asked for"

@@ -161,7 +161,7 @@ def _from_files(config, members, budget, bar):
 
     options = {"shell": config.data.shell, "axis": config.data.axis,
                "all_axes": config.data.all_axes, "multiple": settings.multiple_of(config),
-               "skip_bad": config.data.skip_bad}
+               "any_table": config.task == "any_table", "skip_bad": config.data.skip_bad}
     train = load_slices(members.train, channels, patch=config.patch, look=look, **options,
                         progress=partial(bar, desc="reading", unit="subject"))
     # By measured targets always, so that runs can be compared; only the loss looks at FA.
