@@ -165,7 +165,7 @@ def one_by_one(problem):
     with _ordinary_convolutions():
         network = settings.build_network(problem.config, problem.task)
         optimizer = problem.training.optimizer
-        images, mask = problem.slices.read(slice(None))
+        images, mask, _ = problem.slices.read(slice(None))
         x, targets = problem.task.see(images), problem.task.targets(images)
 
         def step(state, target):
@@ -217,7 +217,7 @@ def _torch(problem, vmapped):
     params = jax.tree.map(np.asarray, problem.state().params)
     flat, tree = jax.tree.flatten(params)
     paths = [jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
-    images, mask = problem.slices.read(slice(None))
+    images, mask, _ = problem.slices.read(slice(None))
 
     def channels_first(a):
         return torch.tensor(np.array(a)).permute(0, 3, 1, 2).contiguous(

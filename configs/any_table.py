@@ -12,8 +12,8 @@ in every step.
 from configs.base import expanded
 
 DEFAULT = {
-    "task": "any_table", "data.all_axes": True, "model.width": 24, "model.first_kernel": 1,
-    "model.expansion": 3, "model.whiten": False, "model.output_scale": 0.3,
+    "task": "any_table", "data.all_axes": True, "data.slices": (360, 40), "model.width": 24,
+    "model.first_kernel": 1, "model.expansion": 3, "model.whiten": False, "model.output_scale": 0.3,
     "optimizer.name": "muon", "optimizer.learning_rate": 2e-2, "optimizer.weight_decay": 0.1,
     "optimizer.clip": 0.05, "steps": 4000, "log_every": 100, "validate_every": 1000,
     "checkpoint_every": 1000,

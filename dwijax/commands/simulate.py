@@ -96,7 +96,7 @@ def _like(args):
     from dwijax.data.files import SubjectFiles
     from dwijax.data.phantom import simulate_scans_like
     from dwijax.errors import InputError
-    from dwijax.gradients import read_gradients
+    from dwijax.gradients import read_prefix
 
     for name in _FROM_THE_SCAN:
         if getattr(args, name) is not None:
@@ -111,9 +111,7 @@ def _like(args):
     if args.table and args.add:
         raise InputError("--table", found="--add", expected="one of the two",
                          remedy="leave one out")
-    table = args.table and read_gradients(
-        *(args.table.with_name(args.table.name + end) for end in (".bval", ".bvec")),
-        args.b0_threshold)
+    table = args.table and read_prefix(args.table, args.b0_threshold)[0]
     files = SubjectFiles("scan", args.like, args.bvals, args.bvecs, args.mask,
                          b0_threshold=args.b0_threshold)
     return simulate_scans_like(

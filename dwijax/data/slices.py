@@ -48,6 +48,8 @@ class Slices(NamedTuple):
 
     def read(self, index):
         """The `Batch` of the slices ``index``, NumPy's or traced."""
+        if not hasattr(index, "astype"):  # a slice or a list
+            index = np.arange(len(self.mask))[index]
         return Batch({name: a[index] for name, a in self.images.items()}, self.mask[index],
                      index.astype(np.uint32))
 

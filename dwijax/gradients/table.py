@@ -77,6 +77,12 @@ class GradientTable:
                        bvecs=np.atleast_2d(self.bvecs[index]))
 
 
+def read_prefix(prefix, b0_threshold=B0_THRESHOLD):
+    """:func:`read_gradients` of ``PREFIX.bval`` and ``PREFIX.bvec``, and the path of the latter."""
+    bvecs = f"{prefix}.bvec"
+    return read_gradients(f"{prefix}.bval", bvecs, b0_threshold), bvecs
+
+
 def read_gradients(bval_path, bvec_path, b0_threshold=B0_THRESHOLD, are_b0s=None):
     """Reads an FSL pair of text files.
 

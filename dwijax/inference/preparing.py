@@ -10,7 +10,7 @@ from dwijax.data.files import SubjectFiles
 from dwijax.data.scan import Scan, open_scan
 from dwijax.data.subject import Subject, subject_of
 from dwijax.errors import InputError
-from dwijax.gradients import read_gradients
+from dwijax.gradients import read_prefix
 from dwijax.inference.adaptation import Adapted, about_table, adapt, choose_shell
 from dwijax.inference.volumes import Run, for_table, load_run
 from dwijax.inference.wanted import extend
@@ -80,8 +80,7 @@ def _extended(scan, run, table, add):
                                             where=files.bval))
     wanted, where = None, None
     if table is not None:
-        where = table.with_name(f"{table.name}.bvec")
-        wanted = read_gradients(table.with_name(f"{table.name}.bval"), where, files.b0_threshold)
+        wanted, where = read_prefix(table, files.b0_threshold)
         wanted = dataclasses.replace(
             wanted, bvecs=canonical_bvecs(wanted.bvecs, subject.orientation))
     adapted = extend(subject, table=wanted, add=add, learnt=learnt, where=files.bvec,

@@ -288,7 +288,8 @@ def test_a_run_is_one_more_predictor(noisy, monkeypatch):
     given, _ = noisy
     table = GradientTable(np.full(30, 1000.0), direction_set(30))
     run = SimpleNamespace(targets=np.arange(10, 30), gtab=table,
-                          config=SimpleNamespace(model=SimpleNamespace(joint=False)))
+                          config=SimpleNamespace(
+                              task="direction_synthesis", model=SimpleNamespace(joint=False)))
     seen = []
 
     def synthesise(run, subject):

@@ -17,7 +17,7 @@ from tests.malformed import ONES, save
 KINDS = {
     "dwi": "image", "fa": "image", "v1": "image", "grad_dev": "image", "like": "image",
     "mask": "mask", "seeds": "mask", "through": "mask",
-    "bvals": "table", "bvecs": "table",
+    "bvals": "table", "bvecs": "table", "table": "prefix",
     "trained": "run", "root": "folder", "maps": "names",
     "out": "output", "file": "output", "store": "output", "write_bvecs": "output if need be",
 }
@@ -149,6 +149,7 @@ ATTACKS = {
         "one number": (file(b"1"), True),
         "numbers without end": (file(b"1e999 " * 10), True),
     },
+    "prefix": READ,
     "run": READ | {"a device without end": (word("/dev/zero"), True)},
     "folder": READ,
     "output folder": WRITTEN,

@@ -33,7 +33,7 @@ def test_crops_are_windows_of_their_slice():
     slices = join([Batch({"b0": dwi[..., :1], "dwi": dwi}, mask)], multiple=1, patch=4)
     assert slices.images["b0"].shape[0] == 4
     for step in range(20):
-        images, _ = take_batch(slices, 0, jnp.int32(step), batch=2, patch=4)
+        images = take_batch(slices, 0, jnp.int32(step), batch=2, patch=4).images
         index = batch_slices(0, jnp.int32(step), 4, 2)
         bounds = slices.origins[np.asarray(index)]
         origins = np.asarray(crop_origins(0, jnp.int32(step), bounds[:, 0], bounds[:, 1]))

@@ -112,4 +112,4 @@ def test_nothing_else_opens_a_scan():
                 users.setdefault(node.func.id, set()).add(
                     path.relative_to(PACKAGE).with_suffix("").as_posix())
     assert users == {"read_dwi": {"data/scan", "inference/prediction"},
-                     "read_gradients": {"data/scan", "commands/simulate"}}
+                     "read_gradients": {"data/scan", "commands/simulate", "gradients/table"}}
