@@ -194,6 +194,7 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
                         f"({rate * flops / possible:.0%} of a matrix product), "
                         f"{memory.gib(memory.peak())} GiB, {(config.steps - step) / rate / 60:.1f} "
                         "min to go")
+                    sys.stdout.flush()  # of a file or a pipe too
             stopped = stopping()
             if step % config.checkpoint_every == 0 or step == config.steps or stopped:
                 save(step, _trees(placement.collect(place, state)))
