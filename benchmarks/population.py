@@ -13,6 +13,7 @@ from dwijax.gradients import write_gradients
 
 FILES = {"like": "dwi.nii.gz", "bvals": "dwi.bval", "bvecs": "dwi.bvec", "mask": "mask.nii.gz"}
 SNR = 20.0  # of subjects that judge; what trains is scanned anew in every step
+GENERATORS = ("default", "shifted")
 JUDGE = 1000  # number of the subject like a scan that judges networks that have not seen it
 
 
@@ -26,15 +27,15 @@ def scans_in(folder):
     return found
 
 
-def make_likenesses(scan, out, table, *, subjects, first=0, snr=SNR):
+def make_likenesses(scan, out, table, *, subjects, first=0, snr=SNR, options=()):
     """Subjects like a scan, by the table ``PREFIX``; names of their folders."""
     run([sys.executable, "-m", "dwijax", "simulate", out, f"--subjects={subjects}",
-         f"--first={first}", f"--snr={snr}", f"--table={table}",
+         f"--first={first}", f"--snr={snr}", f"--table={table}", *options,
          *(f"--{option}={scan / name}" for option, name in FILES.items())])
     return [Path(out) / f"like-{i:03d}" for i in range(first, first + subjects)]
 
 
-def make_drawn(out, table, *, subjects, generator="default", options=()):
+def make_drawn(out, table, *, subjects, generator, options=()):
     """Drawn subjects, by the table ``PREFIX``."""
     run([sys.executable, "-m", "dwijax", "simulate", out, f"--subjects={subjects}",
          f"--generator={generator}", f"--bvals={table}.bval", f"--bvecs={table}.bvec", *options])
@@ -46,6 +47,18 @@ def write_table(prefix, directions=90, b0s=6):
     Path(prefix).parent.mkdir(parents=True, exist_ok=True)
     write_gradients(acquisition(directions, (1000.0,), b0s), f"{prefix}.bval", f"{prefix}.bvec")
     return prefix
+
+
+def make_all(scans, out, *, subjects, drawn, options=()):
+    """Subjects like each scan and ``drawn`` of each generator, below ``out``; ``{name: folder}``."""
+    table = write_table(out / "table")
+    made = {name: make_likenesses(scan, out / "train" / name, table, subjects=subjects)
+            for name, scan in scans.items()}
+    made |= {generator: make_drawn(out / "train" / generator, table, subjects=drawn,
+                                   generator=generator, options=options)
+             for generator in GENERATORS}
+    return {f"{kind}-{folder.name}": folder for kind, folders in made.items()
+            for folder in folders}
 
 
 def gather(folder, members):

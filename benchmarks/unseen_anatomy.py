@@ -11,6 +11,7 @@ tuned on that subject by leaving its inputs out in turn. Errors are in units of 
 """
 
 import argparse
+import itertools
 import sys
 import tempfile
 from pathlib import Path
@@ -19,69 +20,75 @@ import numpy as np
 import population
 import smallest
 
+from dwijax.baselines import acquired
 from dwijax.baselines.networks import networks
 from dwijax.data.layouts import find_subjects
 from dwijax.data.subject import load_subject
 from dwijax.errors import ending_in_one_line
 from dwijax.evaluation.common.noise import from_truth
-from dwijax.evaluation.common.regions import from_tissue
-from dwijax.evaluation.studies.fewer_directions import judge
+from dwijax.evaluation.common.regions import TISSUES, from_tissue
+from dwijax.evaluation.studies.fewer_directions import Reference, judge, map_errors
+from dwijax.fitting.voxels import fit_maps, principal_directions
 from dwijax.gradients.directions import spread_subset
 from dwijax.inference import load_run
 
-HEAD = ("| left out | inputs | SNR | networks, σ | / best tuned | / best after denoising | "
-        "FA RMSE, all | fit of inputs | fit of 62 | FA bias WM, GM |\n"
-        "|---|---|---|---|---|---|---|---|---|---|")
+MANY = 62  # acquired directions whose fit is told beside
+
+NOISES = {"white": ["--white-noise"], "the scan's": []}
+
+HEAD = ("| left out | inputs | SNR | noise | networks, σ | WM, GM, CSF | / best tuned | / best after denoising "
+        "| FA RMSE, all | fit of inputs | fit of 62 | FA bias WM, GM | MD, µm²/ms | V1, ° (fit) |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 
 
-def judged(run, folder, inputs, snr):
+def judged(run, folder, inputs, snr, noise):
     """One row: a subject with its truth, ``inputs`` of its directions."""
-    files = find_subjects(folder.parent, "hcp")
-    files = next(f for f in files if f.name == folder.name)
+    files = next(f for f in find_subjects(folder.parent, "hcp") if f.name == folder.name)
     subject = load_subject(files)
-    brain, dwis = subject.mask, np.flatnonzero(~subject.gtab.b0s_mask)
+    brain, dwis = subject.mask, subject.gtab.dwis
     scale = np.float32(subject.scale)
     truth = subject.companion(files.truth / "dwi.nii.gz", subject.image.shape[3:],
                               volumes=subject.volumes, what="series")[brain] / scale
-    fa, tissue = (subject.companion(files.truth / f"{name}.nii.gz")[brain].reshape(-1)
-                  for name in ("fa", "tissue"))
+    # V1 along the axes of the subject, as its table.
+    clean = fit_maps([truth], subject.gtab)
+    tissue = subject.companion(files.truth / "tissue.nii.gz")[brain].astype(int)
+    reference = Reference(clean.fa, clean.md, principal_directions(clean.tensor),
+                          from_tissue(tissue))
+    whole = acquired(subject)
     chosen = spread_subset(subject.gtab.bvecs[dwis], inputs)
-    numbers = tuple(n for n in (62,) if n < len(dwis))
-    found = judge(subject, chosen, networks(run, "networks"), clean=truth[:, dwis], fa=fa,
-                  regions=from_tissue(tissue.astype(int)), numbers=numbers)
-    sigma = from_truth(subject.dwi[brain] / scale, truth, subject.gtab.b0s_mask).sigma
-    own, best, after = (found.networks, found.best(denoised=False), found.best(denoised=True))
-    return (f"| {folder.parent.name} | {inputs} | {snr:g} | {own.dwi / sigma:.3f} | "
+    others = np.setdiff1d(np.arange(len(dwis)), chosen)
+    found = judge(whole.inputs(chosen), subject.gtab[dwis[others]], truth[:, dwis[others]],
+                  networks(run, "networks"), reference)
+    sigma = from_truth(whole.signal, truth, subject.gtab.b0s_mask).sigma
+    many = whole.inputs(np.arange(min(MANY, len(dwis))))
+    many = map_errors(fit_maps([many.signal], many.gtab), reference)
+    own, best, after = found.networks, found.best(denoised=False), found.best(denoised=True)
+    maps = own.maps
+    tissues = ", ".join(f"{own.dwi_in(reference.regions[t]) / sigma:.2f}" for t in TISSUES)
+    bias = ", ".join(f"{value:+.4f}" for value in maps.fa_bias.values())
+    return (f"| {folder.parent.name} | {inputs} | {snr:g} | {noise} | {own.dwi / sigma:.3f} | {tissues} | "
             f"{own.dwi / best.dwi:.3f} ({best.method}) | {own.dwi / after.dwi:.3f} "
-            f"({after.method}) | {own.fa:.4f} | {found.acquired[inputs]:.4f} | "
-            f"{found.acquired.get(62, np.nan):.4f} | "
-            + ", ".join(f"{bias:+.4f}" for bias in own.bias.values()) + " |")
+            f"({after.method}) | {maps.fa:.4f} | {found.acquired.fa:.4f} | {many.fa:.4f} | {bias} "
+            f"| {maps.md:.4f} | {maps.v1:.1f} ({found.acquired.v1:.1f}) |")
 
 
-def leave_out(name, scans, out, *, subjects, drawn, snrs, inputs, more, options=()):
+def leave_out(name, scans, out, *, subjects, drawn, snrs, inputs, noises, more, options=()):
     """Trains without one scan, judges on subjects like it; prints rows."""
-    table = population.write_table(out / "table")
-    members = {}
-    for other, scan in scans.items():
-        if other != name:
-            made = population.make_likenesses(scan, out / "train" / other, table,
-                                              subjects=subjects)
-            members |= {f"{other}-{folder.name}": folder for folder in made}
-    members |= {folder.name: folder for folder in population.make_drawn(
-        out / "train" / "drawn", table, subjects=drawn, options=options)}
-    root = population.gather(out / "without" / name, members)
+    others = {other: scan for other, scan in scans.items() if other != name}
+    root = population.gather(out / "without" / name, population.make_all(
+        others, out, subjects=subjects, drawn=drawn, options=options))
     workdir = out / "runs" / name
     if options:
         population.train(":smoke", root, workdir, more, split=(0.5, 0.5, 0.0))
     else:
         population.train("", root, workdir, more)
     run = load_run(workdir)
-    for snr in snrs:
+    for snr, (noise, options) in itertools.product(snrs, noises.items()):
         folder, = population.make_likenesses(
-            scans[name], out / f"judge-{snr:g}" / name, table, subjects=1,
-            first=population.JUDGE, snr=snr)
+            scans[name], out / f"judge-{snr:g}-{noise[:5]}" / name, out / "table", subjects=1,
+            first=population.JUDGE, snr=snr, options=options)
         for count in inputs:
-            print(judged(run, folder, count, snr), flush=True)
+            print(judged(run, folder, count, snr, noise), flush=True)
 
 
 def main():
@@ -90,8 +97,10 @@ def main():
     parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--only", help="name of the scan to leave out")
     parser.add_argument("--subjects", type=int, default=4, help="like each other scan")
-    parser.add_argument("--drawn", type=int, default=5, help="subjects of the phantom")
+    parser.add_argument("--drawn", type=int, default=5, help="subjects of each generator of the phantom")
     parser.add_argument("--snr", type=float, nargs="+", default=(12.0, 20.0, 30.0))
+    parser.add_argument("--noise", choices=NOISES, nargs="+", default=tuple(NOISES),
+                        help="of the subjects that judge")
     parser.add_argument("--inputs", type=int, nargs="+", default=(30, 18, 12, 6))
     parser.add_argument("--quick", action="store_true", help="everything at its smallest")
     args, more = parser.parse_known_args()
@@ -102,7 +111,7 @@ def main():
             scans = population.scans_in(smallest.scans(folder))
             scans["other"] = scans["scan"]
             leave_out("scan", scans, folder / "out", subjects=1, drawn=1, snrs=(20.0,),
-                      inputs=(12, 6), options=["--shape", *map(str, smallest.SHAPE),
+                      inputs=(12, 6), noises=NOISES, options=["--shape", *map(str, smallest.SHAPE),
                                                "--voxel-size", str(smallest.VOXEL_SIZE)],
                       more=["--config.steps=4", *more])
         return
@@ -111,7 +120,8 @@ def main():
     scans = population.scans_in(args.scans)
     for name in [args.only] if args.only else scans:
         leave_out(name, scans, args.out, subjects=args.subjects, drawn=args.drawn,
-                  snrs=args.snr, inputs=args.inputs, more=more)
+                  snrs=args.snr, inputs=args.inputs,
+                  noises={name: NOISES[name] for name in args.noise}, more=more)
 
 
 if __name__ == "__main__":

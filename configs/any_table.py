@@ -12,11 +12,11 @@ in every step.
 from configs.base import expanded
 
 DEFAULT = {
-    "task": "any_table", "data.all_axes": True, "data.slices": (360, 40), "model.width": 24,
+    "task": "any_table", "data.all_axes": True, "data.slices": (360, 40), "model.width": 48,
     "model.first_kernel": 1, "model.expansion": 3, "model.whiten": False, "model.output_scale": 0.3,
     "optimizer.name": "muon", "optimizer.learning_rate": 2e-2, "optimizer.weight_decay": 0.1,
-    "optimizer.clip": 0.05, "steps": 4000, "log_every": 100, "validate_every": 1000,
-    "checkpoint_every": 1000,
+    "optimizer.clip": 0.05, "steps": 36000, "log_every": 100, "validate_every": 2000,
+    "checkpoint_every": 2000,
 }
 
 VARIANTS = {

@@ -81,8 +81,9 @@ def base():
 
     scans = config.scans = ConfigDict()  # any table: what training scans are drawn from
     scans.directions = (6, 90)          # least and most
-    scans.b = (700.0, 1600.0)           # s/mm²
+    scans.b = (700.0, 3000.0)           # s/mm²
     scans.snr = (8.0, 40.0)             # median b0 / σ
+    scans.disturbed = True              # gain, motion, noise shared by neighbours, uneven noise
     scans.order = 4                     # of the harmonics that come out: 4, 6
 
     loss = config.loss = ConfigDict()

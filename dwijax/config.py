@@ -72,7 +72,7 @@ FIELDS = {
         "whiten": bool, "output_scale": POSITIVE, "zero_output": bool,
     },
     "scans": {"directions": listed(whole(6, 90), 2, 2), "b": listed(number(100, 1e4), 2, 2),
-              "snr": listed(number(1, 1e3), 2, 2), "order": one_of(4, 6)},
+              "snr": listed(number(1, 1e3), 2, 2), "order": one_of(4, 6), "disturbed": bool},
     "loss": {"fa_weight": number(), "fa_reference": one_of("all", "targets"),
              "fa_correction": SHARE},
     "optimizer": {"name": one_of(*OPTIMIZERS), "learning_rate": POSITIVE, "decay": number(),
@@ -222,7 +222,8 @@ def build_task(config, gtab, b0s, networks=None):
         return any_table.any_table(
             seeds=config.seeds, networks=networks, inputs=inputs,
             directions=tuple(config.scans.directions), b=tuple(config.scans.b),
-            snr=tuple(config.scans.snr), order=config.scans.order)
+            snr=tuple(config.scans.snr), order=config.scans.order,
+            disturbances=any_table.Disturbances() if config.scans.disturbed else any_table.NONE)
     if config.task == "map_regression":
         return map_regression.map_regression(
             gtab, b0s, inputs, targets=tuple(config.targets), seeds=config.seeds,

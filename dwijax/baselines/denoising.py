@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax.baselines.interface import Acquired, Predictor
+from dwijax.data.mppca import mppca
 from dwijax.fitting.noise import residual_sigma
 from dwijax.volumes import into_volume
 
@@ -83,23 +84,12 @@ def non_local_means(acquired: Acquired, strength: float) -> Acquired:
 
 
 def marchenko_pastur(acquired: Acquired, strength: float) -> Acquired:
-    """MP-PCA (Veraart et al. 2016, dipy) in patches of 5 × 5 × 5 voxels, or as thick as the scan.
+    """MP-PCA (Veraart et al. 2016) in patches of 5 × 5 × 5 voxels, one for every voxel as in dipy.
 
     Args:
       acquired: `Acquired`. strength: unused.
     """
-    from dipy.denoise.localpca import mppca
-
-    volume = acquired.volume()
-    # dipy leaves out the rim that whole patches do not fit around.
-    rim = [(2, 2) if n >= 5 else (0, 0) for n in volume.shape[:3]]
-    radius = np.array([2 if n >= 5 else 0 for n in volume.shape[:3]])
-    padded = np.pad(volume, [*rim, (0, 0)], mode="reflect")
-    with np.errstate(invalid="ignore"):  # dipy divides by the patches' number outside the mask too
-        found = mppca(padded, mask=np.pad(acquired.mask, rim), patch_radius=radius,
-                      suppress_warning=True)
-    inner = tuple(slice(a, a + n) for (a, _), n in zip(rim, volume.shape[:3], strict=True))
-    return _replaced(acquired, found[inner])
+    return _replaced(acquired, mppca(acquired.volume(), acquired.mask, stride=1))
 
 
 def patch2self(acquired: Acquired, strength: float) -> Acquired:

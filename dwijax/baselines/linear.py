@@ -44,14 +44,15 @@ def tune_harmonics(found, orders=ORDERS, weights=WEIGHTS):
 
 
 def tune_process(found, angles=ANGLES, noises=NOISES):
-    """`Predictor`: the Gaussian process whose hyperparameters predict best.
+    """``(squared error, Predictor)``: the Gaussian process whose hyperparameters predict best.
 
     Andersson and Sotiropoulos maximise the marginal likelihood or leave each DWI out in turn;
     predicting directions that are left out is what is asked for here.
     """
     grid = ({"covariance": c, "angle": a, "noise": n}
             for c in ("spherical", "exponential") for a in angles for n in noises)
-    return process(**best(found, grid, gaussian_process)[1])
+    error, point = best(found, grid, gaussian_process)
+    return error, process(**point)
 
 
 def _predictor(matrix, point):

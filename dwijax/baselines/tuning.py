@@ -47,7 +47,7 @@ class Tuned(NamedTuple):
 
 
 def tune(training: Iterable[Case], validation: Iterable[Case], *, axis: int,
-         chosen: Chosen = SETS["quick"]) -> Tuned:
+         chosen: Chosen = SETS["quick"], own: Iterable[Case] = ()) -> Tuned:
     """Baselines with the least squared error against the measured DWIs of validation subjects.
 
     Args:
@@ -56,9 +56,11 @@ def tune(training: Iterable[Case], validation: Iterable[Case], *, axis: int,
         time is in memory.
       axis: of the slices.
       chosen: `Chosen`.
+      own: of the judged scan itself (`dwijax.baselines.own_scan.folds`), which all but regressions
+        are then tuned on instead: these need examples of their very directions.
 
     Raises:
-      ValueError: there is no validation case.
+      ValueError: there is nothing to tune on.
     """
     regressions = [Regression(side, axis) for side in (1, 3)] if chosen.others else []
     learnt = 0
@@ -70,26 +72,34 @@ def tune(training: Iterable[Case], validation: Iterable[Case], *, axis: int,
 
     raw, logarithm = [], LogHarmonicsGrid()
     after = {(d, strength): [] for d in chosen.denoisers for strength in d.strengths}
-    for case in validation:
+
+    def count(case):
         _count(raw, case.acquired, case)
         if chosen.others:
             logarithm.add(case)
         for (denoiser, strength), found in after.items():
             _count(found, denoiser.apply(case.acquired, strength), case)
+
+    own = list(own)
+    for case in own:
+        count(case)
+    for case in validation:
+        if not own:
+            count(case)
         for regression in regressions:
             regression.validate(case)
     if not raw:
-        raise ValueError("tuning needs at least one validation subject")
+        raise ValueError("tuning needs at least one validation subject, or the scan itself")
 
     by_order = [tune_harmonics(raw, (order,)) for order in ORDERS]
     sh = min(by_order, key=lambda pair: pair[0])[1]
     harmonics = [found for _, found in by_order] if chosen.every_order else [sh]
     baselines = [tensor(), *harmonics]
     if chosen.others:
-        baselines += [logarithm.best(), tune_process(raw)]
+        baselines += [logarithm.best(), tune_process(raw)[1]]
     baselines += [regression.best() for regression in regressions]
     for denoiser in chosen.denoisers:
-        tuned = [(*tune_harmonics(found), strength)
+        tuned = [(*tuned_by(found), strength) for tuned_by in (tune_harmonics, tune_process)
                  for (other, strength), found in after.items() if other is denoiser]
         if tuned:
             _, then, strength = min(tuned, key=lambda t: t[0])

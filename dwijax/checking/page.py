@@ -211,9 +211,13 @@ def sections(report):
     snr = "unknown" if not numbers["SNR"] else (
         f"b0 {numbers['SNR'][0]:.1f}, DWI {report.dwi_snr:.1f} (medians over the mask)")
     gains = series.gains - 1
+    least, most = np.quantile(report.noise.relative, (0.05, 0.95))
+    shared = " ".join(f"{r:.2f}" for r in report.noise.correlation)
     yield "signal", [
         ("mask", f"{report.mask_volume:.0f} cm³" + (", made from b0" if report.mask_made else "")),
         ("SNR", snr),
+        ("noise shared by neighbours", f"{shared} (correlation along x, y, z)"),
+        ("noise over its median", f"{least:.2f} to {most:.2f} in 90 % of the mask"),
         ("median b0", f"{report.scale:.4g}"),
         ("zeros in the mask", f"{100 * report.zeros:.3f} %"),
         ("drift over the series", f"{100 * series.drift:+.1f} %"),

@@ -12,6 +12,7 @@ from dwijax.data import domain
 from dwijax.data.scan import Scan
 from dwijax.errors import InputError
 from dwijax.fitting import voxels
+from dwijax.fitting.noise import NoiseInSpace, noise_in_space
 from dwijax.fitting.samples import read_samples
 from dwijax.gradients import GradientTable, fsl_to_array, shells, span
 from dwijax.gradients.directions import best_conditioned, condition_number
@@ -42,6 +43,7 @@ class Report:
       mask_made: whether the mask was made here. mask_volume: cm³.
       numbers: of `dwijax.data.domain.summary_of`. scale: intensity that they are in units of.
       dwi_snr: median DWI over σ, or None.
+      noise: `dwijax.fitting.noise.NoiseInSpace`, of this shell.
       zeros: share of the samples in the brain that are 0 or less.
       diffusivity: median over the brain of the mean ADC of the shell's directions, mm²/s.
       above_b0: share of the brain where the mean DWI is brighter than the b0.
@@ -68,6 +70,7 @@ class Report:
     numbers: dict
     scale: float
     dwi_snr: float | None
+    noise: NoiseInSpace
     zeros: float
     diffusivity: float
     above_b0: float
@@ -157,7 +160,7 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
         conditions=conditions(gtab[b0s], shell), mask_made=scan.mask is None,
         mask_volume=float(brain.sum() * size.prod() / 1000), numbers=numbers, scale=scale,
         dwi_snr=numbers["SNR"][0] * float(np.median(dwi)) if numbers["SNR"] else None,
-        zeros=read.zeros, diffusivity=_diffusivity(mean_b0, dwi, shell.bvals),
+        noise=noise_in_space(b0, dwi, shell.bvecs, brain), zeros=read.zeros, diffusivity=_diffusivity(mean_b0, dwi, shell.bvals),
         above_b0=float(np.mean(mean_dwi > mean_b0)),
         series=_series(read.means, read.counts, gtab, companions), companions=companions,
         notes=scan.header_notes)

@@ -11,6 +11,9 @@ def add_arguments(parser):
                         help="folder of a trained run (the --workdir of train.py)")
     parser.add_argument("file", type=Path, metavar="FILE",
                         help="file to write; commands take it as --run FILE")
+    parser.add_argument("--note", action="append", default=[], metavar="TEXT",
+                        help="a line about the training data for the model card, such as whose "
+                        "they are and their licence; may be given several times")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
@@ -30,7 +33,7 @@ def run(args):
     *_, params, about = restore.restore_run(args.trained)
     size = export.write(
         args.file, about, jax.tree.map(np.asarray, params), export.training_summary(args.trained),
-        export.evaluation_headlines(args.trained, about), force=args.force)
+        export.evaluation_headlines(args.trained, about), notes=args.note, force=args.force)
     networks = jax.tree.leaves(params)[0].shape[0]
     if not args.quiet:
         print(f"{args.file}: {networks} networks, {size / 2**20:.2f} MiB")

@@ -1,22 +1,23 @@
-"""``dwijax predict DWI --run RUN``: more directions for a scan, or its maps."""
+"""``dwijax predict DWI [--run RUN]``: more directions for a scan, or its maps."""
 
 from pathlib import Path
 
 from dwijax.commands import add_scan_arguments, scan_files
 from dwijax.options import whole
 
-HELP = ("synthesise a run's further directions for a scan and fit tensors to all of them, or, with "
-        "a SuperDTI run, write its maps")
+HELP = ("synthesise further directions for a scan and fit tensors to all of them, or, with a "
+        "SuperDTI run, write its maps")
 EXAMPLE = ("dwijax predict dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --mask mask.nii.gz "
-           "--run runs/phantom -o out")
+           "--add 60 -o out")
 
 
 def add_arguments(parser):
     add_scan_arguments(parser)
     parser.add_argument("--force", action="store_true", help="replace outputs that are there")
-    parser.add_argument("--run", type=Path, required=True, dest="trained", metavar="RUN",
+    parser.add_argument("--run", type=Path, dest="trained", metavar="RUN",
                         help="folder of a trained run (the --workdir of train.py), or the file "
-                        "that dwijax export has made of it")
+                        "that dwijax export has made of it (default: the network for any table "
+                        "that comes with dwijax)")
     parser.add_argument("-o", "--out", type=Path, required=True,
                         help="folder for dwi.nii.gz, .bval, .bvec, .json, maps and report.html; of "
                         "a SuperDTI run for fa, md, v1, color_fa ... .nii.gz and maps.json")
@@ -41,15 +42,17 @@ def run(args):
     from dwijax.process import processes
     from dwijax.process.compilation import keep_compilations
     from dwijax.runs.folders import read
+    from dwijax.runs.weights import SHIPPED
 
     processes.split_cpu()
     keep_compilations()
-    maps = read(args.trained)[0].task == "map_regression"
+    run = args.trained or SHIPPED
+    maps = read(run)[0].task == "map_regression"
     if maps:
         from dwijax.inference.map_prediction import predict_maps as predict
     else:
         from dwijax.inference.prediction import predict_scan as predict
-    summary = predict(scan_files(args), args.trained, args.out, resample=args.resample,
+    summary = predict(scan_files(args), run, args.out, resample=args.resample,
                       scale_b=args.scale_b, table=args.table, add=args.add, naming=args.naming,
                       force=args.force, quiet=args.quiet)
     if not args.quiet:

@@ -33,6 +33,9 @@ def add_arguments(parser):
     parser.add_argument("--snr", type=number(0.1, 1e6),
                         help="mean white-matter S0 over noise SD, before shading (default: "
                         "20; shifted: 12 to 30, drawn per subject; --like: the scan's)")
+    parser.add_argument("--white-noise", action="store_true",
+                        help="with --like: noise of one level, independent in all voxels (default: "
+                        "as uneven, as much shared by neighbours and with gains as the scan has)")
     parser.add_argument("--shape", type=whole(4, 512), nargs=3, metavar=("X", "Y", "Z"),
                         help="voxels (default 56 68 24, a slab of axial "
                         "slices; 56 68 52 is the whole head)")
@@ -73,9 +76,9 @@ def _drawn(args):
     from dwijax.errors import InputError, warn
     from dwijax.gradients import find_b0s, read_gradients, repeats_in_words
 
-    for name in ("mask", "table", "add"):
+    for name in ("mask", "table", "add", "white_noise"):
         if getattr(args, name):
-            raise InputError(f"--{name}", found="no --like", expected="a scan that it belongs to",
+            raise InputError(f"--{name.replace('_', '-')}", found="no --like", expected="a scan that it belongs to",
                              remedy="give --like too, or leave it out")
     gtab = None
     if args.bvals is not None:
@@ -116,5 +119,5 @@ def _like(args):
                          b0_threshold=args.b0_threshold)
     return simulate_scans_like(
         args.out, files, subjects=args.subjects, first=args.first, seed=args.seed, snr=args.snr,
-        shell=args.shells[0] if args.shells else None, table=table, add=args.add or 0,
+        shell=args.shells[0] if args.shells else None, table=table, add=args.add or 0, white_noise=args.white_noise,
         progress=not args.quiet)

@@ -78,6 +78,18 @@ def join(subjects):
     return out
 
 
+def of_drawn_scans(subjects, *, b, snr):
+    """The domain of a run whose training scans are drawn of simulated ``subjects`` (`join`).
+
+    Args:
+      b, snr: least and most, s/mm² and median b0 over σ.
+    """
+    drawn = {name: {"least": [float(least)], "most": [float(most)]}
+             for name, (least, most) in (("b", b), ("SNR", snr))}
+    # The mean DWI goes with b.
+    return {name: value for name, value in subjects.items() if name != "mean DWI"} | drawn
+
+
 def compare(scan, domain):
     """Rows ``(name, scan's values, least, most, inside)`` for every quantity that both have.
 

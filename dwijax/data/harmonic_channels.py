@@ -1,13 +1,15 @@
 """What a network for any gradient table sees of a scan, and what it learns from.
 
 It sees spherical harmonics of the acquired directions (`dwijax.gradients.harmonics.wiener_sh`), of
-a slice and of those beside it, the mean b0, and what is known of the scan: noise, number of
-directions, what their table does to noise, b. Harmonics are along the axes of the slice: its
+a slice and of those beside it, the mean b0, and what is known of the scan: its noise, where it is
+strong and how neighbours share it, number of directions, what their table does to noise, b.
+Harmonics are along the axes of the slice: its
 rows, its columns, then the axis that it is cut across.
 """
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from dwijax.data.domain import noise_level
 from dwijax.data.slices import cut
 from dwijax.data.subject import Subject
 from dwijax.errors import InputError
+from dwijax.fitting.noise import noise_in_space
 from dwijax.gradients.harmonics import SPREAD, degrees_of, sh_basis, wiener_sh
 
 ORDER = 4  # of the harmonics that networks see
@@ -23,7 +26,8 @@ COUNT = len(degrees_of(ORDER))
 BESIDE_COUNT = len(degrees_of(2))  # of the slices beside: degrees 0 and 2
 # Brings harmonics of every degree to order one.
 AMPLITUDES = np.array([1 / SPREAD[degree] for degree in degrees_of(ORDER)], np.float32)
-CONDITIONS = 7
+CONDITIONS = 7  # of the scan; and of its noise in space:
+SPATIAL = 4
 TRUTH_ORDER = 6  # of ln S / S0, without noise
 TRUTH_COUNT = len(degrees_of(TRUTH_ORDER))
 _LEAST = 1e-3  # of S and S0 that a logarithm is taken of
@@ -38,11 +42,22 @@ class Seen(NamedTuple):
         the directions alone.
       projection: float32 ``[c, q]``, from DWIs to harmonics over their `SPREAD`.
       conditions: float32 ``[CONDITIONS]`` of :func:`conditions`.
+      noise: `Noise`.
     """
 
     volumes: np.ndarray
     projection: np.ndarray
     conditions: np.ndarray
+    noise: "Noise"
+
+
+class Noise(NamedTuple):
+    """Noise of a scan: σ in units of the median b0, float32 ``[X, Y, Z]`` of σ over its median, and
+    the correlation of neighbours along the volume's axes, ``[3]``."""
+
+    sigma: float
+    relative: np.ndarray
+    correlation: np.ndarray
 
 
 def frame(axis):
@@ -71,19 +86,43 @@ def conditions(projection, sigma, b, b0s):
 
 def seen(subject, positions, axis):
     """`Seen` of a subject's directions at ``positions`` of its shell, sliced across ``axis``."""
-    b0s = subject.gtab.b0s
+    volumes, bvecs = _ordered(subject, positions)
+    noise = _noise(subject, volumes, bvecs)
+    onto = projection(bvecs[:, frame(axis)], noise.sigma)
+    b = float(np.median(subject.gtab.bvals[volumes]))
+    known = conditions(onto, noise.sigma, b, len(subject.gtab.b0s))
+    return Seen(volumes, onto.astype(np.float32), known, noise)
+
+
+def _ordered(subject, positions):
+    """Volumes and bvecs in an order and with signs of their own: sums do not depend on the scan's.
+    """
     volumes = subject.gtab.dwis[positions]
-    # In an order and with signs of their own: sums do not depend on those of the scan.
     bvecs = subject.gtab.bvecs[volumes]
     bvecs = np.where(_positive(bvecs)[:, None], bvecs, -bvecs)
     order = np.lexsort(bvecs.T)
-    volumes, bvecs = volumes[order], bvecs[order]
-    scale = np.float32(subject.scale)
-    b0, dwi = (subject.dwi[..., index][subject.mask] / scale for index in (b0s, volumes))
-    sigma = noise_level(b0, dwi, bvecs) or _UNKNOWN
-    onto = projection(bvecs[:, frame(axis)], sigma)
-    b = float(np.median(subject.gtab.bvals[volumes]))
-    return Seen(volumes, onto.astype(np.float32), conditions(onto, sigma, b, len(b0s)))
+    return volumes[order], bvecs[order]
+
+
+def _noise(subject, volumes, bvecs):
+    """`Noise` of a subject; what was found is kept as long as the subject is."""
+    kept = _NOISE.setdefault(subject, {})
+    key = volumes.tobytes()
+    if key not in kept:
+        kept[key] = _measure_noise(subject, volumes, bvecs)
+    return kept[key]
+
+
+_NOISE = WeakKeyDictionary()
+
+
+def _measure_noise(subject, volumes, bvecs):
+    scale, mask = np.float32(subject.scale), subject.mask
+    b0, dwi = (subject.dwi[..., index][mask] / scale for index in (subject.gtab.b0s, volumes))
+    found = noise_in_space(b0, dwi, bvecs, mask)
+    relative = np.ones(mask.shape, np.float32)
+    relative[mask] = found.relative
+    return Noise(noise_level(b0, dwi, bvecs) or _UNKNOWN, relative, found.correlation)
 
 
 def _positive(bvecs):
@@ -134,15 +173,20 @@ def _beside(where):
 
 
 class Conditions(Harmonics):
-    """What is known of the scan (:func:`conditions`), the same in all voxels."""
+    """What is known of the scan (:func:`conditions`) and what neighbours share of its noise along
+    rows, along columns and across slices, the same in all voxels; ln of σ over its median."""
 
-    count = CONDITIONS
+    count = CONDITIONS + SPATIAL
 
     def __call__(self, subject: Subject, where: Where):
         """float32 ``[S, H, W, count]``."""
-        known = seen(subject, self.positions, where.axis).conditions
-        plane = where.size or [subject.mask.shape[i] for i in frame(where.axis)[:2]]
-        return np.broadcast_to(known, (len(where.positions), *plane, self.count))
+        known = seen(subject, self.positions, where.axis)
+        level = cut(np.log(known.noise.relative), where.positions, axis=where.axis,
+                    size=where.size)
+        everywhere = np.concatenate([known.conditions, known.noise.correlation[frame(where.axis)]])
+        everywhere = np.broadcast_to(everywhere.astype(np.float32),
+                                     (*level.shape[:3], len(everywhere)))
+        return np.concatenate([everywhere, level], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)

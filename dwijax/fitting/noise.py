@@ -1,4 +1,9 @@
-"""Estimators of the noise level σ, in the unit of the signal; medians withstand outliers."""
+"""Estimators of noise: its level σ, in the unit of the signal, and what it is like in space.
+
+Medians withstand outliers.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -6,6 +11,7 @@ from dwijax.dti.robust import NORMAL
 from dwijax.fitting.voxels import fit_maps, tensor_signal
 from dwijax.gradients import GradientTable
 from dwijax.gradients.harmonics import sh_basis
+from dwijax.volumes import into_volume
 
 
 def robust_sd(residual: np.ndarray, axis: int | None = None) -> np.ndarray:
@@ -46,12 +52,109 @@ def harmonics_sigma(dwi: np.ndarray, bvecs: np.ndarray, order: int = 4) -> float
     Returns:
       float; NaN where the harmonics leave nothing.
     """
-    basis = sh_basis(bvecs, order)[0]
-    freedom = len(basis) - np.linalg.matrix_rank(basis)
+    residual, freedom = harmonics_residual(dwi, bvecs, order)
     if not freedom:
         return np.nan
+    return _of_variance((residual**2).sum(axis=1) / freedom, freedom)
+
+
+def harmonics_residual(dwi: np.ndarray, bvecs: np.ndarray, order: int) -> tuple[np.ndarray, int]:
+    """What even spherical harmonics leave of DWIs ``[V, M]``, and its degrees of freedom.
+
+    Zeros and 0 of directions that the harmonics meet exactly.
+    """
+    basis = sh_basis(bvecs, order)[0]
     kept = np.eye(len(basis)) - basis @ np.linalg.pinv(basis)
-    return _of_variance(((dwi @ kept.astype(np.float32)) ** 2).sum(axis=1) / freedom, freedom)
+    freedom = len(basis) - int(np.linalg.matrix_rank(basis))
+    return (dwi @ kept.astype(np.float32) if freedom else np.zeros_like(dwi)), freedom
+
+
+_GAINS = 4  # times that they are estimated
+
+
+class NoiseInSpace(NamedTuple):
+    """What noise is like beside its level.
+
+    Attributes:
+      relative: σ over its median, float32 ``[V]``. correlation: of neighbours' noise along each
+        axis, ``[3]``. gain: SD over the DWIs of their brightness, as a fraction.
+    """
+
+    relative: np.ndarray
+    correlation: np.ndarray
+    gain: float
+
+
+def noise_in_space(b0s: np.ndarray, dwi: np.ndarray, bvecs: np.ndarray,
+                   mask: np.ndarray) -> NoiseInSpace:
+    """`NoiseInSpace` by what harmonics leave of the DWIs; of six DWIs, what repeated b0s leave.
+
+    White, even and steady where nothing tells it.
+
+    Args:
+      b0s: ``[V, n]``. dwi: ``[V, q]`` of one shell. bvecs: ``[q, 3]``. mask: ``[X, Y, Z]``.
+    """
+    order = 4 if len(bvecs) >= 20 else 2
+    residual, freedom = harmonics_residual(dwi, bvecs, order)
+    gain = 0.0
+    if freedom:
+        # A gain is shared by all voxels, as noise is not; the fit follows it in part, so again.
+        gains = np.ones(len(bvecs))
+        for _ in range(_GAINS):
+            fitted = dwi / gains.astype(np.float32) - residual
+            power = np.sum(fitted**2, axis=0, dtype=np.float64)
+            gains *= 1 + np.sum(residual * fitted, axis=0, dtype=np.float64) / np.maximum(
+                power, 1e-12)
+            residual, _ = harmonics_residual(dwi / gains.astype(np.float32), bvecs, order)
+        gain = float(np.std(gains))
+    else:
+        residual, freedom = b0s - b0s.mean(axis=1, keepdims=True), b0s.shape[1] - 1
+    if not freedom:
+        return NoiseInSpace(np.ones(len(dwi), np.float32), np.zeros(3), gain)
+    return NoiseInSpace(relative_sigma(residual, mask), neighbours_correlation(residual, mask), gain)
+
+
+def neighbours_correlation(residual: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """How much noise is shared by neighbours: the residuals' lag-one correlation along each axis.
+
+    0 of white noise. Interpolated k-space, vendor filters and resampling raise it.
+
+    Args:
+      residual: ``[V, M]``, of voxels in the mask. mask: bool ``[X, Y, Z]``.
+
+    Returns:
+      float64 ``[3]``; 0 along an axis without neighbours.
+    """
+    number, found = np.full(mask.shape, -1), np.zeros(3)
+    number[mask] = np.arange(mask.sum())
+    scale = np.sqrt(np.mean(residual**2, axis=1))
+    # Voxels count alike: a few with large residuals, such as vessels, would decide it.
+    unit = residual / np.where(scale > 0, scale, 1)[:, None]
+    for axis in range(3):
+        a, b = (np.take(number, np.arange(n, n + mask.shape[axis] - 1), axis) for n in (0, 1))
+        both = (a >= 0) & (b >= 0)
+        if both.any():
+            found[axis] = np.mean(unit[a[both]] * unit[b[both]])
+    return found
+
+
+def relative_sigma(residual: np.ndarray, mask: np.ndarray, width: float = 2.5) -> np.ndarray:
+    """Map of σ over its median: local mean squares of residuals, within a factor of 2.
+
+    Args:
+      residual: ``[V, M]``. mask: bool ``[X, Y, Z]``. width: SD of the weights, voxels.
+
+    Returns:
+      float32 ``[V]``.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    def local(values):
+        return gaussian_filter(into_volume(values.astype(np.float32), mask), width)[mask]
+
+    squares = local(np.mean(residual**2, axis=1)) / local(np.ones(len(residual)))
+    level = np.sqrt(np.maximum(squares, 0))
+    return np.clip(level / max(float(np.median(level)), 1e-12), 0.5, 2).astype(np.float32)
 
 
 def _of_variance(variance, freedom):

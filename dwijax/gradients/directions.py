@@ -146,10 +146,10 @@ def best_conditioned(bvecs, size):
                        key=quality))
 
 
-def spread_subset(bvecs, n):
+def spread_subset(bvecs, n, first=0):
     """Positions of n directions that are well spread, ascending int64 [n].
 
-    From the first direction, each next one has the least energy among those before it, then each
+    From the direction ``first``, each next one has the least energy among those before it, then each
     is exchanged while that helps.
 
     Args:
@@ -157,7 +157,7 @@ def spread_subset(bvecs, n):
     """
     energy = _repulsion(np.asarray(bvecs, np.float64))[0]
     np.fill_diagonal(energy, np.inf)
-    return np.sort(_spread(energy, 0, n))
+    return np.sort(_spread(energy, first, n))
 
 
 def direction_set(n, seed=0):

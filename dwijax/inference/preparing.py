@@ -12,6 +12,7 @@ from dwijax.data.subject import Subject, subject_of
 from dwijax.errors import InputError
 from dwijax.gradients import read_prefix
 from dwijax.inference.adaptation import Adapted, about_table, adapt, choose_shell
+from dwijax.inference.held_back import held_back
 from dwijax.inference.volumes import Run, for_table, load_run
 from dwijax.inference.wanted import extend
 from dwijax.report_html import prediction_page
@@ -75,7 +76,7 @@ def prepare(files: SubjectFiles, place: Path, *, resample: bool, scale_b: bool,
 
 def _extended(scan, run, table, add):
     """`Prepared` by a network for any table: nothing of the scan is changed."""
-    files, learnt = scan.files, tuple(run.config.scans.b)
+    files = scan.files
     subject = subject_of(scan, choose_shell(scan.gtab, float(np.median(run.gtab.bvals)),
                                             where=files.bval))
     wanted, where = None, None
@@ -83,9 +84,13 @@ def _extended(scan, run, table, add):
         wanted, where = read_prefix(table, files.b0_threshold)
         wanted = dataclasses.replace(
             wanted, bvecs=canonical_bvecs(wanted.bvecs, subject.orientation))
-    adapted = extend(subject, table=wanted, add=add, learnt=learnt, where=files.bvec,
-                     where_table=where)
+    adapted = extend(subject, table=wanted, add=add, where=files.bvec, where_table=where)
     adapted = adapted._replace(notes=[*about_table(scan.gtab), *adapted.notes])
+    outside = prediction_page.suspect(subject, run.about)
+    if outside:
+        found = held_back(run, subject)
+        outside.append(str(found) if found else "too few directions to hold some back: nothing "
+                       "tells how good the networks are here")
     own = subject.gtab[subject.gtab.dwis]
     return Prepared(scan, subject, adapted, for_table(run, own, adapted.gtab),
-                    scan.header_notes + prediction_page.suspect(subject, run.about))
+                    scan.header_notes + outside)

@@ -16,7 +16,7 @@ SAME = 1.0  # degrees; a wanted direction that is nearer to a measured one is th
 
 
 def extend(subject: Subject, *, table: GradientTable | None, add: int | None,
-           learnt: tuple[float, float], where, where_table=None) -> Adapted:
+           where, where_table=None) -> Adapted:
     """The scan as it is, and the table of what is added to it.
 
     Args:
@@ -24,7 +24,6 @@ def extend(subject: Subject, *, table: GradientTable | None, add: int | None,
       table: directions wanted, along the axes of ``subject``; those of the shell's b that are
         measured already are left out. None: `add` well placed ones; by default as many as make 90
         in all.
-      learnt: least and most b that training had, s/mm².
       where: bvec file. where_table: of ``table``.
 
     Raises:
@@ -61,9 +60,6 @@ def extend(subject: Subject, *, table: GradientTable | None, add: int | None,
             raise InputError(where, found=f"{q} directions", remedy="say how many with --add N",
                              expected=f"fewer than {IN_ALL}, the number in all by default")
         wanted = replace(own, bvals=np.full(count, b), bvecs=added_directions(own.bvecs, count))
-    if not learnt[0] * (1 - B_TOLERANCE) <= b <= learnt[1] * (1 + B_TOLERANCE):
-        notes.append(f"outside of training: b={b:g} s/mm², where the network learnt from "
-                     f"{learnt[0]:g} to {learnt[1]:g}")
     nearest = compare(*np.broadcast_arrays(wanted.bvecs[:, None], own.bvecs[None])).min(axis=1)
     facts["nearest_measured_degrees"] = [round(float(a), 3) for a in nearest]
     return Adapted(subject, np.eye(3), wanted, lambda synthetic: synthetic, facts, notes)

@@ -25,7 +25,7 @@ _FIRST_LINE = len(MAGIC) + 64 + 1
 _LARGEST_JSON = 16 * 2**20  # bytes
 
 
-def write(path, about, params, training, results, force=False):
+def write(path, about, params, training, results, notes=(), force=False):
     """Writes the file.
 
     Subjects' names and the folder of the data stay behind; how many there were is told.
@@ -36,6 +36,7 @@ def write(path, about, params, training, results, force=False):
       params: tree of arrays, leaves ``[K, ...]``.
       training: dict, from `training_summary`.
       results: lines of Markdown about the evaluation, may be empty.
+      notes: lines about the training data.
       force: replace a file that is there.
 
     Returns:
@@ -49,7 +50,7 @@ def write(path, about, params, training, results, force=False):
     if not force:
         refuse_to_overwrite([path])
     about = anonymous(about) | {"training": training}
-    about["card"] = model_card.markdown(about, results)
+    about["card"] = model_card.markdown(about, results, notes)
     arrays = {name: np.ascontiguousarray(leaf) for name, leaf in _flat(params).items()}
     body = json.dumps(about).encode() + b"\n" + save(arrays)
     with whole(path) as temporary:

@@ -2,17 +2,18 @@
 
 A network sees what `dwijax.data.harmonic_channels` makes of a scan and predicts the harmonics of
 its signal, which can be evaluated at any direction. It learns from noise-free signals: in every
-step each crop is scanned anew, by another table turned at random, with other b, noise and number
-of b0s, so that no network sees the same scan twice. What it must predict is the mean of a measured
+step each crop is scanned anew, by another table turned at random, with other b, noise, motion,
+gain and number of b0s, so that no network sees the same scan twice. What it must predict is the mean of a measured
 magnitude (Rice), at all directions, as in the volumes that its predictions are put beside.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from dwijax.data import harmonic_channels as channels
 from dwijax.data.channels import B0
@@ -29,18 +30,35 @@ _POINTS = 60  # directions that stand for the whole sphere
 _SIGMA = 0.05
 
 
+class Disturbances(NamedTuple):
+    """The most that scans are drawn with of what real ones have beside white noise.
+
+    Attributes:
+      gain: SD of a volume's. motion: SD of a volume's shifts, voxels.
+      shared: weight of a neighbour in a voxel's noise, over that of its own.
+      uneven: SD of ln of the noise level over a crop.
+    """
+
+    gain: float = 0.02
+    motion: float = 0.2
+    shared: float = 0.6
+    uneven: float = 0.25
+
+
+NONE = Disturbances(0.0, 0.0, 0.0, 0.0)
+
+
 class Tables(NamedTuple):
     """Tables that training scans are drawn from, float32, T of them.
 
     Attributes:
-      bvecs: ``[T, 90, 3]``; used: ``[T, 90]``, 1 or 0.
+      bvecs: ``[T, 90, 3]``, those beyond a table's own without weight in its projection.
       projection: ``[T, c, 90]``. noise: ``[T, c, c]``, a square root of the covariance of what
         noise of SD 1 becomes in the harmonics. conditions: ``[T, CONDITIONS]``, but for b.
       sigma: ``[T]``. b0s: ``[T]``.
     """
 
     bvecs: np.ndarray
-    used: np.ndarray
     projection: np.ndarray
     noise: np.ndarray
     conditions: np.ndarray
@@ -49,14 +67,14 @@ class Tables(NamedTuple):
 
 
 def any_table(*, seeds=1, networks=None, inputs=None, directions=(6, MOST), b=(700.0, 1600.0),
-              snr=(8.0, 40.0), order=4):
+              snr=(8.0, 40.0), order=4, disturbances=Disturbances()):
     """K networks of this kind, that differ in initialisation.
 
     Args:
       seeds: K. networks: positions in this stack; all by default.
       inputs: positions of the acquired directions in a scan's shell, ``[q]``.
       directions, b, snr: least and most of what training draws, s/mm² and median b0 over σ.
-      order: of the harmonics that come out, 4 or 6.
+      order: of the harmonics that come out, 4 or 6. disturbances: of the scans that are drawn.
     """
     numbers = np.arange(seeds)
     numbers = numbers if networks is None else numbers[networks]
@@ -79,7 +97,7 @@ def any_table(*, seeds=1, networks=None, inputs=None, directions=(6, MOST), b=(7
 
     def scan(images, draw):
         tables = jax.tree.map(jnp.asarray, _tables(tuple(directions), tuple(snr)))
-        one = lambda image, bits: _scan(tables, image, bits, b, order)  # noqa: E731
+        one = partial(_scan, tables, b=b, order=order, most=disturbances)
         inputs, target, precision = jax.vmap(one)(images["noise-free"], draw)
         return inputs, jnp.broadcast_to(target, (len(numbers), *target.shape)), precision
 
@@ -111,55 +129,123 @@ def _tables(directions, snr):
         onto = channels.projection(bvecs, sigma)
         end = MOST - q
         found.append(Tables(
-            np.pad(bvecs, [(0, end), (0, 0)], constant_values=3**-0.5), np.arange(MOST) < q,
+            np.pad(bvecs, [(0, end), (0, 0)], constant_values=3**-0.5),
             np.pad(onto, [(0, 0), (0, end)]),
             np.linalg.cholesky(onto @ onto.T + 1e-8 * np.eye(len(onto))),
             channels.conditions(onto, sigma, 0.0, b0s), sigma, b0s))
     return Tables(*(np.stack(x).astype(np.float32) for x in zip(*found, strict=True)))
 
 
-def _scan(tables, image, bits, b, order):
+def _scan(tables, image, bits, b, order, most):
     """A scan of one crop: ``(inputs, target [H, W, c], precision [1, 1, 1])``.
 
-    Noise is drawn in the harmonics, which are linear in the DWIs: a sixth of the random numbers.
-    Its variance in a voxel is that of magnitudes, in the mean over the directions.
+    Mean magnitudes are expanded in harmonics once; what a table measures of them, with gains and
+    motion, and projects is a small matrix. Noise is drawn in the harmonics, which are linear in the
+    DWIs: a sixth of the random numbers. Its variance in a voxel is that of magnitudes, in the mean
+    over the sphere.
     """
-    which, turn, contrast, noise, noise_b0 = jax.random.split(jax.random.key(bits), 5)
-    table = jax.tree.map(lambda a: a[jax.random.randint(which, (), 0, _TABLES)], tables)
-    rotation = _rotation(turn)
+    keys = iter(jax.random.split(jax.random.key(bits), 12))
+    which = jax.random.randint(next(keys), (), 0, _TABLES)
+    table = jax.tree.map(lambda a: a[which], tables)
+    rotation = _rotation(next(keys))
     points = direction_set(MOST)[:_POINTS].astype(np.float32)
     # Harmonics of f(Rᵀ x) from those of f.
     turned = jnp.asarray(_onto(points, channels.ORDER)) @ sh_at(points @ rotation, channels.ORDER)
     turned *= channels.AMPLITUDES[:, None] / channels.AMPLITUDES
     projection, root = turned @ table.projection, turned @ table.noise
-    b = jnp.exp(jax.random.uniform(contrast, minval=np.log(b[0]), maxval=np.log(b[1])))
-    sigma, sigma_b0 = table.sigma, table.sigma / jnp.sqrt(table.b0s)
+    b = jnp.exp(jax.random.uniform(next(keys), minval=np.log(b[0]), maxval=np.log(b[1])))
+    relative = _noise_map(next(keys), image.shape[:2], most)[..., None]
+    sigma, sigma_b0 = table.sigma * relative, table.sigma / jnp.sqrt(table.b0s) * relative
 
     slices = image.reshape(*image.shape[:2], 3, -1)
     s0, logs = slices[..., 0], slices[..., 1:] * (b / 1000)
+    rows = sh_basis(points, channels.TRUTH_ORDER)[0].astype(np.float32)
+    clean = s0[..., None] * jnp.exp(jnp.minimum(logs @ rows.T, 0))
+    mean = mean_magnitude(clean, sigma[..., None])
+    sd = jnp.sqrt(jnp.mean(
+        jnp.maximum(clean**2 + 2 * sigma[..., None]**2 - mean**2, 0), axis=-1))
+    mean = mean @ jnp.asarray(_onto(points, channels.TRUTH_ORDER).T)
 
-    def signal(bvecs, s0, logs):
-        rows = sh_at(bvecs, channels.TRUTH_ORDER)
-        return s0[..., None] * jnp.exp(jnp.minimum(logs @ rows.T, 0))
+    measure = sh_at(table.bvecs @ rotation.T, channels.TRUTH_ORDER)  # [90, c]
+    harmonics = _moved(next(keys), mean, projection, measure, most)
+    shared = most.shared * jax.random.uniform(next(keys), (3,)) ** 2
+    # Rotations and `root` leave degrees 0 and 2, all that is seen of the slices beside, among
+    # themselves.
+    low = channels.BESIDE_COUNT
+    drawn = _in_plane(jax.random.normal(
+        next(keys), (*s0.shape[:2], 3 * (1 + low) + channels.COUNT - low)), shared)
+    beside = _across(drawn[..., :3 * (1 + low)].reshape(*s0.shape, 1 + low), shared)
+    b0 = mean_magnitude(s0, sigma_b0) + sigma_b0 * beside[..., 0]
+    own = jnp.concatenate([beside[..., 1, 1:], drawn[..., 3 * (1 + low):]], axis=-1)
+    own = harmonics[..., 1, :] + sd[..., 1, None] * (own @ root.T)
+    low = harmonics[..., :low] + sd[..., None] * (beside[..., 1:] @ root[:low, :low].T)
+    beside = jnp.concatenate([image for i in (0, 2) for image in (b0[..., i, None], low[..., i, :])],
+                             axis=-1)
+    known = jnp.concatenate([table.conditions.at[-1].set(b / 1000), _correlation(shared)])
+    known = jnp.broadcast_to(known, (*s0.shape[:2], len(known)))
+    inputs = {"harmonics": own, "b0": b0[..., 1, None], "beside": beside,
+              "conditions": jnp.concatenate([known, jnp.log(relative)], axis=-1)}
+    target = mean[..., 1, :len(degrees_of(order))]
+    return inputs, target, jnp.reshape((_SIGMA / table.sigma) ** 2, (1, 1, 1))
 
-    clean = signal(table.bvecs @ rotation.T, s0, logs)
-    mean = mean_magnitude(clean, sigma)
-    variance = jnp.maximum(clean**2 + 2 * sigma**2 - mean**2, 0)
-    sd = jnp.sqrt(variance @ table.used / jnp.sum(table.used))
-    drawn = jax.random.normal(noise, (*s0.shape, channels.COUNT), image.dtype) @ root.T
-    harmonics = mean @ projection.T + sd[..., None] * drawn
-    b0 = mean_magnitude(s0, sigma_b0) + sigma_b0 * jax.random.normal(
-        noise_b0, s0.shape, image.dtype)
-    beside = jnp.concatenate([
-        image for i in (0, 2) for image in (b0[..., i, None],
-                                            harmonics[..., i, :channels.BESIDE_COUNT])], axis=-1)
-    known = jnp.broadcast_to(table.conditions.at[-1].set(b / 1000),
-                             (*s0.shape[:2], channels.CONDITIONS))
-    inputs = {"harmonics": harmonics[..., 1, :], "b0": b0[..., 1, None], "beside": beside,
-              "conditions": known}
-    everywhere = mean_magnitude(signal(jnp.asarray(points), s0[..., 1], logs[..., 1, :]), sigma)
-    target = everywhere @ jnp.asarray(_onto(points, order).T)
-    return inputs, target, jnp.reshape((_SIGMA / sigma) ** 2, (1, 1, 1))
+
+def _noise_map(key, shape, most):
+    """σ of a crop over that of its scan, ``[H, W]``: the exponential of a random parabola."""
+    x, y = jnp.meshgrid(*(jnp.linspace(-1, 1, n) for n in shape), indexing="ij")
+    terms = jnp.stack([jnp.ones_like(x), x, y, x * y, x * x + y * y - 2 / 3])
+    size, weights = jax.random.uniform(key), jax.random.normal(key, (len(terms),))
+    return jnp.exp(most.uneven * size * jnp.einsum("i,ixy->xy", weights, terms))
+
+
+def _moved(key, mean, projection, measure, most):
+    """What a table makes of three slices, where every volume has a gain and, to first order, a
+    shift of its own: S + u · grad S.
+
+    Args:
+      mean: harmonics ``[H, W, 3, c]``. projection: ``[d, q]``. measure: ``[q, c]``.
+
+    Returns:
+      ``[H, W, 3, d]``.
+    """
+    sizes, gain, shift = jax.random.split(key, 3)
+    much, far = jnp.array([most.gain, most.motion]) * jax.random.uniform(sizes, (2,)) ** 2
+    gains = 1 + much * jax.random.normal(gain, (projection.shape[1],))
+    along = [mean @ ((projection * u) @ measure).T
+             for u in far * jax.random.normal(shift, (3, projection.shape[1]))]
+    rows, columns = ((_next(along[i], i, 1) - _next(along[i], i, -1)) / 2 for i in (0, 1))
+    across = (along[2][..., 2:, :] - along[2][..., :1, :]) / 2
+    return mean @ ((projection * gains) @ measure).T + rows + columns + across
+
+
+def _next(image, axis, offset):
+    """The neighbour of each voxel along an axis, one before or after; of the last itself."""
+    n = image.shape[axis]
+    first, last = (lax.slice_in_dim(image, i, i + 1, axis=axis) for i in (0, n - 1))
+    parts = ([lax.slice_in_dim(image, 1, n, axis=axis), last] if offset > 0 else
+             [first, lax.slice_in_dim(image, 0, n - 1, axis=axis)])
+    return jnp.concatenate(parts, axis)
+
+
+def _in_plane(noise, shared):
+    """White noise ``[H, W, c]`` of SD 1 as interpolation leaves it: each voxel with a share of its
+    neighbours along rows and columns."""
+    for axis, weight in enumerate(shared[:2]):
+        total = noise + weight * (_next(noise, axis, 1) + _next(noise, axis, -1))
+        noise = total / jnp.sqrt(1 + 2 * weight**2)
+    return noise
+
+
+def _across(noise, shared):
+    """The same across slices ``[H, W, 3, c]``."""
+    r = _correlation(shared)[2]
+    first, second, third = jnp.moveaxis(noise, 2, 0)
+    second = r * first + jnp.sqrt(1 - r**2) * second
+    return jnp.stack([first, second, r * second + jnp.sqrt(1 - r**2) * third], axis=2)
+
+
+def _correlation(shared):
+    """Of neighbours in such noise."""
+    return 2 * shared / (1 + 2 * shared**2)
 
 
 def _onto(points, order):

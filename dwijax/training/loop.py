@@ -86,11 +86,14 @@ def _describe(config, workdir, members, data, scans=None):
         task = settings.build_task(config, gtab, b0s)
         batch = train.read(whitening_slices(len(train.origins)))
         statistics = whitening(np.asarray(task.learn(batch)[0]), batch.weight, task.noisy())
+    trained_on = domain.join(data.subjects) if data.subjects else {}
+    if config.task == "any_table":
+        trained_on = domain.of_drawn_scans(trained_on, b=config.scans.b, snr=config.scans.snr)
     about = folders.describe(
         plain, gtab, settings.input_positions(config, gtab), b0s,
         spread([m.files.name for m in members.train + members.validation],
                tables + data.validation.tables), scales,
-        statistics, domain.join(data.subjects) if data.subjects else {}, record.subjects(members),
+        statistics, trained_on, record.subjects(members),
         [k for k, *_ in settings.repeats(config, gtab)])
     if scans is not None:
         about["scans"] = scans

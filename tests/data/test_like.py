@@ -1,6 +1,7 @@
 """Subjects made like a scan: what the fit keeps, how it turns, what is written and told."""
 
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -14,8 +15,10 @@ from dwijax.data.cohort import Member
 from dwijax.data.layouts import find_subjects
 from dwijax.data.mppca import mppca
 from dwijax.data.phantom import acquisition, like, simulate
+from dwijax.data.phantom.noise import shared
 from dwijax.data.simulated import made_like
 from dwijax.data.subject import load_subject
+from dwijax.fitting.noise import noise_in_space
 from dwijax.gradients.harmonics import sh_basis
 
 SETTINGS = like.LikeSettings(seed=0, identity="", shell=1000)
@@ -99,7 +102,8 @@ def test_a_turned_head_takes_its_fibres_along():
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     along_x = np.linalg.lstsq(sh_basis(directions, 4)[0], -1.7 * directions[:, 0] ** 2 - 0.3)[0]
     scan = like.Fit(bar.astype(np.float32), np.broadcast_to(along_x, (*bar.shape, 15)), 4, bar,
-                    acquisition(6), np.diag([2.0, 2, 2, 1]), 0.0, 1.0)
+                    acquisition(6), np.diag([2.0, 2, 2, 1]), 0.0, 1.0,
+                    np.ones(bar.shape, np.float32), np.zeros(3), 0.0)
     still = SETTINGS.as_dict() | STILL | {"pose_degrees": 20.0}
     size = np.full(3, 2.0)
     place = like.displaced(np.random.default_rng(3), bar.shape, size, like.LikeSettings(**still))
@@ -126,6 +130,40 @@ def test_unmoved_it_is_the_scan_without_its_noise(scan, fit):
     assert made.sigma[0, 0, 0] == pytest.approx(noise, rel=0.15)
     assert (made.dwi - made.clean)[inside].std() == pytest.approx(made.sigma[0, 0, 0], rel=0.05)
     assert set(np.unique(made.tissue)) == {0, 1, 2, 4} and not made.tissue[~inside].any()
+
+
+def test_noise_is_as_the_scan_has_it(scan):
+    """Shared by neighbours, uneven and with gains: found again in a subject that is made like it."""
+    subject, rng = load_subject(scan), np.random.default_rng(0)
+    shape, dwis = subject.mask.shape, subject.gtab.dwis
+    level = 20 * np.exp(0.4 * np.linspace(-1, 1, shape[0]))[:, None, None]
+    white = rng.standard_normal((len(subject.gtab), *shape)).astype(np.float32)
+    noise = np.stack([level * shared(x, (0.5, 0.3, 0.0)) for x in white], axis=-1)
+    truth = np.asarray(nib.load(scan.truth / "dwi.nii.gz").dataobj)[..., subject.volumes]
+    gains = np.ones(len(subject.gtab))
+    gains[dwis] += 0.03 * rng.standard_normal(len(dwis))
+    noisy = replace(subject, dwi=np.float32(truth * gains + noise))
+    made = like.simulate_like(like.fit_scan(noisy), like.LikeSettings(
+        **SETTINGS.as_dict() | STILL), 0)
+
+    def found(dwi):
+        inside = dwi[subject.mask]
+        return noise_in_space(inside[:, subject.gtab.b0s], inside[:, dwis],
+                              subject.gtab.bvecs[dwis], subject.mask)
+
+    own, again = found(noisy.dwi), found(made.dwi)
+    np.testing.assert_allclose(own.correlation, (0.5, 0.3, 0.0), atol=0.1)
+    np.testing.assert_allclose(again.correlation, own.correlation, atol=0.1)
+    assert np.corrcoef(own.relative, again.relative)[0, 1] > 0.7
+    assert again.gain == pytest.approx(own.gain, rel=0.5) and own.gain > 0.015
+
+
+def test_shared_noise_keeps_its_variance():
+    noise = np.random.default_rng(0).standard_normal((40, 40, 40)).astype(np.float32)
+    found = shared(noise, (0.6, 0.0, -0.2))
+    assert found.std() == pytest.approx(1, rel=0.02)
+    for axis, r in enumerate((0.6, 0.0, 0.0)):
+        assert np.mean(found * np.roll(found, 1, axis)) == pytest.approx(r, abs=0.02)
 
 
 def test_any_other_table_scans_the_same_signal(scan, fit):

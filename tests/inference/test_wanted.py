@@ -98,14 +98,12 @@ class Shell:
 
 
 def test_ninety_in_all_by_default():
-    assert len(extend(Shell(30), table=None, add=None, learnt=(700, 1600), where="b").gtab) == 60
+    assert len(extend(Shell(30), table=None, add=None, where="b").gtab) == 60
     with pytest.raises(InputError, match="--add"):
-        extend(Shell(90), table=None, add=None, learnt=(700, 1600), where="b")
+        extend(Shell(90), table=None, add=None, where="b")
 
 
 def test_fewer_than_six_are_refused_and_another_b_is_told():
     with pytest.raises(InputError, match="at least 6"):
-        extend(Shell(5), table=None, add=3, learnt=(700, 1600), where="b")
-    assert not extend(Shell(8), table=None, add=3, learnt=(700, 1600), where="b").notes
-    note, = extend(Shell(8, 3000.0), table=None, add=3, learnt=(700, 1600), where="b").notes
-    assert note.startswith("outside of training")
+        extend(Shell(5), table=None, add=3, where="b")
+    assert not extend(Shell(8), table=None, add=3, where="b").notes

@@ -47,6 +47,8 @@ def scan(bvecs, *, seed=0, sigma=SIGMA):
 class SimpleSubject(SimpleNamespace):
     """What channels look at of a `dwijax.data.subject.Subject`."""
 
+    __hash__, __eq__ = object.__hash__, object.__eq__
+
 
 def changed(subject, **fields):
     return SimpleSubject(**vars(subject) | fields)
@@ -186,12 +188,12 @@ def test_a_drawn_scan_is_what_measuring_and_projecting_it_gives():
     bits, b_range, snr, directions = np.uint32(7), (1000.0, 1000.001), (15.0, 15.001), (20, 24)
     tables = any_table._tables(directions, snr)
     inputs, target, precision = any_table._scan(
-        jax.tree.map(jnp.asarray, tables), jnp.asarray(image), bits, b_range, 4)
-    which, turn, *_ = jax.random.split(jax.random.key(bits), 5)
+        jax.tree.map(jnp.asarray, tables), jnp.asarray(image), bits, b_range, 4, any_table.NONE)
+    which, turn, *_ = jax.random.split(jax.random.key(bits), 12)
     index = int(jax.random.randint(which, (), 0, len(tables.sigma)))
     rotation = np.asarray(any_table._rotation(turn), np.float64)
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-6)
-    q = int(tables.used[index].sum())
+    q = int((tables.projection[index] != 0).any(axis=0).sum())
     bvecs, sigma = tables.bvecs[index, :q] @ rotation.T, float(tables.sigma[index])
     assert sigma == pytest.approx(1 / 15, rel=1e-3)
     clean = np.exp(sh_basis(bvecs, channels.TRUTH_ORDER)[0] @ image[0, 0, 1:29])
@@ -211,8 +213,8 @@ def test_a_drawn_scan_is_what_measuring_and_projecting_it_gives():
     np.testing.assert_allclose(np.asarray(target)[0, 0], np.linalg.pinv(
         sh_basis(everywhere, 4)[0]) @ expected, atol=2e-3)
     assert float(precision[0, 0, 0]) == pytest.approx((0.05 / sigma) ** 2, rel=1e-4)
-    np.testing.assert_allclose(inputs["conditions"][0, 0], channels.conditions(
-        onto, sigma, 1000.0, int(tables.b0s[index])), rtol=1e-3)
+    np.testing.assert_allclose(inputs["conditions"][0, 0], np.r_[channels.conditions(
+        onto, sigma, 1000.0, int(tables.b0s[index])), np.zeros(channels.SPATIAL)], rtol=1e-3)
 
 
 def test_every_draw_is_another_scan_and_the_same_draw_the_same():

@@ -4,8 +4,9 @@ A phantom that is drawn is smoother than a brain at 2 mm. Here a scan is denoise
 the mean that its noise adds to magnitudes is taken off, and the logarithm of its attenuation is
 expanded in spherical harmonics, which hold crossing fibres. A subject is that fit, warped by a pose
 and a smooth displacement, its directions turned with it, its tissue and shading perturbed, scanned
-with new noise by the scan's own table, or by any other: ln S is taken to be proportional to b. What
-the fit has missed, no subject has.
+by the scan's own table, or by any other: ln S is taken to be proportional to b. New noise is as the
+scan's: as strong where, as much shared by neighbours, gains of volumes as far apart. What the fit
+has missed, no subject has.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from dwijax.data.phantom.fields import band_noise, texture
 from dwijax.data.phantom.store import truth_maps
 from dwijax.data.phantom.subject import SimulatedSubject
 from dwijax.errors import InputError
+from dwijax.fitting.noise import noise_in_space
 from dwijax.fitting.voxels import in_chunks
 from dwijax.gradients import GradientTable
 from dwijax.gradients.harmonics import (
@@ -34,8 +36,11 @@ from dwijax.gradients.harmonics import (
 )
 from dwijax.volumes import voxel_size
 
-VERSION = 4  # raised when the same scan and settings give other bits
+VERSION = 6  # raised when the same scan and settings give other bits
 WEIGHT = 0.001  # Laplace-Beltrami
+# Directions from which a scan carries harmonics of an order. With 60 directions order 6 is noise: a
+# truth that nothing can predict.
+ORDERS = ((84, 6), (20, 4), (0, 2))
 LEAST = 100  # voxels of a brain that can be fitted and deformed
 AROUND = 3  # voxels around the brain that are fitted too
 _CSF, _GREY, _WHITE = 1, 2, 4  # of the phantom's tissue map
@@ -49,6 +54,7 @@ class LikeSettings:
       seed: of the cohort.
       identity: of the scan, :func:`identity`. shell: its b-value, s/mm².
       snr: mean white-matter S0 over noise SD; None: the scan's noise level.
+      white_noise: the same everywhere, independent in all voxels, no gains; else as the scan's.
       deformation, wavelength: SD and wavelength of the smooth displacement, mm.
       pose_degrees, pose_shift: SD of angles, and of shifts in mm.
       s0, diffusivity, anisotropy: relative SD of the textures that each is perturbed by.
@@ -61,6 +67,7 @@ class LikeSettings:
     identity: str
     shell: float
     snr: float | None = None
+    white_noise: bool = False
     deformation: float = 2.0
     wavelength: float = 45.0
     pose_degrees: float = 4.0
@@ -94,7 +101,8 @@ class Fit(NamedTuple):
     ``b0`` float32 ``[X, Y, Z]``, in units of the scan's scale; ``attenuation`` float32
     ``[X, Y, Z, c]``, spherical harmonics of ln S/S0 up to ``order``; ``mask`` bool ``[X, Y, Z]``;
     ``gtab`` b0s, then directions, along the array's axes; ``affine`` ``[4, 4]``; ``sigma`` of the
-    scan's noise, in units of ``scale``, the intensity that is 1.
+    scan's noise, in units of ``scale``, the intensity that is 1; ``relative`` float32 ``[X, Y, Z]``,
+    σ over its median; ``correlation [3]`` and ``gain`` of `dwijax.fitting.noise.NoiseInSpace`.
     """
 
     b0: np.ndarray
@@ -105,6 +113,9 @@ class Fit(NamedTuple):
     affine: np.ndarray
     sigma: float
     scale: float
+    relative: np.ndarray
+    correlation: np.ndarray
+    gain: float
 
     @property
     def b(self):
@@ -130,11 +141,15 @@ def fit_scan(subject, progress=False):
     brain = subject.dwi[subject.mask] / scale
     sigma = domain.noise_level(brain[:, b0s_mask], brain[:, ~b0s_mask],
                                subject.gtab.bvecs[~b0s_mask]) or 0.0
+    found = noise_in_space(brain[:, b0s_mask], brain[:, ~b0s_mask], subject.gtab.bvecs[~b0s_mask],
+                           subject.mask)
+    relative = np.ones(subject.mask.shape, np.float32)
+    relative[subject.mask] = found.relative
     head = binary_dilation(subject.mask, iterations=AROUND)
     signal = noise_free(mppca(subject.dwi / scale, head, progress=progress)[head], sigma)
 
     bvecs = subject.gtab.bvecs[~b0s_mask]
-    order = 4 if len(bvecs) >= 20 else 2
+    order = next(order for least, order in ORDERS if len(bvecs) >= least)
     b0 = signal[:, b0s_mask].mean(axis=1)
     rows, start = log_sh_system(bvecs, order, WEIGHT)
     coefficients, = in_chunks(lambda dwi: (_coefficients(rows, start, dwi),),
@@ -148,7 +163,8 @@ def fit_scan(subject, progress=False):
         return out
 
     return Fit(volume(b0), volume(coefficients), order, subject.mask, subject.gtab,
-               subject.affine, float(sigma), float(scale))
+               subject.affine, float(sigma), float(scale), relative, found.correlation,
+               found.gain)
 
 
 @jax.jit
@@ -222,10 +238,15 @@ def simulate_like(fit, settings, index):
     bright = clean[~weighted].mean(axis=0)
     white = float(bright[tissue == _WHITE].mean()) if (tissue == _WHITE).any() else fit.scale
     sigma = fit.sigma * fit.scale if settings.snr is None else white / settings.snr
-    level = np.full(shape, sigma, np.float32)
-    return moved._replace(
-        dwi=np.moveaxis(noise.rician(clean, level, stream(5)), 0, -1), tissue=tissue, sigma=level,
-        snr=white / sigma if sigma else np.inf)
+    level, measured = np.full(shape, sigma, np.float32), clean
+    if not settings.white_noise:
+        level *= warped.relative
+        gains = 1 + fit.gain * stream(6).standard_normal(len(gtab)) * weighted
+        measured = clean * gains.astype(np.float32)[:, None, None, None]
+    measured = noise.rician(measured, level, stream(5),
+                            np.zeros(3) if settings.white_noise else fit.correlation)
+    return moved._replace(dwi=np.moveaxis(measured, 0, -1), tissue=tissue, sigma=level,
+                          snr=white / sigma if sigma else np.inf)
 
 
 def displaced(rng, shape, size, settings):
@@ -267,7 +288,8 @@ def warp(fit, place, size):
     attenuation = np.stack([sampled(fit.attenuation[..., i], "nearest")
                             for i in range(fit.attenuation.shape[-1])], axis=-1)
     found = fit._replace(b0=sampled(fit.b0), attenuation=attenuation,
-                         mask=sampled(fit.mask) > 0.5)
+                         mask=sampled(fit.mask) > 0.5,
+                         relative=sampled(fit.relative, "nearest"))
     return found, u @ v
 
 
@@ -275,7 +297,7 @@ def evaluate(coefficients, order, turns, bvecs):
     """Spherical harmonics of each voxel at its own turned directions, float32 ``[M, X, Y, Z]``.
 
     Args:
-      coefficients: ``[X, Y, Z, c]``. order: 2 or 4. turns: ``[X, Y, Z, 3, 3]``.
+      coefficients: ``[X, Y, Z, c]``. order: 2, 4 or 6. turns: ``[X, Y, Z, 3, 3]``.
       bvecs: ``[M, 3]``.
     """
     powers, change = sh_polynomials(order)

@@ -58,22 +58,41 @@ def moved(volumes, rng, shift_mm, turn_degrees, voxel_size):
     np.maximum(volumes, 0, out=volumes)
 
 
-def rician(signal, sigma, rng):
+def rician(signal, sigma, rng, correlation=(0.0, 0.0, 0.0)):
     """Magnitude of the signal with complex Gaussian noise (Gudbjartsson and Patz 1995).
 
     Args:
-      signal: float32 [M, ...].
+      signal: float32 [M, X, Y, Z].
       sigma: SD of the noise in each channel; number or array that broadcasts to signal[0].
       rng: numpy Generator.
+      correlation: of neighbours' noise along each axis, 0 to 0.7.
 
     Returns:
       float32 like ``signal``.
     """
     measured = np.empty_like(signal)
     for clean, out in zip(signal, measured, strict=True):
-        real, imaginary = rng.standard_normal((2, *clean.shape), dtype=np.float32)
+        real, imaginary = (shared(part, correlation) for part in rng.standard_normal(
+            (2, *clean.shape), dtype=np.float32))
         real *= sigma
         real += clean
         imaginary *= sigma
         np.sqrt(real**2 + imaginary**2, out=out)
     return measured
+
+
+def shared(noise, correlation):
+    """White noise of SD 1 as interpolation leaves it: each voxel with a weight w of both its
+    neighbours along each axis, whose correlation is then 2w / (1 + 2w²).
+
+    Args:
+      noise: float32 [X, Y, Z]. correlation: along each axis; below 0 taken for 0, at most 0.7.
+    """
+    from scipy.ndimage import correlate1d
+
+    for axis, r in enumerate(np.clip(correlation, 0, 0.7)):
+        if r > 0:
+            w = (1 - np.sqrt(1 - 2 * r**2)) / (2 * r)
+            kernel = np.array([w, 1, w]) / np.sqrt(1 + 2 * w**2)
+            noise = correlate1d(noise, kernel, axis=axis, mode="wrap")
+    return noise

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from dwijax import baselines
 from dwijax.baselines import Case, Predictor, acquired
 from dwijax.baselines.networks import networks
+from dwijax.baselines.own_scan import folds
 from dwijax.data.cohort import Member
 from dwijax.errors import InputError
 from dwijax.evaluation.common.groups import TUNING_SUBJECTS, Group, check_leakage, groups_of
@@ -31,7 +32,8 @@ class Prepared(NamedTuple):
       groups: of test subjects.
       predictors: the networks, then the baselines.
       sh: name of the spherical harmonics that others are compared with.
-      baseline_set: of `dwijax.baselines.SETS`. tuned_on: number of validation subjects.
+      baseline_set: of `dwijax.baselines.SETS`. tuned_on: what baselines are, in words; "" where
+        there was nothing.
       within_subject: all numbers come from one subject.
     """
 
@@ -42,7 +44,7 @@ class Prepared(NamedTuple):
     predictors: list[Predictor]
     sh: str
     baseline_set: str
-    tuned_on: int
+    tuned_on: str
     within_subject: bool
 
 
@@ -59,16 +61,27 @@ def prepare(workdir: str | Path, baseline_set: str, quiet: bool) -> Prepared:
     chosen = baselines.SETS[baseline_set]
     training = cohort.train[:TRAINING_SUBJECTS] if chosen.others else []
     tuning = cohort.validation[:TUNING_SUBJECTS]
-    if tuning:
+    own = []
+    if cohort.within_subject:  # of one scan: what is best there, by what was acquired of it
+        scan = read_in_order(cohort.test[0].files, run.gtab, run.config.data.shell).subject
+        own = folds(acquired(scan).inputs(split.inputs))
+    if tuning or own:
         with tqdm(total=len(training) + len(tuning), desc="tuning baselines", unit="subject",
                   disable=quiet or None, leave=False) as progress:
             tuned = baselines.tune(*(_cases(run, split, members, progress)
                                      for members in (training, tuning)),
-                                   axis=run.config.data.axis, chosen=chosen)
+                                   axis=run.config.data.axis, chosen=chosen, own=own)
     else:
         tuned = baselines.untuned()
     return Prepared(Path(workdir), run, split, groups, [networks(run, NETWORKS), *tuned.baselines],
-                    tuned.sh, baseline_set, len(tuning), cohort.within_subject)
+                    tuned.sh, baseline_set, _in_words(own, len(tuning)), cohort.within_subject)
+
+
+def _in_words(own, subjects):
+    if own:
+        return ("tuned on the scan itself, its inputs left out in turn; regressions on the measured "
+                "DWIs of its validation slices")
+    return f"tuned on the measured DWIs of {subjects} validation subjects" if subjects else ""
 
 
 def _cases(run, split, members, progress) -> Iterator[Case]:

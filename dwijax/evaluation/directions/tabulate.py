@@ -139,11 +139,9 @@ class Report(NamedTuple):
             yield f"started from one joint network after {config.trunk.steps} steps"
         if config.calibrate:
             yield "synthetic DWIs calibrated to the anisotropy that a subject's acquired ones show"
-        tuned = f"tuned on the measured DWIs of {self.prepared.tuned_on} validation subjects" \
-            if self.prepared.tuned_on else "not tuned"
+        tuned = self.prepared.tuned_on or "not tuned"
         if self.prepared.within_subject:
-            yield ("networks trained on one slab, baselines tuned on the measured DWIs of another, "
-                   "all judged on a third")
+            yield f"networks trained on one slab and judged on another; baselines {tuned}"
         else:
             trained = len(self.prepared.run.about["subjects"]["train"])
             yield f"networks trained on {trained} subjects, baselines {tuned}"
