@@ -22,6 +22,7 @@ from configs import any_table, he2020, phantom, superdti
 from dwijax import config as settings
 from dwijax import dti
 from dwijax.data.slices import Slices, padded_size
+from dwijax.devices import placement
 from dwijax.errors import InputError
 from dwijax.fitting.voxels import FIT
 from dwijax.gradients import GradientTable
@@ -56,7 +57,8 @@ def training(config, plane, steps):
                                                                        jnp.int32))
     built = build(config, gtab, B0S, size=n, data=slices.nbytes)
     source = Resident(built, slices, slices)
-    state = jax.jit(built.init)(built.keys)
+    state = placement.distribute(built.placement, jax.jit(built.init)(built.keys))
+    source.compile(state)
     state, losses = source.advance(state, steps)
     losses.block_until_ready()
     seconds = []
@@ -134,8 +136,8 @@ def main():
             row(name, "does not fit", str(error))
             continue
         row(name, f"{1e3 * step:.1f} ms a step", f"{hours:.2f} hours for its {config.steps} steps")
-    row("tensor fit, 96 volumes", f"{tensor_fit(2048 if args.quick else 2**20):.3g} voxels a second",
-        "")
+    voxels = 2048 if args.quick else 2**20
+    row("tensor fit, 96 volumes", f"{tensor_fit(voxels):.3g} voxels a second", "")
     shape = (16, 16, 4) if args.quick else (*HCP, 145)
     config = any_table.get_config()
     row("any table, a scan of " + "×".join(map(str, shape)),

@@ -50,7 +50,7 @@ def write_table(prefix, directions=90, b0s=6):
 
 
 def make_all(scans, out, *, subjects, drawn, options=()):
-    """Subjects like each scan and ``drawn`` of each generator, below ``out``; ``{name: folder}``."""
+    """Subjects like each scan and ``drawn`` of each generator, in ``out``; ``{name: folder}``."""
     table = write_table(out / "table")
     made = {name: make_likenesses(scan, out / "train" / name, table, subjects=subjects)
             for name, scan in scans.items()}

@@ -5,7 +5,8 @@
 
 SCANS holds plain-files folders.  For every scan, one subject of each generator is simulated with
 the scan's own gradient table, voxel size and SNR, so that noise weighs equally on both sides, and
-one like the scan (``dwijax simulate --like``); a row of numbers is printed and written to OUT/realism.csv and OUT/realism.md.
+one like the scan (``dwijax simulate --like``); a row of numbers is printed and written to
+OUT/realism.csv and OUT/realism.md.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
     python benchmarks/stack_step.py                      # the table, 2 CPU cores: an hour
     python benchmarks/stack_step.py --rows 12,16,32      # one row: K, width, side of the slices
+    python benchmarks/stack_step.py --rows 1,48,32,3     # any table: and layers within voxels
     python benchmarks/stack_step.py --scaling scaling.png
     python benchmarks/stack_step.py --quick              # one small row, once
 
@@ -49,20 +50,25 @@ BATCH = 4
 LEVELS, CONVOLUTIONS = 2, 2
 LONG = 5.0  # seconds: a step that takes longer is timed once
 STEPS = 10  # of ours a dispatch; train.py has `config.log_every` = 20
-ROWS = [(*stack, side) for side in (32, 64) for stack in ((12, 16), (60, 8), (60, 16), (8, 64))]
+# The last is the network for any table: its layers within voxels are three times as wide.
+ROWS = [*((*stack, side) for side in (32, 64) for stack in ((12, 16), (60, 8), (60, 16), (8, 64))),
+        (1, 48, 32, 3)]
 
 
 class Problem:
-    """K U-Nets of one width on random slices: what every way to train them starts from."""
+    """K U-Nets of one width on random slices: what every way to train them starts from; with an
+    ``expansion``, of the kind that the network for any table is."""
 
-    def __init__(self, networks, width, side, batch=BATCH):
+    def __init__(self, networks, width, side, expansion=0, *, batch=BATCH):
         config = phantom.get_config("random_start")
         config.update_from_flattened_dict({
             "model.width": width, "model.levels": LEVELS, "model.convolutions": CONVOLUTIONS,
             "model.residual": "none", "model.whiten": False, "model.zero_output": False,
-            "model.activation": "relu",
+            "model.activation": "silu" if expansion else "relu",
+            "model.expansion": expansion, "model.first_kernel": 1 if expansion else 3,
             "patch": 0, "batch": batch, "steps": 1000, "freeze_after": 0})
-        self.networks, self.width, self.side, self.batch = networks, width, side, batch
+        self.networks, self.batch = networks, batch
+        self.shape = (networks, width, side, expansion)
         n = INPUTS + networks
         self.gtab = GradientTable(np.full(n, 1000.0), np.resize(direction_set(90), (n, 3)))
         rng = np.random.default_rng(0)
@@ -87,28 +93,33 @@ class Problem:
     def flops(self):
         """Of one step: twice the multiplications, forward and both gradients."""
         total, first = 0, True
-        for shape, pixels in _convolutions(self.width, self.side):
+        for shape, pixels in _convolutions(*self.shape[1:]):
             work = 2 * np.prod(shape) * pixels
             total += (2 if first else 3) * work
             first = False
         return self.networks * self.batch * int(total)
 
 
-def _convolutions(width, side):
+def _convolutions(width, side, expansion):
     """Kernel shape and output pixels of every convolution of the U-Net, first to last."""
+    def block(channels, out, size, first=3):
+        for i in range(CONVOLUTIONS):
+            kernel = 3 if i else first
+            yield (kernel, kernel, out if i else channels, out), size * size
+        if expansion:
+            yield from [((1, 1, out, expansion * out), size * size)] * 2
+
     channels, size = INPUTS + 1, side
     for level in range(LEVELS):
-        for _ in range(CONVOLUTIONS):
-            yield (3, 3, channels, width << level), size * size
-            channels = width << level
+        first = 1 if expansion and not level else 3
+        yield from block(channels, width << level, size, first)
+        channels = width << level
         size //= 2
     size = side >> (LEVELS - 1)
     for level in reversed(range(LEVELS - 1)):
         size *= 2
         yield (2, 2, width << (level + 1), width << level), size * size
-        yield (3, 3, width << (level + 1), width << level), size * size
-        for _ in range(CONVOLUTIONS - 1):
-            yield (3, 3, width << level, width << level), size * size
+        yield from block(width << (level + 1), width << level, size)
     yield (1, 1, width, 1), side * side
 
 
@@ -128,7 +139,7 @@ def on_one_device(problem):
 def naive(problem):
     """``jit(vmap(...))`` over ordinary convolutions."""
     with _ordinary_convolutions():
-        again = Problem(problem.networks, problem.width, problem.side, problem.batch)
+        again = Problem(*problem.shape, batch=problem.batch)
         return _stacked(again, "single", steps=1, pieces=WHOLE)
 
 
@@ -233,19 +244,29 @@ def _torch(problem, vmapped):
             x = F.pad(x, (0, 1, 0, 1))
         return F.conv2d(x, kernel, bias, padding=1 if kernel.shape[-1] == 3 else 0)
 
+    expansion = problem.shape[3]
+    activation = F.silu if expansion else F.relu
+
+    def block(h, p, name):
+        for i in range(CONVOLUTIONS):
+            h = convolve(h, p, f"{name}['convs'][{i}]")
+            h = activation(h) if i < CONVOLUTIONS - 1 or not expansion else h
+        if expansion:
+            wide = activation(convolve(h, p, f"{name}['last']['widen']"))
+            h = h + convolve(wide, p, f"{name}['last']['narrow']")
+        return h
+
     def network(p):
         skips, h = [], x
         for level in range(LEVELS):
             h = F.max_pool2d(h, 2) if level else h
-            for i in range(CONVOLUTIONS):
-                h = F.relu(convolve(h, p, f"['down'][{level}]['convs'][{i}]"))
+            h = block(h, p, f"['down'][{level}]")
             skips.append(h)
         skips.pop()
         for level in reversed(range(LEVELS - 1)):
             h = F.interpolate(h, scale_factor=2, mode="nearest")
             h = torch.cat([skips.pop(), convolve(h, p, f"['up'][{level}]")], 1)
-            for i in range(CONVOLUTIONS):
-                h = F.relu(convolve(h, p, f"['merge'][{level}]['convs'][{i}]"))
+            h = block(h, p, f"['merge'][{level}]")
         return convolve(h, p, "['out']")
 
     def loss(p, target):
@@ -345,9 +366,9 @@ def seconds(advance, budget):
             return spent / count
 
 
-def measure(networks, width, side, ways, rounds, budget):
+def measure(shape, ways, rounds, budget):
     """One row: way to ``(median seconds, compile seconds, disagreement)``, and the peak."""
-    problem = Problem(networks, width, side)
+    problem = Problem(*shape)
     found = {way: WAYS[way](problem) for way in ways}
     reference = found["ours"][1]()
     errors = {way: disagreement(reference, gradients()) for way, (_, gradients, _) in found.items()}
@@ -369,21 +390,22 @@ def table(rows, ways, rounds, budget):
     print("| K, width, slices | peak GFLOP/s | " + " | ".join(
         f"{way}, ms (GFLOP/s, of peak)" for way in ways) + " | compile, s |")
     print("|" + "---|" * (len(ways) + 3))
-    for networks, width, side in rows:
-        problem, peak, row = measure(networks, width, side, ways, rounds, budget)
+    for networks, width, side, *expansion in rows:
+        problem, peak, row = measure((networks, width, side, *expansion), ways, rounds, budget)
         cells = []
         for way in ways:
             elapsed, _, error = row[way]
             rate = problem.flops() / elapsed
             cells.append(f"{elapsed * 1e3:.0f} ({rate / 1e9:.0f}, {rate / peak:.0%})"
                          if error < 1e-4 else f"disagrees by {error:.0e}")
-        print(f"| {networks}, {width}, {BATCH}×{side}×{side} | {peak / 1e9:.0f} | "
+        kind = ", any table" if expansion else ""
+        print(f"| {networks}, {width}, {BATCH}×{side}×{side}{kind} | {peak / 1e9:.0f} | "
               + " | ".join(cells) + f" | {row['ours'][1]:.1f} |", flush=True)
 
 
 def step_seconds(networks, batch, width=16, side=32, budget=1.0, rounds=3):
     """Median of the time of a step, networks shared out over the cores."""
-    advance, _, _ = _stacked(Problem(networks, width, side, batch), "auto")
+    advance, _, _ = _stacked(Problem(networks, width, side, batch=batch), "auto")
     advance()
     return statistics.median(seconds(advance, budget) for _ in range(rounds))
 
@@ -444,7 +466,8 @@ def scaling(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", nargs="*", default=None, help="K,width,side")
+    parser.add_argument("--rows", nargs="*", default=None,
+                        help="K,width,side or K,width,side,expansion")
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each way in each round")
@@ -460,7 +483,7 @@ def main():
         print(step_seconds(networks, batch))
         return
     if args.quick:
-        args.rows, args.rounds, args.seconds = ["2,4,16"], 1, 0.05
+        args.rows, args.rounds, args.seconds = ["2,4,16", "1,4,16,3"], 1, 0.05
     if importlib.util.find_spec("torch") is None:
         args.ways = [way for way in args.ways if not way.startswith("torch")]
         print("torch is not installed: its columns are left out")

@@ -36,8 +36,8 @@ MANY = 62  # acquired directions whose fit is told beside
 
 NOISES = {"white": ["--white-noise"], "the scan's": []}
 
-HEAD = ("| left out | inputs | SNR | noise | networks, σ | WM, GM, CSF | / best tuned | / best after denoising "
-        "| FA RMSE, all | fit of inputs | fit of 62 | FA bias WM, GM | MD, µm²/ms | V1, ° (fit) |\n"
+HEAD = ("| left out | inputs | SNR | noise | networks, σ | WM, GM, CSF | / best tuned | "
+        "/ best after denoising | FA RMSE, all | fit of inputs | fit of 62 | FA bias WM, GM | MD, µm²/ms | V1, ° (fit) |\n"
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 
 
@@ -66,8 +66,8 @@ def judged(run, folder, inputs, snr, noise):
     maps = own.maps
     tissues = ", ".join(f"{own.dwi_in(reference.regions[t]) / sigma:.2f}" for t in TISSUES)
     bias = ", ".join(f"{value:+.4f}" for value in maps.fa_bias.values())
-    return (f"| {folder.parent.name} | {inputs} | {snr:g} | {noise} | {own.dwi / sigma:.3f} | {tissues} | "
-            f"{own.dwi / best.dwi:.3f} ({best.method}) | {own.dwi / after.dwi:.3f} "
+    return (f"| {folder.parent.name} | {inputs} | {snr:g} | {noise} | {own.dwi / sigma:.3f} | "
+            f"{tissues} | {own.dwi / best.dwi:.3f} ({best.method}) | {own.dwi / after.dwi:.3f} "
             f"({after.method}) | {maps.fa:.4f} | {found.acquired.fa:.4f} | {many.fa:.4f} | {bias} "
             f"| {maps.md:.4f} | {maps.v1:.1f} ({found.acquired.v1:.1f}) |")
 
@@ -97,7 +97,7 @@ def main():
     parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--only", help="name of the scan to leave out")
     parser.add_argument("--subjects", type=int, default=4, help="like each other scan")
-    parser.add_argument("--drawn", type=int, default=5, help="subjects of each generator of the phantom")
+    parser.add_argument("--drawn", type=int, default=5, help="subjects of each generator")
     parser.add_argument("--snr", type=float, nargs="+", default=(12.0, 20.0, 30.0))
     parser.add_argument("--noise", choices=NOISES, nargs="+", default=tuple(NOISES),
                         help="of the subjects that judge")

@@ -223,7 +223,7 @@ def build_task(config, gtab, b0s, networks=None):
             seeds=config.seeds, networks=networks, inputs=inputs,
             directions=tuple(config.scans.directions), b=tuple(config.scans.b),
             snr=tuple(config.scans.snr), order=config.scans.order,
-            disturbances=any_table.Disturbances() if config.scans.disturbed else any_table.NONE)
+            disturbances=any_table.ALL if config.scans.disturbed else any_table.NONE)
     if config.task == "map_regression":
         return map_regression.map_regression(
             gtab, b0s, inputs, targets=tuple(config.targets), seeds=config.seeds,

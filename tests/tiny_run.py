@@ -6,6 +6,7 @@ import numpy as np
 
 from configs.phantom import get_config
 from dwijax import config as settings
+from dwijax.data import domain
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import direction_set
 from dwijax.runs import checkpoint, folders
@@ -21,9 +22,12 @@ def described(config=None):
         config = get_config("smoke")
         config.data.layout, config.data.root, config.data.inputs = "plain", "/secret/place", 6
         config.calibrate = False
+    trained_on = {}
+    if config.task == "any_table":
+        trained_on = domain.of_drawn_scans({}, b=config.scans.b, snr=config.scans.snr)
     return folders.describe(
         settings.to_dict(config), GTAB, np.arange(config.data.inputs), 2, SPREAD, {"Ann": 900.0},
-        None, {}, {"train": ["Ann"], "validation": ["Bob"], "test": ["Eve"],
+        None, trained_on, {"train": ["Ann"], "validation": ["Bob"], "test": ["Eve"],
                    "within_subject": False, "origin": "/secret/place"})
 
 

@@ -160,7 +160,8 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
         conditions=conditions(gtab[b0s], shell), mask_made=scan.mask is None,
         mask_volume=float(brain.sum() * size.prod() / 1000), numbers=numbers, scale=scale,
         dwi_snr=numbers["SNR"][0] * float(np.median(dwi)) if numbers["SNR"] else None,
-        noise=noise_in_space(b0, dwi, shell.bvecs, brain), zeros=read.zeros, diffusivity=_diffusivity(mean_b0, dwi, shell.bvals),
+        noise=noise_in_space(b0, dwi, shell.bvecs, brain), zeros=read.zeros,
+        diffusivity=_diffusivity(mean_b0, dwi, shell.bvals),
         above_b0=float(np.mean(mean_dwi > mean_b0)),
         series=_series(read.means, read.counts, gtab, companions), companions=companions,
         notes=scan.header_notes)

@@ -36,5 +36,5 @@ def run(args):
         export.evaluation_headlines(args.trained, about), notes=args.note, force=args.force)
     networks = jax.tree.leaves(params)[0].shape[0]
     if not args.quiet:
-        print(f"{args.file}: {networks} networks, {size / 2**20:.2f} MiB")
+        print(f"{args.file}: {networks} network{'s' * (networks > 1)}, {size / 2**20:.2f} MiB")
     return {"file": args.file, "bytes": size, "networks": networks}

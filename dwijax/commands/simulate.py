@@ -78,7 +78,8 @@ def _drawn(args):
 
     for name in ("mask", "table", "add", "white_noise"):
         if getattr(args, name):
-            raise InputError(f"--{name.replace('_', '-')}", found="no --like", expected="a scan that it belongs to",
+            raise InputError(f"--{name.replace('_', '-')}", found="no --like",
+                             expected="a scan that it belongs to",
                              remedy="give --like too, or leave it out")
     gtab = None
     if args.bvals is not None:
@@ -119,5 +120,5 @@ def _like(args):
                          b0_threshold=args.b0_threshold)
     return simulate_scans_like(
         args.out, files, subjects=args.subjects, first=args.first, seed=args.seed, snr=args.snr,
-        shell=args.shells[0] if args.shells else None, table=table, add=args.add or 0, white_noise=args.white_noise,
-        progress=not args.quiet)
+        shell=args.shells[0] if args.shells else None, table=table, add=args.add or 0,
+        white_noise=args.white_noise, progress=not args.quiet)

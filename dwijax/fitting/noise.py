@@ -111,7 +111,8 @@ def noise_in_space(b0s: np.ndarray, dwi: np.ndarray, bvecs: np.ndarray,
         residual, freedom = b0s - b0s.mean(axis=1, keepdims=True), b0s.shape[1] - 1
     if not freedom:
         return NoiseInSpace(np.ones(len(dwi), np.float32), np.zeros(3), gain)
-    return NoiseInSpace(relative_sigma(residual, mask), neighbours_correlation(residual, mask), gain)
+    return NoiseInSpace(relative_sigma(residual, mask), neighbours_correlation(residual, mask),
+                        gain)
 
 
 def neighbours_correlation(residual: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -149,8 +149,8 @@ def best_conditioned(bvecs, size):
 def spread_subset(bvecs, n, first=0):
     """Positions of n directions that are well spread, ascending int64 [n].
 
-    From the direction ``first``, each next one has the least energy among those before it, then each
-    is exchanged while that helps.
+    From the direction ``first``, each next one has the least energy among those before it, then
+    each is exchanged while that helps.
 
     Args:
       bvecs: unit directions, ``[N, 3]``.

@@ -23,9 +23,9 @@ class HeldBack(NamedTuple):
 
     def __str__(self):
         more = 100 * (self.networks / self.harmonics - 1)
-        return (f"{self.directions} directions of this scan held back: error {self.networks:.4f} "
-                f"of the median b0, {abs(more):.1f} % {'more' if more > 0 else 'less'} than by "
-                "spherical harmonics")
+        than = f"{abs(more):.1f} % {'more' if more > 0 else 'less'} than by spherical harmonics"
+        return (f"{self.directions} direction{'s' * (self.directions > 1)} of this scan held back: "
+                f"error {self.networks:.4f} of the median b0, {than}")
 
 
 def held_back(run: Run, subject: Subject) -> HeldBack | None:

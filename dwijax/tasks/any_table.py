@@ -3,8 +3,9 @@
 A network sees what `dwijax.data.harmonic_channels` makes of a scan and predicts the harmonics of
 its signal, which can be evaluated at any direction. It learns from noise-free signals: in every
 step each crop is scanned anew, by another table turned at random, with other b, noise, motion,
-gain and number of b0s, so that no network sees the same scan twice. What it must predict is the mean of a measured
-magnitude (Rice), at all directions, as in the volumes that its predictions are put beside.
+gain and number of b0s, so that no network sees the same scan twice. What it must predict is the
+mean of a measured magnitude (Rice), at all directions, as in the volumes that its predictions are
+put beside.
 """
 
 from functools import cache, partial
@@ -45,7 +46,7 @@ class Disturbances(NamedTuple):
     uneven: float = 0.25
 
 
-NONE = Disturbances(0.0, 0.0, 0.0, 0.0)
+ALL, NONE = Disturbances(), Disturbances(0.0, 0.0, 0.0, 0.0)
 
 
 class Tables(NamedTuple):
@@ -67,7 +68,7 @@ class Tables(NamedTuple):
 
 
 def any_table(*, seeds=1, networks=None, inputs=None, directions=(6, MOST), b=(700.0, 1600.0),
-              snr=(8.0, 40.0), order=4, disturbances=Disturbances()):
+              snr=(8.0, 40.0), order=4, disturbances=ALL):
     """K networks of this kind, that differ in initialisation.
 
     Args:
@@ -179,7 +180,7 @@ def _scan(tables, image, bits, b, order, most):
     own = jnp.concatenate([beside[..., 1, 1:], drawn[..., 3 * (1 + low):]], axis=-1)
     own = harmonics[..., 1, :] + sd[..., 1, None] * (own @ root.T)
     low = harmonics[..., :low] + sd[..., None] * (beside[..., 1:] @ root[:low, :low].T)
-    beside = jnp.concatenate([image for i in (0, 2) for image in (b0[..., i, None], low[..., i, :])],
+    beside = jnp.concatenate([b0[..., 0, None], low[..., 0, :], b0[..., 2, None], low[..., 2, :]],
                              axis=-1)
     known = jnp.concatenate([table.conditions.at[-1].set(b / 1000), _correlation(shared)])
     known = jnp.broadcast_to(known, (*s0.shape[:2], len(known)))

@@ -182,7 +182,8 @@ def test_tuning_finds_the_best_point_of_the_grid():
     assert linear.tune_harmonics(found, (2, 4), weights)[1].label == min(grid, key=error).label
     grid = [baselines.process(c, 1.0, n) for c in ("spherical", "exponential")
             for n in (0.01, 0.3, 3.0)]
-    assert linear.tune_process(found, (1.0,), (0.01, 0.3, 3.0))[1].label == min(grid, key=error).label
+    _, tuned = linear.tune_process(found, (1.0,), (0.01, 0.3, 3.0))
+    assert tuned.label == min(grid, key=error).label
 
 
 def test_tuning_smooths_where_neighbours_are_alike():

@@ -133,7 +133,7 @@ def test_unmoved_it_is_the_scan_without_its_noise(scan, fit):
 
 
 def test_noise_is_as_the_scan_has_it(scan):
-    """Shared by neighbours, uneven and with gains: found again in a subject that is made like it."""
+    """Shared by neighbours, uneven, with gains: found again in a subject that is made like it."""
     subject, rng = load_subject(scan), np.random.default_rng(0)
     shape, dwis = subject.mask.shape, subject.gtab.dwis
     level = 20 * np.exp(0.4 * np.linspace(-1, 1, shape[0]))[:, None, None]

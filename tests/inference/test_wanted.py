@@ -1,16 +1,23 @@
 """What a network for any table adds to a scan."""
 
 import json
+from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import nibabel as nib
 import numpy as np
 import pytest
 
 from configs.any_table import get_config
 from dwijax.cli import main
+from dwijax.data.files import SubjectFiles
+from dwijax.data.subject import load_subject
 from dwijax.errors import InputError
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import added_directions, compare, direction_set
+from dwijax.inference import load_run
+from dwijax.inference.held_back import held_back
 from dwijax.inference.wanted import extend
 from tests.tiny_run import write_tiny_run
 
@@ -107,3 +114,32 @@ def test_fewer_than_six_are_refused_and_another_b_is_told():
     with pytest.raises(InputError, match="at least 6"):
         extend(Shell(5), table=None, add=3, where="b")
     assert not extend(Shell(8), table=None, add=3, where="b").notes
+
+
+def test_outside_of_training_held_back_directions_tell(any_table, scan, tmp_path, capsys):
+    """Told on the screen, in dwi.json and so on the page; every fifth direction is held back."""
+    bvals = np.loadtxt(scan / "dwi.bval")
+    for name in ("dwi.nii", "dwi.bvec"):
+        (tmp_path / name).symlink_to(scan / name)
+    np.savetxt(tmp_path / "dwi.bval", [np.where(bvals > 50, 5000, bvals)], fmt="%g")
+    status, said = predicted(capsys, tmp_path, any_table, tmp_path / "out", "--add", "3")
+    assert status == 0, said.err
+    assert "outside of what the run was trained on: b 5" in said.out
+    q = int((bvals > 50).sum())
+    assert f"{q // 5} direction of this scan held back: error " in said.out
+    assert any("held back" in line for line in json.loads(
+        (tmp_path / "out" / "dwi.json").read_text())["suspect"])
+
+
+def test_a_silent_network_held_back_is_the_harmonics(any_table, scan):
+    """The figure of networks that add nothing is that of the residual baseline; six directions
+    cannot be split."""
+    run = load_run(any_table)
+    silent = run._replace(params=jax.tree.map(jnp.zeros_like, run.params))
+    subject = load_subject(SubjectFiles("scan", scan / "dwi.nii", scan / "dwi.bval",
+                                        scan / "dwi.bvec"), min_directions=6)
+    found = held_back(silent, subject)
+    assert found.networks == pytest.approx(found.harmonics, rel=1e-3)
+    few = np.r_[subject.gtab.b0s, subject.gtab.dwis[:6]]
+    assert held_back(silent, replace(subject, dwi=subject.dwi[..., few], gtab=subject.gtab[few],
+                                     volumes=subject.volumes[few])) is None

@@ -12,7 +12,7 @@ BENCHMARKS = sorted({path.stem for path in FOLDER.glob("*.py")}
 # A word of what each prints; one that is new has to print a table of Markdown.
 SAYS = {"killed_runs": "1 kills: 0 faults", "like_scan": "step 4 of 4: validation loss",
         "predict": "times as fast", "rescan": "Maps against the fit of the second run",
-        "resample": "networks, resampled"}
+        "resample": "networks, resampled", "shipped": "any_table.dwijax: 1 network, "}
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

@@ -79,8 +79,8 @@ def prepare(workdir: str | Path, baseline_set: str, quiet: bool) -> Prepared:
 
 def _in_words(own, subjects):
     if own:
-        return ("tuned on the scan itself, its inputs left out in turn; regressions on the measured "
-                "DWIs of its validation slices")
+        return ("tuned on the scan itself, its inputs left out in turn; regressions on the "
+                "measured DWIs of its validation slices")
     return f"tuned on the measured DWIs of {subjects} validation subjects" if subjects else ""
 
 
