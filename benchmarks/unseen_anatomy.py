@@ -37,7 +37,8 @@ MANY = 62  # acquired directions whose fit is told beside
 NOISES = {"white": ["--white-noise"], "the scan's": []}
 
 HEAD = ("| left out | inputs | SNR | noise | networks, σ | WM, GM, CSF | / best tuned | "
-        "/ best after denoising | FA RMSE, all | fit of inputs | fit of 62 | FA bias WM, GM | MD, µm²/ms | V1, ° (fit) |\n"
+        "/ best after denoising | FA RMSE, all | fit of inputs | fit of 62 | FA bias WM, GM | "
+        "MD, µm²/ms | V1, ° (fit) |\n"
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 
 

@@ -102,7 +102,8 @@ class Fit(NamedTuple):
     ``[X, Y, Z, c]``, spherical harmonics of ln S/S0 up to ``order``; ``mask`` bool ``[X, Y, Z]``;
     ``gtab`` b0s, then directions, along the array's axes; ``affine`` ``[4, 4]``; ``sigma`` of the
     scan's noise, in units of ``scale``, the intensity that is 1; ``relative`` float32
-    ``[X, Y, Z]``, σ over its median; ``correlation [3]`` and ``gain`` of `dwijax.fitting.noise.NoiseInSpace`.
+    ``[X, Y, Z]``, σ over its median; ``correlation [3]`` and ``gain`` of
+    `dwijax.fitting.noise.NoiseInSpace`.
     """
 
     b0: np.ndarray
