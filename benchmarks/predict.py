@@ -2,9 +2,11 @@
 
     python benchmarks/predict.py runs/phantom                 # a trained run on simulated subjects
     python benchmarks/predict.py runs/phantom --subjects 6
+    python benchmarks/predict.py --scan 96 96 60              # the network for any table
     python benchmarks/predict.py --quick                      # seconds, of a run made for it
 
-Both ways in processes of their own, in turn; compilation is not counted.
+Both ways in processes of their own, in turn; compilation is not counted. ``--scan`` times the whole
+command on a file of that size, 36 volumes to 96, maps and page included, and tells its peak memory.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from smallest import trained_run
 
@@ -39,6 +42,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", nargs="?")
     parser.add_argument("--subjects", type=int, default=4)
+    parser.add_argument("--scan", type=int, nargs=3, metavar="N", help="grid of a scan")
     parser.add_argument("--quick", action="store_true", help="everything at its smallest")
     parser.add_argument("--way", choices=("shared", "one device"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -48,10 +52,29 @@ def main():
     if args.quick:
         with tempfile.TemporaryDirectory() as folder:
             compare(trained_run(folder), 1)
+        whole_command((12, 12, 8))
+    elif args.scan:
+        whole_command(args.scan)
     elif args.run is None:
         parser.error("which run? Or --quick")
     else:
         compare(args.run, args.subjects)
+
+
+def whole_command(shape):
+    """Prints seconds and peak memory of ``dwijax predict`` without a run."""
+    from tensor_fit import peak_of, write_scan
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        voxels = write_scan(folder, shape, 36)
+        words = [sys.executable, "-m", "dwijax", "predict", "dwi.nii.gz", "--bvals", "bval",
+                 "--bvecs", "bvec", "--mask", "mask.nii.gz", "--add", "60", "-o", "longer",
+                 "--quiet"]
+        began = time.perf_counter()
+        peak = peak_of(words, folder)
+        print(f"{'×'.join(map(str, shape))}×36, {voxels:,} voxels in the mask, 60 directions added "
+              f"by the network for any table: {time.perf_counter() - began:.1f} s, {peak:.2f} GB")
 
 
 def compare(run, subjects):

@@ -170,20 +170,34 @@ def loss(repeats, step_ms):
           f"{1e3 * seconds['loss']:.1f} ms{share}.")
 
 
+def write_scan(folder, shape, volumes):
+    """Writes dwi.nii.gz, mask.nii.gz, bval and bvec; returns the number of voxels in the mask."""
+    signal, gtab = simulated(50_000, volumes)
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij"))
+    mask = (grid**2).sum(0) < 0.62  # about a quarter, as heads fill HCP volumes
+    data = np.zeros((*shape, volumes), np.float32)
+    data[mask] = np.rint(np.resize(signal, (mask.sum(), volumes)))
+    affine = np.diag([-1.25, 1.25, 1.25, 1.0])
+    nib.save(nib.Nifti1Image(data, affine), folder / "dwi.nii.gz")
+    nib.save(nib.Nifti1Image(mask.astype(np.uint8), affine), folder / "mask.nii.gz")
+    write_gradients(gtab, folder / "bval", folder / "bvec")
+    return int(mask.sum())
+
+
+def peak_of(words, folder):
+    """Peak memory of a command, GB."""
+    peak = subprocess.run(
+        [sys.executable, "-c", "import resource, subprocess, sys; subprocess.run(sys.argv[1:], "
+         "check=True, stdout=2); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)",
+         *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+    return int(peak) / 2**20
+
+
 def command(shape, volumes, repeats, keep):
     """Whole commands on one compressed file."""
     with tempfile.TemporaryDirectory(dir=keep) as name:
         folder = Path(name)
-        signal, gtab = simulated(50_000, volumes)
-        grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij"))
-        mask = (grid**2).sum(0) < 0.62  # about a quarter, as heads fill HCP volumes
-        data = np.zeros((*shape, volumes), np.float32)
-        data[mask] = np.rint(np.resize(signal, (mask.sum(), volumes)))
-        affine = np.diag([-1.25, 1.25, 1.25, 1.0])
-        nib.save(nib.Nifti1Image(data, affine), folder / "dwi.nii.gz")
-        nib.save(nib.Nifti1Image(mask.astype(np.uint8), affine), folder / "mask.nii.gz")
-        del data
-        write_gradients(gtab, folder / "bval", folder / "bvec")
+        voxels = write_scan(folder, shape, volumes)
         quiet = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL,
                  "stderr": subprocess.DEVNULL}
         ours = [sys.executable, "-m", "dwijax", "fit", "dwi.nii.gz", "--bvals", "bval", "--bvecs",
@@ -203,16 +217,13 @@ def command(shape, volumes, repeats, keep):
             subprocess.run(["dipy_fit_dti", "dwi.nii.gz", "bval", "bvec", "mask.nii.gz",
                             "--out_dir", "dipy", "--force"], **quiet)
             seconds["dipy_fit_dti (once)"] = time.perf_counter() - start
-        peak = subprocess.run(
-            [sys.executable, "-c", "import resource, subprocess, sys; subprocess.run(sys.argv[1:],"
-             " check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)",
-             *ours], cwd=folder, check=True, capture_output=True, text=True).stdout
+        peak = peak_of(ours, folder)
         size = (folder / "dwi.nii.gz").stat().st_size
-        print(f"\n### Whole command: {'×'.join(map(str, shape))}×{volumes}, {mask.sum():,} voxels "
+        print(f"\n### Whole command: {'×'.join(map(str, shape))}×{volumes}, {voxels:,} voxels "
               f"in the mask, {size / 1e6:.0f} MB compressed\n\n| command | seconds |\n|---|---|")
         for name, value in seconds.items():
             print(f"| {name} | {value:.1f} |")
-        print(f"\nPeak memory of `dwijax fit`: {int(peak) / 2**20:.2f} GB.")
+        print(f"\nPeak memory of `dwijax fit`: {peak:.2f} GB.")
 
 
 def main():

@@ -105,6 +105,7 @@ def noise_in_space(b0s: np.ndarray, dwi: np.ndarray, bvecs: np.ndarray,
             power = np.sum(fitted**2, axis=0, dtype=np.float64)
             gains *= 1 + np.sum(residual * fitted, axis=0, dtype=np.float64) / np.maximum(
                 power, 1e-12)
+            gains = np.clip(gains, 0.5, 2)  # an empty volume has none
             residual, _ = harmonics_residual(dwi / gains.astype(np.float32), bvecs, order)
         gain = float(np.std(gains))
     else:
