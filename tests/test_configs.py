@@ -59,8 +59,8 @@ def test_config_builds_and_traces(name, variant):
     state = jax.eval_shape(partial(init_state, network, optimizer),
                            settings.build_keys(config, task))
     if config.task == "any_table":
-        # Harmonics of order 4; b0; b0 and order 2 of two slices beside; what is known of the scan.
-        assert task.in_channels == 15 + 1 + 2 * (1 + 6) + 7
+        # Harmonics of order 4; b0; b0 and order 2 of two slices beside; the scan; its noise.
+        assert task.in_channels == 15 + 1 + 2 * (1 + 6) + 7 + 4
         assert task.channels["noise-free"].count == 3 * (1 + 28)
         return
     if config.task == "direction_synthesis":

@@ -50,7 +50,10 @@ def markdown(about, results, notes=()):
     config, table, subjects = about["config"], about["table"], about["subjects"]
     bvals = np.asarray(table["bvals"])
     any_table = config["task"] == "any_table"
-    simulated = any_table or str(subjects["origin"]).startswith("phantom")
+    simulated = str(subjects["origin"]).startswith("phantom")
+    origin = "simulated subjects, scanned anew in every step" if any_table else (
+        f"{'simulated (' + subjects['origin'] + ')' if simulated else 'measured'} scans, "
+        f"b = {config['data']['shell']:g} s/mm²")
     counts = ", ".join(f"{len(subjects[part])} {part}" for part in ("train", "validation", "test"))
     training = about["training"]
     return "\n".join([
@@ -70,8 +73,7 @@ def markdown(about, results, notes=()):
         "",
         "## Training data",
         "",
-        f"- {'simulated (' + subjects['origin'] + ')' if simulated else 'measured'} scans"
-        + ("" if any_table else f", b = {config['data']['shell']:g} s/mm²") + f": {counts}"
+        f"- {origin}: {counts}"
         + (" (slabs of one scan)" if subjects["within_subject"] else ""),
         *(f"- {note}" for note in notes),
         "",
