@@ -84,7 +84,7 @@ class Problem:
     def placed(self, kind):
         """The `Training` of this problem on a placement."""
         where = placement.place(kind, self.networks, self.batch)
-        return build(self.config, self.gtab, 1, size=(self.side, self.side), data=0, where=where)
+        return build(self.config, self.gtab, 1, size=self.shape[2:3] * 2, data=0, where=where)
 
     def state(self):
         return jax.jit(self.training.init, compiler_options={

@@ -18,7 +18,7 @@ KINDS = {
     "dwi": "image", "fa": "image", "v1": "image", "grad_dev": "image", "like": "image",
     "mask": "mask", "seeds": "mask", "through": "mask",
     "bvals": "table", "bvecs": "table", "table": "prefix",
-    "trained": "run", "root": "folder", "maps": "names",
+    "trained": "run", "root": "folder", "maps": "names", "note": "words",
     "out": "output", "file": "output", "store": "output", "write_bvecs": "output if need be",
 }
 OUTPUTS = {"fit": "output folder", "predict": "output folder", "simulate": "output folder",
@@ -171,6 +171,8 @@ ATTACKS = {
     },
     "names": {"none": (word(""), True), "a word": (word("farce"), True),
               "null byte": (word("fa\0"), True)},
+    "words": {"none": (word(""), False), "lines": (word("a\n# b\n| c |"), False),
+              "no text": (word("\udcff"), False), "null byte": (word("a\0"), False)},
     "choice": {"none": (word(""), True), "a word": (word("farce"), True),
                "null byte": (word("a\0"), True)},
     "switch": {},
