@@ -51,24 +51,24 @@ def read(folder):
     return subject_of(scan, shells(scan.gtab.bvals, scan.gtab.b0_threshold)[-1][0])
 
 
-def halves(whole):
-    """Volumes of the two halves of a scan that repeats its table, ``[2]`` of int64; or None."""
-    n = len(whole.gtab.dwis) // 2
-    first, second = np.split(whole.gtab.dwis[:2 * n], 2)
-    order = np.argsort(whole.volumes)
-    one, two = np.split(order[:2 * (len(order) // 2)], 2)
-    same = len(order) % 2 == 0 and (
-        compare(whole.gtab.bvecs[first], whole.gtab.bvecs[second]) < REPEATED).all()
-    same = same and len(whole.gtab[one].b0s) == len(whole.gtab[two].b0s) > 0
+def halves(subject):
+    """Positions of the two halves of a scan that repeats its table, or None."""
+    gtab, order = subject.gtab, np.argsort(subject.volumes)  # in acquired order
+    if len(order) % 2:
+        return None
+    one, two = (np.sort(half) for half in np.split(order, 2))
+    a, b = (gtab[half] for half in (one, two))
+    same = len(a.b0s) == len(b.b0s) > 0 and (
+        compare(a.bvecs[a.dwis], b.bvecs[b.dwis]) < REPEATED).all()
     return (one, two) if same else None
 
 
 def cases(subject, splits):
     """``(inputs, judged by, split, given, wanted, expected)`` of a scan."""
     whole = acquired(subject)
-    pair = halves(whole)
+    pair = halves(subject)
     if pair is not None:
-        one, two = (whole.take(np.sort(volumes)) for volumes in pair)
+        one, two = (whole.take(half) for half in pair)
         # Both halves in units of one b0: their gains may differ.
         gain = np.median(one.signal[:, one.gtab.b0s].mean(1)) / np.median(
             two.signal[:, two.gtab.b0s].mean(1))
