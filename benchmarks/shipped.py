@@ -51,9 +51,9 @@ def main():
     if None in (args.out, args.scans, args.file):
         parser.error("which OUT, which --scans and which -o? Or --quick")
     scans, begun = population.scans_in(args.scans), time.monotonic()
-    count = train(scans, args.out, subjects=args.subjects, drawn=args.drawn, more=more)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True,
                             cwd=smallest.ROOT, check=True).stdout.strip()
+    count = train(scans, args.out, subjects=args.subjects, drawn=args.drawn, more=more)
     export(args.out / "run", args.file, [
         f"{count} simulated subjects: {args.subjects} like each of {len(scans)} scans "
         f"({', '.join(scans)}; licence of the scans: {args.licence}), {args.drawn} of each "
