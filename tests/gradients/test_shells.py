@@ -49,13 +49,16 @@ def test_what_scanners_vary_about_a_protocol_is_one_shell(nominal, jitter):
 
 
 @settings(max_examples=50)
-@given(st.integers(100, 300), st.integers(0, 2**31 - 1), st.sampled_from(["even", "drawn"]))
+@given(st.integers(60, 300), st.integers(0, 2**31 - 1), st.sampled_from(["even", "drawn"]))
 def test_free_b_values_are_not_a_shell_and_a_shell_among_them_is(n, seed, how):
     rng = np.random.default_rng(seed)
     free = np.linspace(600, 1500, n) if how == "even" else rng.uniform(600, 1500, n)
     every = rng.permutation(free)
-    taken = sum(size for _, size in shell_sizes(every))
-    assert taken <= (0 if how == "even" else n / 3)
+    sizes = [size for _, size in shell_sizes(every)]
+    # Drawn ones have gaps of 5 % by chance, and what stands between two of them is a shell. Of 8000
+    # draws of 60 they took 68 % at most, the largest 27 %; of 100, 30 % and 21 %.
+    assert sum(sizes) <= (0 if how == "even" else 0.75 * n)
+    assert max(sizes, default=0) <= n / 3
     bvals = np.r_[[0.0] * 3, every, np.full(n, 3000.0) + rng.uniform(-30, 30, n)]
     assert (0, 3) in shell_sizes(bvals) and (3000, n) in shell_sizes(bvals)
     found = np.concatenate([i for _, i in shells(bvals)] + [unshelled(bvals)])
