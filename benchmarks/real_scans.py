@@ -26,6 +26,7 @@ from dwijax.baselines.networks import networks
 from dwijax.data.files import SubjectFiles
 from dwijax.data.scan import open_scan
 from dwijax.data.subject import subject_of
+from dwijax.dti.design import MAX_CONDITION, condition_number
 from dwijax.errors import ending_in_one_line
 from dwijax.evaluation.common.metrics import excess
 from dwijax.evaluation.common.noise import from_scan
@@ -63,6 +64,18 @@ def halves(subject):
     return (one, two) if same else None
 
 
+def subsets(gtab, count, most):
+    """Positions of up to ``most`` different well spread subsets that determine a tensor."""
+    found = {}
+    for first in range(len(gtab)):
+        chosen = np.sort(spread_subset(gtab.bvecs, count, first))
+        bvals = np.append(gtab.bvals[chosen], 0.0)
+        if condition_number(bvals, np.append(gtab.bvecs[chosen], np.eye(1, 3), 0)) < MAX_CONDITION:
+            found.setdefault(tuple(chosen), chosen)
+    spaced = np.linspace(0, len(found), min(most, len(found)), endpoint=False).astype(int)
+    return [list(found.values())[i] for i in spaced]
+
+
 def cases(subject, splits):
     """``(inputs, judged by, split, given, wanted, expected)`` of a scan."""
     whole = acquired(subject)
@@ -75,9 +88,7 @@ def cases(subject, splits):
         expected = gain * two.signal[:, two.gtab.dwis]
         for q in sorted({len(one.gtab.dwis), *INPUTS}, reverse=True):
             if q <= len(one.gtab.dwis):
-                for split in range(splits if q < len(one.gtab.dwis) else 1):
-                    first = split * len(one.gtab.dwis) // splits
-                    chosen = spread_subset(one.gtab.bvecs[one.gtab.dwis], q, first)
+                for split, chosen in enumerate(subsets(one.gtab[one.gtab.dwis], q, splits)):
                     yield q, "second run", split, one.inputs(chosen), two.gtab[
                         two.gtab.dwis], expected
         return
@@ -85,8 +96,7 @@ def cases(subject, splits):
     for q in INPUTS:
         if q > len(dwis) - 4:
             continue
-        for split in range(splits):
-            chosen = spread_subset(whole.gtab.bvecs[dwis], q, split * len(dwis) // splits)
+        for split, chosen in enumerate(subsets(whole.gtab[dwis], q, splits)):
             others = np.setdiff1d(np.arange(len(dwis)), chosen)
             yield (q, f"{len(others)} held back", split, whole.inputs(chosen),
                    whole.gtab[dwis[others]], whole.signal[:, dwis[others]])

@@ -72,8 +72,7 @@ def describe(dwi: np.ndarray, gtab: GradientTable, mask: np.ndarray, size: np.nd
         "SH4/SH2": _harmonic_ratio(dwi[mask][white], gtab),
     }
     weighted_index = np.flatnonzero(weighted)
-    found = noise_in_space(dwi[mask][:, ~weighted], dwi[mask][:, weighted],
-                           gtab.bvecs[weighted], mask)
+    found = noise_in_space(dwi[mask][:, weighted], gtab.bvecs[weighted], mask)
     row |= {f"noise shared {axis}": r for axis, r in zip("xyz", found.correlation, strict=True)}
     row |= {f"noise/median {q}%": np.percentile(found.relative, q) for q in (5, 95)}
     row |= {"gain SD": found.gain} | _histogram(dwi[mask], fitted, weighted, sigma)

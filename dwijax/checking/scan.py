@@ -152,7 +152,7 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
     edge = min(_PIECE, float(np.cbrt(brain.sum() * size.prod() / _PIECES)))
     companions = compare_with_table(read.sample, gtab,
                                     blocks_of(read.sample_voxels, brain.shape, size, edge))
-    numbers = domain.summary_of(b0, dwi, shell.bvals, shell.bvecs, size)
+    numbers = domain.summary_of(b0, dwi, shell.bvals, shell.bvecs, brain, size)
     report = Report(
         source=str(scan.files.dwi), shape=tuple(map(int, scan.image.shape)), voxel_size=size,
         axes=orientation_of(affine), gtab=gtab, shell=nominal, index=index,
@@ -160,7 +160,7 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
         conditions=conditions(gtab[b0s], shell), mask_made=scan.mask is None,
         mask_volume=float(brain.sum() * size.prod() / 1000), numbers=numbers, scale=scale,
         dwi_snr=numbers["SNR"][0] * float(np.median(dwi)) if numbers["SNR"] else None,
-        noise=noise_in_space(b0, dwi, shell.bvecs, brain), zeros=read.zeros,
+        noise=noise_in_space(dwi, shell.bvecs, brain), zeros=read.zeros,
         diffusivity=_diffusivity(mean_b0, dwi, shell.bvals),
         above_b0=float(np.mean(mean_dwi > mean_b0)),
         series=_series(read.means, read.counts, gtab, companions), companions=companions,

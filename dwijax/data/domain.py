@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dwijax.fitting.noise import harmonics_sigma, repeats_sigma
+from dwijax.fitting.noise import harmonics_sigma, patches_residual, repeats_sigma
 from dwijax.volumes import voxel_size
 
 PROBABILITIES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -16,16 +16,16 @@ def of_subject(subject, inputs):
     brain = subject.dwi[subject.mask] / np.float32(subject.scale)
     gtab, dwis = subject.gtab, subject.gtab.dwis[inputs]
     return summary_of(brain[:, gtab.b0s], brain[:, dwis], gtab.bvals[dwis], gtab.bvecs[dwis],
-                      voxel_size(subject.affine))
+                      subject.mask, voxel_size(subject.affine))
 
 
-def summary_of(b0s, dwi, bvals, bvecs, size):
+def summary_of(b0s, dwi, bvals, bvecs, mask, size):
     """Numbers of one subject, from what networks see of it.
 
     Args:
       b0s: ``[V, n]``, b0 volumes in the brain, in units of the subject's scale.
       dwi: ``[V, q]``, the input DWIs, in the same.
-      bvals: of the DWIs, s/mm². bvecs: ``[q, 3]``.
+      bvals: of the DWIs, s/mm². bvecs: ``[q, 3]``. mask: bool ``[X, Y, Z]``.
       size: of a voxel, mm, three values.
 
     Returns:
@@ -33,7 +33,7 @@ def summary_of(b0s, dwi, bvals, bvecs, size):
       where nothing tells σ); quantiles at :data:`PROBABILITIES` of ``b0`` and ``mean DWI``.
     """
     b0 = b0s.mean(axis=1)
-    sigma = noise_level(b0s, dwi, bvecs)
+    sigma = noise_level(b0s, dwi, bvecs, mask)
     return {
         "b": [float(np.median(bvals))],
         "voxel size": sorted(round(float(s), 4) for s in size),
@@ -43,19 +43,23 @@ def summary_of(b0s, dwi, bvals, bvecs, size):
     }
 
 
-def noise_level(b0s, dwi, bvecs):
+def noise_level(b0s, dwi, bvecs, mask):
     """σ, the smaller of two estimates that err upwards; None where neither can be made.
 
-    Repeated b0s take drift and motion for noise; what even spherical harmonics leave of the DWIs
-    takes finer structure of the signal for it.
+    Repeated b0s take drift, motion and pulsation for noise; what even spherical harmonics leave of
+    the DWIs takes finer structure of the signal for it. Where they leave nothing, as of six
+    directions, what is left of patches of neighbours stands in for it.
 
     Args:
-      b0s: ``[V, n]``. dwi: ``[V, q]``. bvecs: ``[q, 3]``.
+      b0s: ``[V, n]``. dwi: ``[V, q]``. bvecs: ``[q, 3]``. mask: bool ``[X, Y, Z]``.
 
     Returns:
       float in the unit of the signal, or None.
     """
-    found = repeats_sigma(b0s), harmonics_sigma(dwi, bvecs, 4 if len(bvecs) >= 20 else 2)
+    by_dwi = harmonics_sigma(dwi, bvecs, 4 if len(bvecs) >= 20 else 2)
+    if np.isnan(by_dwi):
+        _, by_dwi = patches_residual(dwi, mask)
+    found = repeats_sigma(b0s), by_dwi
     return min((sigma for sigma in found if np.isfinite(sigma)), default=None)
 
 

@@ -119,10 +119,10 @@ _NOISE = WeakKeyDictionary()
 def _measure_noise(subject, volumes, bvecs):
     scale, mask = np.float32(subject.scale), subject.mask
     b0, dwi = (subject.dwi[..., index][mask] / scale for index in (subject.gtab.b0s, volumes))
-    found = noise_in_space(b0, dwi, bvecs, mask)
+    found = noise_in_space(dwi, bvecs, mask)
     relative = np.ones(mask.shape, np.float32)
     relative[mask] = found.relative
-    return Noise(noise_level(b0, dwi, bvecs) or _UNKNOWN, relative, found.correlation)
+    return Noise(noise_level(b0, dwi, bvecs, mask) or _UNKNOWN, relative, found.correlation)
 
 
 def _positive(bvecs):

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
+from dwijax.fitting.noise import marchenko_pastur
 from dwijax.process.threads import cores
 
 RADIUS = 2  # patches of 5 × 5 × 5 voxels
@@ -81,13 +82,7 @@ def _without_noise(patches):
     evals, evecs = np.linalg.eigh(np.swapaxes(across, 1, 2) @ across / P)
     evals = np.maximum(evals, 0)
 
-    # Noise are the first eigenvalues, as many as the law's width allows for their mean.
-    law = evals[:, -min(M, P - 1) :]
-    count = np.arange(1, law.shape[1] + 1)
-    means = np.cumsum(law, axis=1) / count
-    noise = law - law[:, :1] <= 4 * np.sqrt(count / P) * means
-    last = law.shape[1] - 1 - noise[:, ::-1].argmax(axis=1)
-    variance = means[np.arange(len(means)), last]
+    _, variance = marchenko_pastur(evals[:, -min(M, P - 1) :], P)
     keep = evals >= ((1 + np.sqrt(M / P)) ** 2 * variance)[:, None]
 
     evecs = evecs * keep[:, None]

@@ -69,6 +69,68 @@ def harmonics_residual(dwi: np.ndarray, bvecs: np.ndarray, order: int) -> tuple[
     return (dwi @ kept.astype(np.float32) if freedom else np.zeros_like(dwi)), freedom
 
 
+def patches_residual(dwi: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float]:
+    """What the principal components of a patch leave of each voxel's DWIs, and σ by it.
+
+    Of a handful of directions harmonics leave nothing; neighbours with like tissue do (MP-PCA,
+    Veraart et al. 2016, with the patch's covariance alone). For up to some ten volumes: noise
+    that neighbours share makes it too small where there are many.
+
+    Args:
+      dwi: ``[V, M]``, of voxels in the mask. mask: bool ``[X, Y, Z]``.
+
+    Returns:
+      ``(residual, sigma)``: float32 ``[V, M]`` whose mean square is that of the noise, 0 where a
+      patch reaches far out of the mask, and the median σ; zeros and NaN where all patches do, and
+      of fewer than six volumes.
+    """
+    from scipy.ndimage import uniform_filter
+
+    def local(values):
+        return uniform_filter(into_volume(values.astype(np.float32), mask), _PATCH,
+                              mode="constant")[mask]
+
+    M = dwi.shape[1]
+    inside = local(np.ones(len(dwi)))
+    kept = inside > 0.9
+    residual = np.zeros(dwi.shape, np.float32)
+    if M < _FEWEST or not kept.any():
+        return residual, np.nan
+    mean = np.stack([local(volume) / inside for volume in dwi.T], axis=1)[kept]
+    covariance = np.empty((int(kept.sum()), M, M))
+    for i in range(M):
+        for j in range(i + 1):
+            product = (local(dwi[:, i] * dwi[:, j]) / inside)[kept] - mean[:, i] * mean[:, j]
+            covariance[:, i, j] = covariance[:, j, i] = product
+    evals, evecs = np.linalg.eigh(covariance)
+    count, variance = marchenko_pastur(evals, _PATCH**3 * inside[kept])
+    own = np.arange(M) < count[:, None]
+    parts = np.einsum("vm,vmk->vk", dwi[kept] - mean, evecs) * own
+    residual[kept] = np.einsum("vk,vmk->vm", parts, evecs) * np.sqrt(M / count)[:, None]
+    return residual, float(np.sqrt(np.median(variance)))
+
+
+def marchenko_pastur(evals: np.ndarray, voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many of a patch's eigenvalues are noise by their law (Veraart et al. 2016, eq. 10-12),
+    and the variance of it.
+
+    Args:
+      evals: of covariances, ascending, ``[n, M]``. voxels: of a patch, a number or ``[n]``.
+
+    Returns:
+      ``(count, variance)``, ``[n]`` each: the first ``count``, whose mean is the variance.
+    """
+    M = evals.shape[1]
+    count = np.arange(1, M + 1)
+    means = np.cumsum(evals, axis=1) / count
+    width = 4 * np.sqrt(count / np.broadcast_to(voxels, len(evals))[:, None])
+    noise = evals - evals[:, :1] <= width * means
+    last = M - 1 - noise[:, ::-1].argmax(axis=1)
+    return last + 1, means[np.arange(len(means)), last]
+
+
+_PATCH = 5  # voxels
+_FEWEST = 6  # volumes of which some components are noise
 _GAINS = 4  # times that they are estimated
 
 
@@ -85,14 +147,13 @@ class NoiseInSpace(NamedTuple):
     gain: float
 
 
-def noise_in_space(b0s: np.ndarray, dwi: np.ndarray, bvecs: np.ndarray,
-                   mask: np.ndarray) -> NoiseInSpace:
-    """`NoiseInSpace` by what harmonics leave of the DWIs; of six DWIs, what repeated b0s leave.
+def noise_in_space(dwi: np.ndarray, bvecs: np.ndarray, mask: np.ndarray) -> NoiseInSpace:
+    """`NoiseInSpace` by what harmonics leave of the DWIs; of six DWIs, what patches leave.
 
     White, even and steady where nothing tells it.
 
     Args:
-      b0s: ``[V, n]``. dwi: ``[V, q]`` of one shell. bvecs: ``[q, 3]``. mask: ``[X, Y, Z]``.
+      dwi: ``[V, q]`` of one shell. bvecs: ``[q, 3]``. mask: ``[X, Y, Z]``.
     """
     order = 4 if len(bvecs) >= 20 else 2
     residual, freedom = harmonics_residual(dwi, bvecs, order)
@@ -109,8 +170,8 @@ def noise_in_space(b0s: np.ndarray, dwi: np.ndarray, bvecs: np.ndarray,
             residual, _ = harmonics_residual(dwi / gains.astype(np.float32), bvecs, order)
         gain = float(np.std(gains))
     else:
-        residual, freedom = b0s - b0s.mean(axis=1, keepdims=True), b0s.shape[1] - 1
-    if not freedom:
+        residual, _ = patches_residual(dwi, mask)
+    if not residual.any():
         return NoiseInSpace(np.ones(len(dwi), np.float32), np.zeros(3), gain)
     return NoiseInSpace(relative_sigma(residual, mask), neighbours_correlation(residual, mask),
                         gain)

@@ -28,9 +28,7 @@ def suspect(subject: Subject, about: dict) -> list[str]:
     """
     if not about.get("domain"):
         return []
-    brain, gtab = subject.dwi[subject.mask] / np.float32(subject.scale), subject.gtab
-    numbers = domain.summary_of(brain[:, gtab.b0s], brain[:, gtab.dwis], gtab.bvals[gtab.dwis],
-                              gtab.bvecs[gtab.dwis], voxel_size(subject.affine))
+    numbers = domain.of_subject(subject, np.arange(len(subject.gtab.dwis)))
     return [f"outside of what the run was trained on: {name} "
             f"{domain.in_words(values, least, most)}" for name, values, least, most, inside
             in domain.compare(numbers, about["domain"]) if not inside]

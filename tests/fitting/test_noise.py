@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dwijax.fitting.noise import harmonics_sigma, repeats_sigma, robust_sd
+from dwijax.fitting.noise import harmonics_sigma, patches_residual, repeats_sigma, robust_sd
 from dwijax.gradients import direction_set
 from dwijax.gradients.harmonics import sh_basis
 
@@ -34,3 +34,29 @@ def test_what_harmonics_leave_is_noise(noise):
     smooth = np.random.default_rng(1).standard_normal((len(noise), basis.shape[1])) @ basis.T
     assert harmonics_sigma(smooth + noise, bvecs) == pytest.approx(SIGMA, rel=0.03)
     assert np.isnan(harmonics_sigma(noise[:, :6], bvecs[:6]))  # six directions, 15 harmonics
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.4])
+def test_six_directions_of_like_neighbours_tell_the_noise(shared):
+    """Where harmonics leave nothing; whether or not neighbours share noise."""
+    rng = np.random.default_rng(2)
+    mask = np.zeros((26, 26, 26), bool)
+    mask[1:-1, 1:-1, 1:-1] = True
+    tissue = np.indices(mask.shape)[:2].sum(axis=0) // 9
+    clean = rng.uniform(0.2, 1.0, (6, 6))[tissue]
+    noise = rng.standard_normal((*mask.shape, 6))
+    noise = (noise + shared * np.roll(noise, 1, axis=0)) / np.hypot(1, shared)
+    level = np.where(np.arange(26) < 13, 1.0, 2.0)[:, None, None, None]
+    residual, sigma = patches_residual((clean + SIGMA * noise * level)[mask], mask)
+    assert 1.1 * SIGMA < sigma < 1.9 * SIGMA  # the median of both halves
+    residual, sigma = patches_residual((clean + SIGMA * noise)[mask], mask)
+    assert sigma == pytest.approx(SIGMA, rel=0.15)
+    inner = (residual != 0).any(axis=1)
+    assert robust_sd(residual[inner]) == pytest.approx(SIGMA, rel=0.2)
+
+
+def test_patches_of_too_few_volumes_or_out_of_the_mask_tell_nothing(noise):
+    board = np.indices((20, 20, 30)).sum(axis=0) % 2 == 0
+    for volumes, mask in ((5, np.ones((20, 20, 15), bool)), (6, board)):
+        residual, sigma = patches_residual(noise[:, :volumes], mask)
+        assert np.isnan(sigma) and not residual.any()

@@ -36,7 +36,7 @@ from dwijax.gradients.harmonics import (
 )
 from dwijax.volumes import voxel_size
 
-VERSION = 6  # raised when the same scan and settings give other bits
+VERSION = 7  # raised when the same scan and settings give other bits
 WEIGHT = 0.001  # Laplace-Beltrami
 # Directions from which a scan carries harmonics of an order. With 60 directions order 6 is noise: a
 # truth that nothing can predict.
@@ -141,9 +141,8 @@ def fit_scan(subject, progress=False):
     b0s_mask, scale = subject.gtab.b0s_mask, np.float32(subject.scale)
     brain = subject.dwi[subject.mask] / scale
     sigma = domain.noise_level(brain[:, b0s_mask], brain[:, ~b0s_mask],
-                               subject.gtab.bvecs[~b0s_mask]) or 0.0
-    found = noise_in_space(brain[:, b0s_mask], brain[:, ~b0s_mask], subject.gtab.bvecs[~b0s_mask],
-                           subject.mask)
+                               subject.gtab.bvecs[~b0s_mask], subject.mask) or 0.0
+    found = noise_in_space(brain[:, ~b0s_mask], subject.gtab.bvecs[~b0s_mask], subject.mask)
     relative = np.ones(subject.mask.shape, np.float32)
     relative[subject.mask] = found.relative
     head = binary_dilation(subject.mask, iterations=AROUND)
