@@ -92,6 +92,15 @@ def marchenko_pastur(acquired: Acquired, strength: float) -> Acquired:
     return _replaced(acquired, mppca(acquired.volume(), acquired.mask, stride=1))
 
 
+def marchenko_pastur_quick(acquired: Acquired, strength: float) -> Acquired:
+    """MP-PCA in an eighth of the patches, which leaves a tenth more noise (`dwijax.data.mppca`).
+
+    Args:
+      acquired: `Acquired`. strength: unused.
+    """
+    return _replaced(acquired, mppca(acquired.volume(), acquired.mask))
+
+
 def patch2self(acquired: Acquired, strength: float) -> Acquired:
     """Patch2Self (Fadnavis et al. 2020, patch radius 0): each volume regressed on the others.
 
@@ -125,4 +134,5 @@ GAUSSIAN = Denoiser("smoothed", "smoothing", "Gaussian {:.1f} mm", smooth,
 NON_LOCAL_MEANS = Denoiser("nlmeans", "NLM", "non-local means {:.2g} σ", non_local_means,
                            (0.4, 0.6, 0.8, 1.0, 1.3, 1.6))
 MARCHENKO_PASTUR = Denoiser("mppca", "MP-PCA", "MP-PCA", marchenko_pastur, (0.0,))
+MARCHENKO_PASTUR_QUICK = MARCHENKO_PASTUR._replace(apply=marchenko_pastur_quick)
 PATCH2SELF = Denoiser("patch2self", "Patch2Self", "Patch2Self", patch2self, (0.0,))

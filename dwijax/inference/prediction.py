@@ -3,15 +3,19 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+import nibabel as nib
 import numpy as np
 
 from dwijax.data.files import SubjectFiles
+from dwijax.data.scan import Scan
+from dwijax.data.subject import Subject
 from dwijax.errors import collecting
 from dwijax.fitting import bids, fit_scan, in_words
 from dwijax.fitting.maps import DEFAULT_MAPS
 from dwijax.fitting.naming import file_names, series_files
-from dwijax.gradients import write_gradients
+from dwijax.gradients import GradientTable, write_gradients
 from dwijax.inference import synthesise
 from dwijax.inference.preparing import prepare
 from dwijax.output import delivered, refuse_to_overwrite, refuse_unwritable
@@ -59,14 +63,7 @@ def predict_scan(files: SubjectFiles, place: Path, out: Path, *, resample=False,
                      "(config.calibrate): the noise of interpolated volumes is not known")
     made = adapted.back(synthesise(run._replace(calibration=calibration), adapted.subject,
                                    quiet=quiet))
-    synthetic = subject.stored(made)
-
-    measured = scan.read()
-    both = replace(
-        scan.gtab, bvals=np.concatenate([scan.gtab.bvals, adapted.gtab.bvals]),
-        bvecs=np.concatenate(
-            [scan.gtab.bvecs, uncanonical_bvecs(adapted.gtab.bvecs, subject.orientation)]))
-    first = measured.shape[3]
+    first = scan.image.shape[3]
     sidecar = {
         "synthetic_volumes": list(range(first, first + len(adapted.gtab))),
         "run": str(Path(place).resolve()),
@@ -79,25 +76,12 @@ def predict_scan(files: SubjectFiles, place: Path, out: Path, *, resample=False,
         "note": "bvecs of synthetic volumes are the directions that their networks stand for",
     }
     with delivered(out, force=force, keep=(bids.DESCRIPTION,)) as folder:
-        for name in names.values():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        save_like(folder / names["dwi"], np.concatenate([measured, synthetic], axis=-1),
-                  scan.image)
-        write_gradients(both, folder / names["bval"], folder / names["bvec"])
-        del measured, synthetic
-        # The tensor is that of the run's shell: b0s, the measured directions, the synthetic ones.
-        volumes = np.sort(np.concatenate([subject.volumes, sidecar["synthetic_volumes"]]))
-        series, mask_stored = read_dwi(folder / names["dwi"]), subject.stored(subject.mask)
-        fit = fit_scan(series, both, mask_stored, folder, maps=DEFAULT_MAPS, naming=naming,
-                       volumes=volumes)
-        notes.append(f"maps of {fit['voxels']} voxels from {len(volumes)} volumes: "
-                     f"{in_words(fit)}")
-        sidecar["fit"] = {name: fit[name] for name in _FIT}
-        if naming == "bids":
-            sidecar = bids.series_fields(files.dwi, sidecar)
-        (folder / names["json"]).write_text(json.dumps(sidecar, indent=1) + "\n")
-        maps = prediction_page.fa_of_both(folder, naming, series, both, mask_stored,
-                                          np.sort(subject.volumes))
+        longer = write_longer(folder, names, naming, scan, subject, made, adapted.gtab)
+        notes.append(longer.note)
+        sidecar["fit"] = longer.facts
+        write_sidecar(folder / names["json"], naming, files, sidecar)
+        maps = prediction_page.fa_of_both(folder, naming, longer.series, longer.gtab,
+                                          subject.stored(subject.mask), np.sort(subject.volumes))
         prediction_page.write(
             folder / names["page"], prediction_page.title_of(files.dwi), subject, made,
             adapted.gtab, maps, suspect, notes, axis=run.config.data.axis,
@@ -105,3 +89,56 @@ def predict_scan(files: SubjectFiles, place: Path, out: Path, *, resample=False,
                 run.about, [files.dwi, files.bval, files.bvec, files.mask, page.run_file(place)]))
     return {"measured": first, "synthetic": len(adapted.gtab), "files": names, "suspect": suspect,
             "notes": notes}
+
+
+class Longer(NamedTuple):
+    """What `write_longer` has written.
+
+    Attributes:
+      series: nibabel image of measured and synthetic volumes. gtab: `GradientTable` of them.
+      facts: of the fit, for JSON. note: the same in a line.
+    """
+
+    series: nib.Nifti1Image
+    gtab: GradientTable
+    facts: dict
+    note: str
+
+
+def write_longer(folder: Path, names: dict, naming: str, scan: Scan, subject: Subject,
+                 made: np.ndarray, gtab: GradientTable,
+                 grad_dev: np.ndarray | None = None) -> Longer:
+    """Writes a series with synthetic volumes behind the measured ones, its table, and the maps of
+    one shell of both.
+
+    Args:
+      folder: to write in. names: of `dwijax.fitting.naming.series_files`. naming: of the maps.
+      scan: all that was measured. subject: the shell of it that is fitted, with its b0s.
+      made: synthetic volumes ``[X, Y, Z, K]`` on the subject's axes. gtab: their table, along
+        these. grad_dev: ``[X, Y, Z, 9]`` as stored, or None.
+    """
+    measured = scan.read()
+    both = replace(
+        scan.gtab, bvals=np.concatenate([scan.gtab.bvals, gtab.bvals]),
+        bvecs=np.concatenate(
+            [scan.gtab.bvecs, uncanonical_bvecs(gtab.bvecs, subject.orientation)]))
+    for name in names.values():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    save_like(folder / names["dwi"], np.concatenate([measured, subject.stored(made)], axis=-1),
+              scan.image)
+    write_gradients(both, folder / names["bval"], folder / names["bvec"])
+    # The tensor is that of one shell: b0s, the measured directions, the synthetic ones.
+    volumes = np.sort(np.concatenate([subject.volumes, np.arange(
+        measured.shape[3], measured.shape[3] + len(gtab))]))
+    series = read_dwi(folder / names["dwi"])
+    fit = fit_scan(series, both, subject.stored(subject.mask), folder, maps=DEFAULT_MAPS,
+                   naming=naming, volumes=volumes, grad_dev=grad_dev)
+    note = f"maps of {fit['voxels']} voxels from {len(volumes)} volumes: {in_words(fit)}"
+    return Longer(series, both, {name: fit[name] for name in _FIT}, note)
+
+
+def write_sidecar(path: Path, naming: str, files: SubjectFiles, sidecar: dict):
+    """Writes the JSON of a series."""
+    if naming == "bids":
+        sidecar = bids.series_fields(files.dwi, sidecar)
+    path.write_text(json.dumps(sidecar, indent=1) + "\n")

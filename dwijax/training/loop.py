@@ -24,7 +24,7 @@ from dwijax.training import batches, build, joint_start, throughput
 from dwijax.training.reading import read_cohort, read_slices, without_left_out
 
 
-def train(config, workdir, *, quiet=False, profile=False):
+def train(config, workdir, *, start=None, say=print, quiet=False, profile=False):
     """Trains the stack, validating as it goes; run again, it goes on where it was.
 
     The run's description is written when it begins, and with it its subjects are settled.
@@ -32,6 +32,8 @@ def train(config, workdir, *, quiet=False, profile=False):
     Args:
       config: ConfigDict, see ``configs/phantom.py``.
       workdir: the run's folder.
+      start: parameters ``[K, ...]`` that its networks begin with; None: at random.
+      say: takes each line that is told, as `print` does.
       quiet: no progress bars.
       profile: write a trace of some steps to ``profile/`` in the run's folder.
 
@@ -59,15 +61,15 @@ def train(config, workdir, *, quiet=False, profile=False):
             bar, desc="taking checksums", unit="subject",
             total=sum(len(getattr(members, part)) for part in description.PARTS)))
     about = _describe(config, workdir, members, *data, scans)
-    options = {"budget": budget, "bar": bar, "quiet": quiet}
+    options = {"budget": budget, "bar": bar, "say": say, "quiet": quiet}
     joint = None
     if config.trunk.steps:
         first, folder = settings.joint_start(config), Path(workdir) / joint_start.FOLDER
         joint = _train(first, folder, _describe(first, folder, members, *data), members, *data,
                        **options).params
     # Popped: once they are on the device, nobody else holds the slices.
-    return _train(config, workdir, about, members, data.pop(), joint=joint, profile=profile,
-                  more="--config.steps", **options)
+    return _train(config, workdir, about, members, data.pop(), joint=joint, start=start,
+                  profile=profile, more="--config.steps", **options)
 
 
 def _describe(config, workdir, members, data, scans=None):
@@ -102,12 +104,12 @@ def _describe(config, workdir, members, data, scans=None):
     return about
 
 
-def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=None, profile=False,
-           more=None):
+def _train(config, workdir, about, members, data, *, budget, bar, say, quiet, joint=None,
+           start=None, profile=False, more=None):
     """One stack, on slices that have been read.
 
-    ``joint``: parameters of the joint network that its networks start from, or None. ``more``: the
-    option by which a finished one goes on.
+    ``joint``: parameters of the joint network that its networks start from, ``start``: of these
+    themselves, or None. ``more``: the option by which a finished one goes on.
     """
     main = jax.process_index() == 0
     train, validation = data.train.slices, data.validation.slices
@@ -124,9 +126,9 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
               f"{', read ahead,' if streamed else ''}")
     del train, validation  # they are on the device, where they are to be
 
-    state, first = _start(workdir, training, joint)
+    state, first = _start(workdir, training, joint, start)
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params)) // place.padded
-    tell = print if main else lambda *_, **__: None
+    tell = say if main else lambda *_, **__: None
     tell(f"{len(task.numbers)} network{'s' * (len(task.numbers) > 1)} of {count:,} parameters, "
          f"{slices} from {len(members.train)} subjects, {place}"
          + (f"; going on from step {first}" if first else ""), flush=True)
@@ -191,13 +193,14 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
                     log.write(step, {"validation_loss": _mean(losses)},
                               {"validation_per_network": losses})
                 if main and not quiet:
-                    progress.write(
-                        f"step {step} of {config.steps}: validation loss {_mean(losses):.4e}, "
-                        f"{rate * config.batch:.0f} slices/s, {rate * flops / 1e9:.0f} GFLOP/s "
-                        f"({rate * flops / possible:.0%} of a matrix product), "
-                        f"{memory.gib(memory.peak())} GiB, {(config.steps - step) / rate / 60:.1f} "
-                        "min to go")
-                    sys.stdout.flush()  # of a file or a pipe too
+                    with progress.external_write_mode(file=sys.stdout):
+                        tell(f"step {step} of {config.steps}: validation loss "
+                             f"{_mean(losses):.4e}, {rate * config.batch:.0f} slices/s, "
+                             f"{rate * flops / 1e9:.0f} GFLOP/s "
+                             f"({rate * flops / possible:.0%} of a matrix product), "
+                             f"{memory.gib(memory.peak())} GiB, "
+                             f"{(config.steps - step) / rate / 60:.1f} min to go",
+                             flush=True)  # of a file or a pipe too
             stopped = stopping()
             if step % config.checkpoint_every == 0 or step == config.steps or stopped:
                 save(step, _trees(placement.collect(place, state)))
@@ -210,9 +213,9 @@ def _train(config, workdir, about, members, data, *, budget, bar, quiet, joint=N
     return placement.collect(place, state)
 
 
-def _start(workdir, training, joint):
+def _start(workdir, training, joint, start):
     """``(state, step)``, new or from the newest checkpoint, on the devices of the run."""
-    params = None if joint is None else joint_start.shared_out(
+    params = start if joint is None else joint_start.shared_out(
         joint, jax.eval_shape(jax.vmap(training.network.init), training.keys))
     like = training.abstract_state
     stored = checkpoint.restore(workdir, _trees(like))
