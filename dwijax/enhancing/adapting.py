@@ -15,7 +15,7 @@ SUBJECTS = 3  # the last one validates
 STEPS_PER_SECOND = 5  # of two cores, the making of the subjects and compiling included
 _DIRECTIONS = 60  # of the subjects: harmonics of order 6, and some to spare
 _RATE = 3e-3  # a seventh of what the network began with
-_SLICES = 0.5 * 2**30  # bytes of slices that are learnt from
+_SLICES = 0.15 * 2**30  # bytes of slices that are learnt from
 
 
 def adapt(run: Run, subject: Subject, fit: like.Fit, folder: Path, *, steps: int, seed: int = 0,

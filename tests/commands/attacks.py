@@ -21,7 +21,7 @@ KINDS = {
     "trained": "run", "root": "folder", "maps": "names", "note": "words",
     "out": "output", "file": "output", "store": "output", "write_bvecs": "output if need be",
 }
-OUTPUTS = {"fit": "output folder", "predict": "output folder", "simulate": "output folder",
+OUTPUTS = {"fit": "output folder", "enhance": "output folder", "predict": "output folder", "simulate": "output folder",
            "check": "output stem"}  # others write a file, or a folder that must not be there
 
 

@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "dwijax"
 # From the bottom up: a room imports from itself and from those before it.
 ROOMS = ("errors", "schema", "least_squares", "options", "process", "output", "devices", "volumes",
          "gradients", "dti", "fitting", "data", "models", "tasks", "config", "runs", "report_html",
-         "inference", "training", "baselines", "checking", "evaluation", "enhancing", "commands", "flags",
-         "cli", "__main__")
+         "inference", "training", "baselines", "checking", "evaluation", "enhancing", "commands",
+         "flags", "cli", "__main__")
 MODULES = {".".join(("dwijax", *path.relative_to(PACKAGE).with_suffix("").parts))
            .removesuffix(".__init__"): path for path in sorted(PACKAGE.rglob("*.py"))}
 # The entry point of the installed command is that of ``python -m dwijax``.
