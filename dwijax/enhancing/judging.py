@@ -29,18 +29,21 @@ class HeldBack(NamedTuple):
     """Of every method the squared error at the directions held back.
 
     Attributes:
-      directions: how many judged. squares: method to ``[V]``, mean over directions, over the
-        squared median b0. regions: bool ``[V]`` by name. slabs: int ``[V]``.
+      directions: how many judged. labels: of the methods, for tables.
+      squares: method to ``[V]``, mean over directions, over the squared median b0.
+      regions: bool ``[V]`` by name. slabs: int ``[V]``.
     """
 
     directions: int
+    labels: dict[str, str]
     squares: dict[str, np.ndarray]
     regions: dict[str, np.ndarray]
     slabs: np.ndarray
 
     def joined(self, other: "HeldBack") -> "HeldBack":
         """With the methods of another one of the same directions."""
-        return self._replace(squares=self.squares | other.squares)
+        return self._replace(labels=self.labels | other.labels,
+                             squares=self.squares | other.squares)
 
     def rmse(self, method: str, region: str = "brain") -> float:
         """Over the median b0, noise and all."""
@@ -75,7 +78,8 @@ def judge(given: Acquired, wanted: GradientTable, expected: np.ndarray,
     """
     squares = {p.name: np.mean((predicted(p, given, wanted) - expected) ** 2, axis=1)
                for p in predictors}
-    return HeldBack(len(wanted), squares, from_fit(fit.fa, fit.md), slabs_of(given.mask, 2))
+    return HeldBack(len(wanted), {p.name: p.label for p in predictors}, squares,
+                    from_fit(fit.fa, fit.md), slabs_of(given.mask, 2))
 
 
 class Simulated(NamedTuple):

@@ -55,7 +55,8 @@ def _held_table(held):
     rows = ["| | " + " | ".join(REGIONS) + " |", "|---|" + "---|" * len(REGIONS)]
     for name in sorted(held.squares, key=held.rmse):
         strong = "**" if name == "enhanced" else ""
-        rows.append(f"| {strong}{name}{strong} | " + " | ".join(
+        label = "enhanced: what is written" if strong else held.labels[name]
+        rows.append(f"| {strong}{label}{strong} | " + " | ".join(
             f"{held.rmse(name, region):.4f}" for region in REGIONS) + " |")
     return (f"## {held.directions} directions held back\n\nRMSE of the measured volumes, noise and "
             "all, over the median b0. Nothing of them was tuned on, learnt from or weighted by.\n\n"

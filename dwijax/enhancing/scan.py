@@ -78,9 +78,9 @@ def enhance_scan(files: SubjectFiles, out: Path, *, place: Path, table: Path | N
     """
     refuse_unwritable(out)
     names = series_files(naming, files.dwi)
-    more = file_names(naming, (*DEFAULT_MAPS, *MORE_MAPS), names["dwi"])
+    extra = file_names(naming, (*DEFAULT_MAPS, *MORE_MAPS), names["dwi"])
     if not force:
-        refuse_to_overwrite(out / name for name in (*names.values(), *more.values(), VERDICT))
+        refuse_to_overwrite(out / name for name in (*names.values(), *extra.values(), VERDICT))
     clock = _Clock(quiet)
     with clock("look"):
         scan, run = open_scan(files), load_run(place)
@@ -122,8 +122,10 @@ def enhance_scan(files: SubjectFiles, out: Path, *, place: Path, table: Path | N
         candidates = [network]
         if steps:
             with scratch() as folder:
-                candidates.append(networks(adapt(run, shown.scan(), fit, folder, steps=steps,
-                                                 seed=1, progress=not quiet), "adapted"))
+                more = adapt(run, shown.scan(), fit, folder, steps=steps, seed=1,
+                             progress=not quiet)
+            candidates.append(networks(more, "adapted")._replace(
+                label=f"{network.label}, adapted to this scan"))
     with clock("judge"):
         if judges is not None:
             held = judge(shown, whole.gtab[dwis[judges]], whole.signal[:, dwis[judges]],
@@ -161,7 +163,7 @@ def enhance_scan(files: SubjectFiles, out: Path, *, place: Path, table: Path | N
                                grad_dev)
         notes.append(written.note)
         for name, values in zip(MORE_MAPS, ranges, strict=True):
-            save_like(folder / more[name],
+            save_like(folder / extra[name],
                       subject.stored(into_volume(values, subject.mask)), scan.image)
         facts = {**verdict.facts, "kept": bool(kept), "weights": {
             p.name: float(w) for p, w in zip([network, *ways], weights, strict=True)},

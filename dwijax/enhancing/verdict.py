@@ -33,10 +33,8 @@ def decide(held: HeldBack | None, simulated: Simulated, *, classical: list[str],
       shift: enhanced minus plain FA, mean by region, of the scan itself.
     """
     plain, enhanced = (simulated.fa_error(maps) for maps in (simulated.plain, simulated.enhanced))
-    gain = 100 * (enhanced / plain - 1)
-    twin = (f"on a simulated twin with known truth the error of FA is {enhanced:.4f}, "
-            f"{abs(gain):.0f} % {'less' if gain < 0 else 'more'} than by the acquired alone "
-            f"({plain:.4f})")
+    twin = (f"of a simulated twin with known truth the error of FA is {enhanced:.4f} instead of "
+            f"{plain:.4f}")
     facts = {
         "fa_shift": shift,
         "twin": {"fa_rmse": {"acquired": plain, "enhanced": enhanced},
@@ -54,14 +52,11 @@ def decide(held: HeldBack | None, simulated: Simulated, *, classical: list[str],
         found = WORSE
     else:
         found = BETTER if against_fit.high < 0 else SAME
-    more = 100 * (held.rmse("enhanced") / held.rmse("tensor") - 1)
-    least = 100 * (held.rmse("enhanced") / held.rmse(best) - 1)
     sentence = (
-        f"{found.capitalize()}: {held.directions} directions of this scan that were held back are "
-        f"predicted with {abs(more):.1f} % {'less' if more < 0 else 'more'} error than by the "
-        f"tensor fit of the others ({held.rmse('enhanced'):.4f}, difference {against_fit:+.4f}, of "
-        f"the median b0, noise and all) and {abs(least):.1f} % {'less' if least < 0 else 'more'} "
-        f"than by the best classical way tuned on it (difference {against_best:+.4f}); {twin}.")
+        f"{found.capitalize()}: the error of {held.directions} directions of this scan that were "
+        f"held back changes by {_percent(against_fit, held.rmse('tensor'))} against the tensor fit "
+        f"of the others and by {_percent(against_best, held.rmse(best))} against the best "
+        f"classical way tuned on it; {twin}.")
     facts["held_back"] = {
         "directions": held.directions, "best_classical": best,
         "rmse": {name: {region: held.rmse(name, region) for region in REGIONS}
@@ -72,6 +67,10 @@ def decide(held: HeldBack | None, simulated: Simulated, *, classical: list[str],
                                for region in REGIONS}}
     return Verdict(found, sentence, {"verdict": found, "judged_by": "held back and simulation",
                                      **facts})
+
+
+def _percent(interval, of):
+    return "{:+.1f} [{:+.1f}, {:+.1f}] %".format(*(100 * value / of for value in interval))
 
 
 def shift_in_words(shift: dict[str, float]) -> str | None:

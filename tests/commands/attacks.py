@@ -21,8 +21,8 @@ KINDS = {
     "trained": "run", "root": "folder", "maps": "names", "note": "words",
     "out": "output", "file": "output", "store": "output", "write_bvecs": "output if need be",
 }
-OUTPUTS = {"fit": "output folder", "enhance": "output folder", "predict": "output folder", "simulate": "output folder",
-           "check": "output stem"}  # others write a file, or a folder that must not be there
+OUTPUTS = {"fit": "output folder", "enhance": "output folder", "predict": "output folder",
+           "simulate": "output folder", "check": "output stem"}  # others write a file, or a folder that must not be there
 
 
 def kind_of(command, action):

@@ -111,7 +111,7 @@ def held(enhanced, classical, voxels=4000):
     rng = np.random.default_rng(0)
     noise = rng.chisquare(4, voxels) / 4
     regions = dict.fromkeys(("brain", "WM", "GM"), np.ones(voxels, bool))
-    return HeldBack(4, {"tensor": 1.3 * noise, "sh4": classical * noise,
+    return HeldBack(4, {}, {"tensor": 1.3 * noise, "sh4": classical * noise,
                         "enhanced": enhanced * noise}, regions, np.arange(voxels) // 200)
 
 
