@@ -22,7 +22,8 @@ KINDS = {
     "out": "output", "file": "output", "store": "output", "write_bvecs": "output if need be",
 }
 OUTPUTS = {"fit": "output folder", "enhance": "output folder", "predict": "output folder",
-           "simulate": "output folder", "check": "output stem"}  # others write a file, or a folder that must not be there
+           "simulate": "output folder", "check": "output stem"}
+# Others write a file, or a folder that must not be there.
 
 
 def kind_of(command, action):
