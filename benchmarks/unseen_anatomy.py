@@ -1,7 +1,8 @@
 """A network for any table on simulations of real anatomies that it has not seen.
 
     python benchmarks/unseen_anatomy.py SCANS OUT            # every scan left out in turn
-    python benchmarks/unseen_anatomy.py SCANS OUT --only NAME --steps 2000
+    python benchmarks/unseen_anatomy.py SCANS OUT --only NAME --config.steps=2000
+    python benchmarks/unseen_anatomy.py SCANS OUT --runs FOLDER   # judges what was trained there
     python benchmarks/unseen_anatomy.py --quick              # everything at its smallest
 
 SCANS is a folder of folders of plain files (dwi.nii.gz, dwi.bval, dwi.bvec, mask.nii.gz). For each
@@ -73,8 +74,8 @@ def judged(run, folder, inputs, snr, noise):
             f"| {maps.md:.4f} | {maps.v1:.1f} ({found.acquired.v1:.1f}) |")
 
 
-def leave_out(name, scans, out, *, subjects, drawn, snrs, inputs, noises, more, options=()):
-    """Trains without one scan, judges on subjects like it; prints rows."""
+def trained_without(name, scans, out, *, subjects, drawn, more, options=()):
+    """Folder of the run that has learnt from all scans but one."""
     others = {other: scan for other, scan in scans.items() if other != name}
     root = population.gather(out / "without" / name, population.make_all(
         others, out, subjects=subjects, drawn=drawn, options=options))
@@ -83,10 +84,15 @@ def leave_out(name, scans, out, *, subjects, drawn, snrs, inputs, noises, more, 
         population.train(":smoke", root, workdir, more, split=(0.5, 0.5, 0.0))
     else:
         population.train("", root, workdir, more)
+    return workdir
+
+
+def judge_on(scan, name, workdir, out, *, snrs, inputs, noises, table):
+    """Prints rows: a run on subjects like a scan."""
     run = load_run(workdir)
     for snr, (noise, options) in itertools.product(snrs, noises.items()):
         folder, = population.make_likenesses(
-            scans[name], out / f"judge-{snr:g}-{noise[:5]}" / name, out / "table", subjects=1,
+            scan, out / f"judge-{snr:g}-{noise[:5]}" / name, table, subjects=1,
             first=population.JUDGE, snr=snr, options=options)
         for count in inputs:
             print(judged(run, folder, count, snr, noise), flush=True)
@@ -97,6 +103,8 @@ def main():
     parser.add_argument("scans", type=Path, nargs="?")
     parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--only", help="name of the scan to leave out")
+    parser.add_argument("--runs", type=Path, help="folder of runs, each named after the scan that "
+                        "it was trained without: nothing is trained")
     parser.add_argument("--subjects", type=int, default=4, help="like each other scan")
     parser.add_argument("--drawn", type=int, default=5, help="subjects of each generator")
     parser.add_argument("--snr", type=float, nargs="+", default=(12.0, 20.0, 30.0))
@@ -111,18 +119,23 @@ def main():
             folder = Path(folder)
             scans = population.scans_in(smallest.scans(folder))
             scans["other"] = scans["scan"]
-            leave_out("scan", scans, folder / "out", subjects=1, drawn=1, snrs=(20.0,),
-                      inputs=(12, 6), noises=NOISES, options=["--shape", *map(str, smallest.SHAPE),
-                                               "--voxel-size", str(smallest.VOXEL_SIZE)],
-                      more=["--config.steps=4", *more])
+            out = folder / "out"
+            workdir = trained_without(
+                "scan", scans, out, subjects=1, drawn=1, more=["--config.steps=4", *more],
+                options=["--shape", *map(str, smallest.SHAPE), "--voxel-size",
+                         str(smallest.VOXEL_SIZE)])
+            judge_on(scans["scan"], "scan", workdir, out, snrs=(20.0,), inputs=(12, 6),
+                     noises=NOISES, table=out / "table")
         return
     if args.out is None:
         parser.error("which SCANS and which OUT? Or --quick")
     scans = population.scans_in(args.scans)
     for name in [args.only] if args.only else scans:
-        leave_out(name, scans, args.out, subjects=args.subjects, drawn=args.drawn,
-                  snrs=args.snr, inputs=args.inputs,
-                  noises={name: NOISES[name] for name in args.noise}, more=more)
+        workdir = args.runs / name if args.runs else trained_without(
+            name, scans, args.out, subjects=args.subjects, drawn=args.drawn, more=more)
+        judge_on(scans[name], name, workdir, args.out, snrs=args.snr, inputs=args.inputs,
+                 noises={noise: NOISES[noise] for noise in args.noise},
+                 table=population.write_table(args.out / "table"))
 
 
 if __name__ == "__main__":
