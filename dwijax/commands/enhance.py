@@ -18,7 +18,7 @@ def add_arguments(parser):
                         "export has made of it (default: the network that comes with dwijax)")
     parser.add_argument("-o", "--out", type=Path, required=True,
                         help="folder for dwi.nii.gz, .bval, .bvec, .json, maps, fa_low, fa_high "
-                        "and v1_cone (68 and 95 %%), verdict.json and report.html")
+                        "and v1_cone (68 and 95 %%), measured, verdict.json and report.html")
     directions = parser.add_mutually_exclusive_group()
     directions.add_argument("--add", type=whole(1, 1000), metavar="N",
                             help="synthesise N well placed directions (default: as many as make 90 "

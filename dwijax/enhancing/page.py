@@ -15,15 +15,16 @@ from dwijax.volumes import into_volume, voxel_size
 
 
 def write(path: Path, title: str, subject: Subject, *, plain: Maps, enhanced: Maps,
-          ranges: Intervals, lines: list[str], suspect: list[str], notes: list[str],
-          verdict: Verdict, held: HeldBack | None, twin: Simulated, axis: int,
+          ranges: Intervals, share: np.ndarray, lines: list[str], suspect: list[str],
+          notes: list[str], verdict: Verdict, held: HeldBack | None, twin: Simulated, axis: int,
           provenance: list[tuple[str, str]]) -> None:
     """Writes it.
 
     Args:
       path: file. title: of the page. subject: the shell that was enhanced.
       plain, enhanced: `Maps` of the acquired volumes, and of all. ranges: `Intervals` of what was
-        written. lines: the answer. suspect, notes: lines. verdict, held, twin: what it rests on.
+        written. share: of `dwijax.enhancing.measured.measured_share`. lines: the answer.
+      suspect, notes: lines. verdict, held, twin: what it rests on.
       axis: of the slices. provenance: rows.
     """
     slices = page.Slices(subject.mask, voxel_size(subject.affine), axis)
@@ -40,7 +41,9 @@ def write(path: Path, title: str, subject: Subject, *, plain: Maps, enhanced: Ma
         slices.gray("uncertainty of FA", volume(ranges.high[:, 0] - ranges.low[:, 0]), 0, 0.3,
                     "width of the 68 % interval of FA"),
         slices.gray("uncertainty of V1", volume(ranges.cone[:, 0]), 0, 45,
-                    "68 % cone of V1, degrees")]
+                    "68 % cone of V1, degrees"),
+        slices.gray("measured or prior", volume(share), 0, 1, "how much FA of acquired and added "
+                    "follows the measured signal: 1 as the plain fit, 0 not at all")]
     page.write(path, title, warnings=[
         f"**{lines[0].partition(':')[0]}**:{lines[0].partition(':')[2]}", *lines[1:],
         *(f"**suspect:** {line}" for line in suspect), LEAVE_OUT],

@@ -21,6 +21,7 @@ from dwijax.enhancing import page
 from dwijax.enhancing.adapting import STEPS_PER_SECOND, adapt
 from dwijax.enhancing.intervals import intervals
 from dwijax.enhancing.judging import FEWEST, hold_back, judge, simulate
+from dwijax.enhancing.measured import measured_share
 from dwijax.enhancing.mixing import (
     classical,
     longer,
@@ -47,7 +48,7 @@ from dwijax.report_html.page import provenance, run_file
 from dwijax.volumes import canonical_bvecs, into_volume, save_like
 
 VERDICT = "verdict.json"
-MORE_MAPS = ("fa_low", "fa_high", "v1_cone")
+MORE_MAPS = ("fa_low", "fa_high", "v1_cone", "measured")
 STAGES = ("look", "tune", "adapt", "judge", "predict", "write")
 
 
@@ -144,6 +145,7 @@ def enhance_scan(files: SubjectFiles, out: Path, *, place: Path, table: Path | N
         verdict = decide(held, twin, classical=[way.name for way in ways], shift=shift)
         kept = verdict.verdict == BETTER or keep_anyway
         ranges = intervals(twin, (enhanced if kept else plain).fa, enhanced=kept)
+        share = measured_share(subject, fit.sigma * fit.relative, wanted, best, plain, enhanced)
     told = f"what fills in: {best.label}"
     if steps:
         told += (f"; {steps} steps of learning from subjects like this scan made it "
@@ -162,7 +164,8 @@ def enhance_scan(files: SubjectFiles, out: Path, *, place: Path, table: Path | N
         written = write_longer(folder, names, naming, scan, subject, series, table,
                                grad_dev)
         notes.append(written.note)
-        for name, values in zip(MORE_MAPS, ranges, strict=True):
+        for name, values in zip(MORE_MAPS, (*ranges, share if kept else np.ones_like(share)),
+                                strict=True):
             save_like(folder / extra[name],
                       subject.stored(into_volume(values, subject.mask)), scan.image)
         facts = {**verdict.facts, "kept": bool(kept), "weights": {
@@ -177,7 +180,8 @@ def enhance_scan(files: SubjectFiles, out: Path, *, place: Path, table: Path | N
             "notes": notes, "suspect": suspect, "versions": run.about["versions"],
             "fit": written.facts})
         page.write(folder / names["page"], prediction_page.title_of(files.dwi), subject,
-                   plain=plain, enhanced=enhanced, ranges=ranges, lines=lines, suspect=suspect,
+                   plain=plain, enhanced=enhanced, ranges=ranges, share=share,
+                   lines=lines, suspect=suspect,
                    notes=notes, verdict=verdict, held=held, twin=twin, axis=run.config.data.axis,
                    provenance=provenance(run.about, [files.dwi, files.bval, files.bvec, files.mask,
                                                      run_file(place)]))

@@ -14,10 +14,11 @@ from dwijax.data.phantom import make_settings, simulate_subject
 from dwijax.data.subject import load_subject
 from dwijax.enhancing.intervals import LEVELS, intervals
 from dwijax.enhancing.judging import HeldBack, Simulated, hold_back
-from dwijax.enhancing.mixing import classical, mixing_weights, mixture
+from dwijax.enhancing.measured import measured_share
+from dwijax.enhancing.mixing import classical, longer, mixing_weights, mixture
 from dwijax.enhancing.verdict import BETTER, SAME, WORSE, decide, shift_in_words
-from dwijax.fitting.voxels import Maps
-from dwijax.gradients import direction_set, write_gradients
+from dwijax.fitting.voxels import Maps, fit_maps
+from dwijax.gradients import GradientTable, direction_set, write_gradients
 from dwijax.inference import load_run
 from tests.tiny_run import write_tiny_run
 
@@ -80,15 +81,13 @@ def test_whoever_knows_gets_all(given):
 
 @pytest.mark.parametrize("count", [8, 12, 30, 33])
 def test_what_is_held_back_is_in_no_other_part(count):
-    table = replace_table(direction_set(count))
+    table = table_of(direction_set(count))
     kept, held = hold_back(table)
     assert len(held) == max(2, count // 5)
     np.testing.assert_array_equal(np.sort(np.r_[kept, held]), np.arange(count))
 
 
-def replace_table(bvecs):
-    from dwijax.gradients import GradientTable
-
+def table_of(bvecs):
     return GradientTable(np.full(len(bvecs), 1000.0), bvecs)
 
 
@@ -182,6 +181,21 @@ def tiny(tmp_path_factory):
 def enhanced(dwijax, files, out, *options):
     return dwijax("enhance", str(files.dwi), "--bvals", str(files.bval), "--bvecs",
                   str(files.bvec), "--mask", str(files.mask), "-o", str(out), "--json", *options)
+
+
+def test_how_much_is_measured(given, files):
+    """What copies the tensor follows it; a constant that outweighs the scan does not."""
+    subject = load_subject(files)
+    plain = fit_maps([given.signal], given.gtab)
+    wanted = GradientTable(np.full(60, 1000.0), direction_set(60))
+    sigma = np.full(subject.mask.shape, 0.05)
+    found = {}
+    for name, way in (("tensor", classical(given)[0]), ("constant", constant("constant", 0.5))):
+        both = longer(given, wanted)
+        enhanced = fit_maps([given.signal, way.predict(given, wanted)], both)
+        found[name] = measured_share(subject, sigma, wanted, way, plain, enhanced)
+    assert np.median(found["tensor"]) > 0.85 and np.median(found["constant"]) < 0.5
+    assert all(share.min() >= 0 and share.max() <= 1 for share in found.values())
 
 
 def test_one_command(dwijax, files, tiny, tmp_path):
