@@ -1,11 +1,11 @@
 """One scan from files to a longer scan, its maps with intervals, and a verdict."""
 
 import json
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from sys import stderr
 
 import numpy as np
 
@@ -201,7 +201,7 @@ class _Clock:
         if not self._quiet:
             number = STAGES.index(stage) + 1
             print(f"[{number}/{len(STAGES)}] {stage} (after {begun - self._begun:.0f} s)",
-                  file=stderr, flush=True)
+                  file=sys.stderr, flush=True)
         yield
         self.seconds[stage] = round(time.monotonic() - begun, 1)
 

@@ -227,12 +227,12 @@ def test_one_command(dwijax, files, tiny, tmp_path):
 
 def test_the_network_goes_on_learning(dwijax, files, tiny, tmp_path, monkeypatch):
     """Its own kind of subjects, in a folder that is gone afterwards; the same bits again."""
-    from dwijax.enhancing import adapting
+    from dwijax.enhancing import scan
 
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    monkeypatch.setattr(adapting, "STEPS_PER_SECOND", 1)
+    monkeypatch.setattr(scan, "STEPS_PER_SECOND", 3)
     begun = load_run(tiny)
     found = [enhanced(dwijax, files, tmp_path / out, "--run", str(tiny), "--seconds", "1",
                       "--add", "4") for out in ("a", "b")]

@@ -148,6 +148,7 @@ def test_lines_of_the_command_run_in_the_order_of_a_document(document, desk, tmp
                                                              monkeypatch, capsys):
     there = shutil.copytree(desk, tmp_path / "desk")
     monkeypatch.chdir(there)
+    monkeypatch.setattr("dwijax.enhancing.scan.STEPS_PER_SECOND", 0.02)
     for line in LINES[document]:
         if kind(line) != "dwijax":
             continue
