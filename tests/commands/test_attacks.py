@@ -10,7 +10,8 @@ import pytest
 
 from dwijax import cli
 from tests.commands.attacks import ATTACKS, kind_of
-from tests.malformed import data_of, good_scan, listing, save
+from tests.malformed import BVALS, data_of, good_scan, listing, save
+from tests.tiny_run import GTAB
 
 SECONDS = 30  # that a refusal may take: a pipe nobody writes to would take for ever
 
@@ -38,7 +39,20 @@ def made(tmp_path_factory, tiny_run):
         save(place / "cohort" / name / "dwi.nii", data_of(scan) + np.int16(n))
     status = cli.main(["fit", *map(str, files(scan)), "-o", str(place / "fit"), "--quiet"])
     assert status == 0
+    two_tissues(place / "head")
     return place
+
+
+def two_tissues(folder):
+    """A scan with white and grey matter, without which there is nothing to enhance."""
+    good_scan(folder)
+    shape, rng = (12, 10, 6), np.random.default_rng(1)
+    b, g = BVALS / 1000, np.r_[np.zeros((2, 3)), GTAB.bvecs]
+    tissues = [800 * np.exp(-b * (g**2 @ np.array(evals))) for evals in (
+        (1.6, 0.3, 0.3), (0.8, 0.8, 0.8))]
+    clean = np.stack(tissues)[np.indices(shape)[0] // 6]
+    save(folder / "dwi.nii", np.int16(clean + 20 * rng.standard_normal(clean.shape)))
+    save(folder / "mask.nii", np.ones(shape, np.uint8))
 
 
 def files(scan):
@@ -52,10 +66,12 @@ def good_line(command, made, out):
     Raises:
       KeyError: a command that nobody has written a line for.
     """
-    scan = {"dwi": made / "scan" / "dwi.nii", "bvals": made / "scan" / "dwi.bval",
-            "bvecs": made / "scan" / "dwi.bvec", "mask": made / "scan" / "mask.nii"}
+    scan, head = ({"dwi": made / name / "dwi.nii", "bvals": made / name / "dwi.bval",
+                   "bvecs": made / name / "dwi.bvec", "mask": made / name / "mask.nii"}
+                  for name in ("scan", "head"))
     return {
         "check": scan | {"out": out / "page"},
+        "enhance": head | {"seconds": 0, "out": out / "out"},
         "export": {"trained": made / "run", "file": out / "run.dwijax"},
         "fit": scan | {"out": out / "maps"},
         "predict": scan | {"trained": made / "run", "out": out / "out"},
