@@ -125,7 +125,7 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             run = smallest.trained_run(folder, "any_table")
             (name, scan), = population.scans_in(smallest.scans(folder)).items()
-            print(row(name, scan, run, 1.0))
+            print(row(name, scan, run, 0.0))
         return
     if args.scans is None or (args.run is None) == (args.runs is None):
         parser.error("which SCANS, and which --run or --runs? Or --quick")

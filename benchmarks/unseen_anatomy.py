@@ -124,7 +124,7 @@ def main():
                 "scan", scans, out, subjects=1, drawn=1, more=["--config.steps=4", *more],
                 options=["--shape", *map(str, smallest.SHAPE), "--voxel-size",
                          str(smallest.VOXEL_SIZE)])
-            judge_on(scans["scan"], "scan", workdir, out, snrs=(20.0,), inputs=(12, 6),
+            judge_on(scans["scan"], "scan", workdir, out, snrs=(20.0,), inputs=(6,),
                      noises=NOISES, table=out / "table")
         return
     if args.out is None:

@@ -152,6 +152,8 @@ def test_lines_of_the_command_run_in_the_order_of_a_document(document, desk, tmp
     for line in LINES[document]:
         if kind(line) != "dwijax":
             continue
+        if " enhance " in line and document != "docs/enhance.md":
+            continue  # the same line, which takes longest
         words = [re.sub("^/(data|scratch)/", r"\1/", word) for word in words_of(line)[1:]]
         status = cli.main(words)
         assert status == 0 or (words[0] == "check" and status == 1), (line, capsys.readouterr())
