@@ -19,6 +19,7 @@ from dwijax.evaluation.common.slabs import SlabInterval, slab_interval, slabs_of
 from dwijax.fitting.voxels import Maps, fit_maps, principal_directions
 from dwijax.gradients import GradientTable
 from dwijax.gradients.directions import compare, spread_subset
+from dwijax.volumes import voxel_size
 
 FEWEST = 8  # directions of a scan, of which two can be held back
 _SHARE = 5  # one direction of five judges
@@ -117,9 +118,7 @@ def simulate(subject: Subject, fit: like.Fit, wanted: GradientTable, predictor: 
         directions that are added. predictor: `Predictor`.
       seed: of the subject; training subjects have another.
     """
-    own = subject.gtab
-    both = replace(own, bvals=np.r_[own.bvals, wanted.bvals],
-                   bvecs=np.concatenate([own.bvecs, wanted.bvecs]))
+    own, both = subject.gtab, longer(subject.gtab, wanted)
     rows = tuple((float(b), *map(float, g)) for b, g in zip(both.bvals, both.bvecs, strict=True))
     made = like.simulate_like(
         fit, like.LikeSettings(seed, like.identity(subject), fit.b, table=rows), 0)
@@ -129,9 +128,8 @@ def simulate(subject: Subject, fit: like.Fit, wanted: GradientTable, predictor: 
                    volumes=np.arange(count), scale=float(np.float32(np.median(b0[mask]))))
     clean = made.clean[mask] / np.float32(twin.scale)
     given = Acquired(twin.dwi[mask] / np.float32(twin.scale), own, mask,
-                     np.sqrt((subject.affine[:3, :3] ** 2).sum(axis=0)), twin, np.arange(count))
+                     voxel_size(subject.affine), twin, np.arange(count))
     found = predicted(predictor, given, wanted)
     truth = fit_maps([clean], both)
-    return Simulated(fit_maps([given.signal], own), fit_maps([given.signal, found],
-                                                             longer(given, wanted)),
-                     truth, from_fit(truth.fa, truth.md))
+    return Simulated(fit_maps([given.signal], own), fit_maps([given.signal, found], both), truth,
+                     from_fit(truth.fa, truth.md))

@@ -35,7 +35,7 @@ def measured_share(subject: Subject, sigma: np.ndarray, wanted: GradientTable,
     noise *= np.float32(_SHARE * subject.scale) * sigma[..., None].astype(np.float32)
     noisy = acquired(replace(subject, dwi=subject.dwi + noise))
     added = predicted(predictor, noisy, wanted)
-    changes = (fit_maps([noisy.signal, added], longer(noisy, wanted)).fa - enhanced.fa,
+    changes = (fit_maps([noisy.signal, added], longer(noisy.gtab, wanted)).fa - enhanced.fa,
                fit_maps([noisy.signal], noisy.gtab).fa - plain.fa)
     own, other = (gaussian_filter(into_volume(change**2, subject.mask), _WIDTH)[subject.mask]
                   for change in changes)

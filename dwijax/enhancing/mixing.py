@@ -69,8 +69,7 @@ def mixture(predictors: list[Predictor], weights: np.ndarray) -> Predictor:
     return Predictor("enhanced", "enhanced", label, predict)
 
 
-def longer(given: Acquired, wanted: GradientTable) -> GradientTable:
-    """The table of acquired and added volumes."""
-    own = given.gtab
+def longer(own: GradientTable, wanted: GradientTable) -> GradientTable:
+    """The table of acquired volumes and added ones behind them, along the same axes."""
     return replace(own, bvals=np.r_[own.bvals, wanted.bvals],
                    bvecs=np.concatenate([own.bvecs, wanted.bvecs]))

@@ -139,7 +139,7 @@ def enhance_scan(files: SubjectFiles, out: Path, *, place: Path, table: Path | N
         twin = simulate(subject, fit, wanted, best)
     with clock("predict"):
         made = predicted(best, whole, wanted)
-        enhanced = fit_maps([whole.signal, made], longer(whole, wanted))
+        enhanced = fit_maps([whole.signal, made], longer(whole.gtab, wanted))
         shift = {name: float(np.mean((enhanced.fa - plain.fa)[region & plain.determined]))
                  for name, region in regions.items()}
         verdict = decide(held, twin, classical=[way.name for way in ways], shift=shift)
@@ -239,8 +239,7 @@ def _wanted(subject, files, table, add, anew, notes) -> GradientTable:
         asked = replace(asked, bvecs=canonical_bvecs(asked.bvecs, subject.orientation))
     found = extend(subject, table=asked, add=add, where=files.bvec, where_table=where)
     notes += found.notes
-    return replace(found.gtab, bvals=np.r_[found.gtab.bvals, anew.bvals],
-                   bvecs=np.concatenate([found.gtab.bvecs, anew.bvecs]))
+    return longer(found.gtab, anew)
 
 
 def _tissues(plain, files):

@@ -191,7 +191,7 @@ def test_how_much_is_measured(given, files):
     sigma = np.full(subject.mask.shape, 0.05)
     found = {}
     for name, way in (("tensor", classical(given)[0]), ("constant", constant("constant", 0.5))):
-        both = longer(given, wanted)
+        both = longer(given.gtab, wanted)
         enhanced = fit_maps([given.signal, way.predict(given, wanted)], both)
         found[name] = measured_share(subject, sigma, wanted, way, plain, enhanced)
     assert np.median(found["tensor"]) > 0.85 and np.median(found["constant"]) < 0.5
