@@ -88,7 +88,8 @@ class Simulated(NamedTuple):
 
     Attributes:
       plain, enhanced: `Maps` ``[V]``: of its acquired volumes, of these and the added ones.
-      truth: `Maps` of the noise-free signal. regions: by the truth, bool ``[V]``.
+      truth: `Maps` of the noise-free signal.
+      regions: by the truth, bool ``[V]``, of voxels that have all three tensors.
     """
 
     plain: Maps
@@ -131,5 +132,7 @@ def simulate(subject: Subject, fit: like.Fit, wanted: GradientTable, predictor: 
                      voxel_size(subject.affine), twin, np.arange(count))
     found = predicted(predictor, given, wanted)
     truth = fit_maps([clean], both)
-    return Simulated(fit_maps([given.signal], own), fit_maps([given.signal, found], both), truth,
-                     from_fit(truth.fa, truth.md))
+    plain, enhanced = fit_maps([given.signal], own), fit_maps([given.signal, found], both)
+    fitted = plain.determined & enhanced.determined & truth.determined
+    regions = {name: region & fitted for name, region in from_fit(truth.fa, truth.md).items()}
+    return Simulated(plain, enhanced, truth, regions)
