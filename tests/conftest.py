@@ -1,5 +1,7 @@
 """Shared fixtures. Warnings are errors (pyproject.toml)."""
 
+import ctypes
+import gc
 import os
 import signal
 import tempfile
@@ -36,6 +38,16 @@ jax.devices()  # one, which commands that make devices of the cores find started
 # A property's first example may compile: time says nothing about it.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled():
+    """A worker would hold the programs of all files, several GiB, which plans of memory see."""
+    yield
+    jax.clear_caches()
+    gc.collect()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

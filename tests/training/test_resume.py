@@ -108,7 +108,7 @@ def test_description_is_never_written_again(place):
     path = place / "study-run" / "config.json"
     before = path.read_bytes(), path.stat().st_mtime_ns
     train(place, "study")
-    train(place, "study", memory_gb=3.0, log_every=1, checkpoint_keep=5)
+    train(place, "study", memory_gb=32.0, log_every=1, checkpoint_keep=5)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     train(place, "study", seed=0)
     for field, value in (("seed", 1), ("data.split", (0.25, 0.5, 0.25)), ("model.width", 3)):
