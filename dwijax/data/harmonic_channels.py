@@ -86,7 +86,7 @@ def conditions(projection, sigma, b, b0s):
 
 def seen(subject, positions, axis):
     """`Seen` of a subject's directions at ``positions`` of its shell, sliced across ``axis``."""
-    volumes, bvecs = _ordered(subject, positions)
+    volumes, bvecs = ordered(subject, positions)
     noise = _noise(subject, volumes, bvecs)
     onto = projection(bvecs[:, frame(axis)], noise.sigma)
     b = float(np.median(subject.gtab.bvals[volumes]))
@@ -94,9 +94,9 @@ def seen(subject, positions, axis):
     return Seen(volumes, onto.astype(np.float32), known, noise)
 
 
-def _ordered(subject, positions):
-    """Volumes and bvecs in an order and with signs of their own: sums do not depend on the scan's.
-    """
+def ordered(subject, positions):
+    """Volumes and bvecs ``[q, 3]`` of the directions at ``positions`` of the shell in an order and
+    with signs of their own: sums do not depend on the scan's."""
     volumes = subject.gtab.dwis[positions]
     bvecs = subject.gtab.bvecs[volumes]
     bvecs = np.where(_positive(bvecs)[:, None], bvecs, -bvecs)

@@ -9,15 +9,27 @@ from tqdm import tqdm
 
 from dwijax import config as settings
 from dwijax.data.channels import Where
-from dwijax.data.harmonic_channels import frame
+from dwijax.data.harmonic_channels import frame, ordered
 from dwijax.data.slices import padded_size
 from dwijax.devices import placement
 from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
 from dwijax.gradients.harmonics import degrees_of, sh_basis
 from dwijax.runs import restore
-from dwijax.tasks.calibration import Calibration, from_json, rescale
+from dwijax.tasks.any_table import MOST
+from dwijax.tasks.calibration import (
+    HELD,
+    LEAST_INPUTS,
+    Calibration,
+    change,
+    from_json,
+    rescale,
+    scaled,
+)
 from dwijax.tasks.task import Task
 from dwijax.volumes import filled_slices, pad_to
+
+_PROBES = 30  # directions that tell the tensor of harmonics
 
 
 class Run(NamedTuple):
@@ -149,10 +161,12 @@ def synthesise(run, subject, *, quiet=True):
     Returns:
       float32 ``[X, Y, Z, T]``, a volume for each target, in the scan's intensity units, canonical
       axes; 0 outside the slices that hold brain; nowhere negative, nor above all that the networks
-      have seen of the voxel; in the brain scaled by the run's calibration, if it has one.
+      have seen of the voxel; in the brain scaled by the run's calibration, if it has one, and those
+      of networks for any table to the anisotropy of the acquired ones.
     """
-    out = outputs(run, subject, quiet=quiet)
+    out, held = outputs(run, subject, quiet=quiet), None
     if run.config.task == "any_table":
+        held = _held(run, subject, out)
         out = signal(out, run.gtab[run.targets].bvecs, run.config.data.axis)
     else:
         out = np.moveaxis(out, 0, 3)  # one of K and D is 1
@@ -167,6 +181,9 @@ def synthesise(run, subject, *, quiet=True):
         np.maximum(most, subject.dwi[..., volume], out=most)
     most = np.maximum(most, 0)[..., None]
     np.clip(out, 0, most, out=out)
+    if held is not None:
+        out[subject.mask] = scaled(out[subject.mask], held, run.gtab[run.targets])
+        np.clip(out, 0, most, out=out)
     if run.calibration:
         brain = subject.mask
         acquired = np.stack([subject.dwi[..., v][brain] for v in inputs], axis=1)
@@ -175,3 +192,22 @@ def synthesise(run, subject, *, quiet=True):
                              len(b0s), (run.gtab[run.inputs], run.gtab[run.targets]))
         np.clip(out, 0, most, out=out)
     return out
+
+
+def _held(run, subject, harmonics):
+    """What brings a mean prediction, whose anisotropy is rounded down where the directions are few,
+    to the anisotropy of the acquired ones: of `dwijax.tasks.calibration.change`, or None.
+
+    It is found at directions of its own, so that no direction depends on what others are wanted,
+    and for as many as are mostly fitted together.
+    """
+    if not LEAST_INPUTS <= len(run.inputs) < MOST:
+        return None
+    volumes, bvecs = ordered(subject, run.inputs)
+    brain, own = subject.mask, GradientTable(subject.gtab.bvals[volumes], bvecs)
+    probes = GradientTable(np.full(_PROBES, np.median(own.bvals)), direction_set(_PROBES))
+    made = signal(harmonics[:, brain], probes.bvecs, run.config.data.axis)
+    made *= np.float32(subject.scale)
+    acquired = np.stack([subject.dwi[..., v][brain] for v in volumes], axis=1)
+    return change(HELD, subject.b0[brain], acquired, np.maximum(made, 0), brain,
+                  len(subject.gtab.b0s), (own, probes), len(volumes) / MOST)

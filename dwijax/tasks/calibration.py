@@ -69,6 +69,9 @@ class Calibration(NamedTuple):
     weight: list
 
 
+# Nothing is learnt: E|a N + s A|² = E|D|². For networks that are told of a scan's noise.
+HELD = Calibration([1.0] * _GROUPS, [0.0] * _GROUPS, [0.0] * _GROUPS, [np.inf] * _GROUPS)
+
 # Of the dict that `from_json` takes (`dwijax.schema`), with the step whose networks it is of.
 SPEC = {"step": int, **dict.fromkeys(Calibration._fields, Such(
     [(None, float)], lambda values: len(values) == _GROUPS, f"a list of {_GROUPS}"))}
@@ -146,6 +149,25 @@ def coefficients(calibration, moments, share):
 def rescale(calibration, b0, acquired, synthetic, mask, b0s, tables):
     """Synthetic DWIs scaled to the anisotropy of the acquired ones.
 
+    Args: as of :func:`change`, whose share is that of ``acquired`` in both.
+
+    Returns:
+      float32 ``[V, K]``.
+    """
+    share = acquired.shape[1] / (acquired.shape[1] + synthetic.shape[1])
+    found = change(calibration, b0, acquired, synthetic, mask, b0s, tables, share)
+    return scaled(synthetic, found, tables[1])
+
+
+def scaled(dwi, change, gtab):
+    """DWIs ``[V, K]`` of a table whose tensors are changed by ``[V, 6]`` of :func:`change`."""
+    rows = np.asarray(dti.design_matrix(gtab.bvals, gtab.bvecs))[:, :6]
+    return dwi * np.exp((change @ rows.T).clip(-1, 1))
+
+
+def change(calibration, b0, acquired, synthetic, mask, b0s, tables, share):
+    """What is added to the tensors of synthetic DWIs.
+
     Args:
       calibration: `Calibration`.
       b0: mean, float32 ``[V]``. acquired: ``[V, q]``. synthetic: ``[V, K]``; in one unit, of any
@@ -153,18 +175,17 @@ def rescale(calibration, b0, acquired, synthetic, mask, b0s, tables):
       b0s: how many volumes are behind ``b0``.
       tables: of the acquired and of the synthetic DWIs, `dwijax.gradients.GradientTable` of q and
         K directions, along the same axes.
+      share: s, of the acquired directions in all that will be fitted.
 
     Returns:
-      float32 ``[V, K]``.
+      float32 ``[V, 6]``.
     """
     networks, own, noise, group = _voxels(b0, acquired, synthetic, mask, b0s, tables)
-    share = acquired.shape[1] / (acquired.shape[1] + synthetic.shape[1])
     moments = _moments(group, networks, own, noise, networks)
     a, b = (_between(group, x) for x in coefficients(calibration, moments, share))
     a, b = np.where(noise == 0, 1 - share, a), np.where(noise == 0, share, b)
-    change = ((a - (1 - share))[:, None] * networks + (b - share)[:, None] * own) / (1 - share)
-    rows = dti.design_matrix(tables[1].bvals, tables[1].bvecs)
-    return synthetic * np.exp((change.astype(np.float32) @ np.asarray(rows)[:, :6].T).clip(-1, 1))
+    found = ((a - (1 - share))[:, None] * networks + (b - share)[:, None] * own) / (1 - share)
+    return found.astype(np.float32)
 
 
 def moments_of(b0, acquired, synthetic, targets, mask, judged, b0s, tables):
