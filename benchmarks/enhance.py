@@ -27,12 +27,15 @@ from dwijax.data.subject import load_subject
 from dwijax.enhancing.scan import enhance_scan
 from dwijax.errors import ending_in_one_line
 from dwijax.evaluation.common.metrics import rmse
+from dwijax.evaluation.common.noise import from_truth
 from dwijax.evaluation.common.regions import from_tissue
 from dwijax.fitting.voxels import fit_maps
 from dwijax.gradients import fsl_to_world, read_gradients, write_gradients
 from dwijax.gradients.directions import compare, spread_subset
 from dwijax.process import processes
 from dwijax.volumes import into_volume, read_image, read_volumes, save_like
+
+MANY = 62  # acquired directions whose fit is told beside
 
 HEAD = ("| scan | held back | network as it comes | adapted | enhanced | best classical | brain "
         "[95 %] | WM | GM | verdict | FA shift in WM | FA of the twin: acquired, enhanced | "
@@ -58,18 +61,19 @@ def row(name, folder, run, seconds):
             f"{twin['enhanced']:.4f} | {sum(found['seconds'].values()):.0f} |")
 
 
-TRUTH_HEAD = ("| subject | inputs | FA RMSE: acquired | enhanced | bias WM, GM: acquired | "
-              "enhanced | FA within 68 %, 95 %: brain | WM | GM | V1 within 68 %, 95 %: WM | "
-              "verdict |\n"
-              "|---|---|---|---|---|---|---|---|---|---|---|")
+TRUTH_HEAD = ("| subject | inputs | DWIs, σ | FA RMSE: acquired | enhanced | 62 acquired | bias "
+              "WM, GM: acquired | enhanced | FA within 68 %, 95 %: brain | WM | GM | V1 within "
+              "68 %, 95 %: WM | verdict |\n"
+              "|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 
 
 def row_with_truth(name, folder, run, seconds, count):
-    """Of one simulated subject, ``count`` of its directions given."""
+    """Of one simulated subject, ``count`` of its directions given, its others wanted."""
     files = next(iter(find_subjects(folder, "hcp")))
     subject = load_subject(files)
     dwis, mask = subject.gtab.dwis, subject.stored(subject.mask)
     chosen = np.sort(np.r_[subject.gtab.b0s, dwis[spread_subset(subject.gtab.bvecs[dwis], count)]])
+    others, many = np.setdiff1d(dwis, chosen), np.r_[subject.gtab.b0s, dwis[:MANY]]
     tissue = from_tissue(read(files.truth / "tissue.nii.gz")[mask].astype(int))
     truth = {name: read(files.truth / f"{name}.nii.gz")[mask] for name in ("fa", "v1")}
     # The truth's is along the frame of the bvecs, ours along the scanner's.
@@ -80,13 +84,23 @@ def row_with_truth(name, folder, run, seconds, count):
         save_like(cut / "dwi.nii.gz", read(files.dwi)[..., volumes], read_image(files.dwi))
         gtab = read_gradients(files.bval, files.bvec)
         write_gradients(gtab[volumes], cut / "dwi.bval", cut / "dwi.bvec")
+        write_gradients(gtab[subject.volumes[others]], cut / "others.bval", cut / "others.bvec")
         found = enhance_scan(
             SubjectFiles(name, cut / "dwi.nii.gz", cut / "dwi.bval", cut / "dwi.bvec", files.mask),
-            cut / "out", place=run, seconds=seconds, quiet=True)
+            cut / "out", place=run, table=cut / "others", seconds=seconds, keep_anyway=True,
+            quiet=True)
+        made = read(cut / "out" / "dwi.nii.gz")[mask][:, -len(others):]
         maps = {name: read(cut / "out" / f"{name}.nii.gz")[mask]
                 for name in ("fa", "fa_low", "fa_high", "v1", "v1_cone")}
-        plain = fit_maps([subject.dwi[subject.mask][:, chosen]], subject.gtab[chosen])
-    plain = subject.stored(into_volume(plain.fa, subject.mask))[mask]
+    clean = read(files.truth / "dwi.nii.gz")[mask]
+    sigma = from_truth(read(files.dwi)[mask], clean, gtab.b0s_mask).sigma
+    dwi_error = rmse(made, clean[:, subject.volumes[others]]) / sigma
+
+    def fa_of(volumes):
+        maps = fit_maps([subject.dwi[subject.mask][:, volumes]], subject.gtab[volumes])
+        return subject.stored(into_volume(maps.fa, subject.mask))[mask]
+
+    plain, long = fa_of(chosen), fa_of(many)
     inside = (maps["fa_low"] <= truth["fa"][:, None]) & (truth["fa"][:, None] <= maps["fa_high"])
     within = compare(maps["v1"], truth["v1"])[:, None] <= maps["v1_cone"]
 
@@ -96,8 +110,10 @@ def row_with_truth(name, folder, run, seconds, count):
     def bias(fa):
         return ", ".join(f"{(fa - truth['fa'])[tissue[r]].mean():+.4f}" for r in ("WM", "GM"))
 
-    return (f"| {name} | {count} | {rmse(plain, truth['fa'], tissue['brain']):.4f} | "
-            f"{rmse(maps['fa'], truth['fa'], tissue['brain']):.4f} | {bias(plain)} | "
+    acquired, enhanced, of_many = (rmse(fa, truth["fa"], tissue["brain"])
+                                   for fa in (plain, maps["fa"], long))
+    return (f"| {name} | {count} | {dwi_error:.3f} | {acquired:.4f} | {enhanced:.4f} | "
+            f"{of_many:.4f} | {bias(plain)} | "
             f"{bias(maps['fa'])} | "
             f"{shares(inside, 'brain')} | {shares(inside, 'WM')} | {shares(inside, 'GM')} | "
             f"{shares(within, 'WM')} | {found['verdict']} |")

@@ -15,6 +15,7 @@ from dwijax.baselines.moments import sample
 from dwijax.baselines.own_scan import folds
 from dwijax.gradients import GradientTable
 from dwijax.inference.wanted import FEWEST
+from dwijax.tasks.calibration import HELD, LEAST_INPUTS, change, probes, scaled
 
 # SH and SH of ln S of orders 2, 4, 6; Gaussian processes; SH or a process after smoothing and
 # after MP-PCA.
@@ -67,6 +68,28 @@ def mixture(predictors: list[Predictor], weights: np.ndarray) -> Predictor:
 
     label = " + ".join(f"{w:.2f} {p.label}" for p, w in used)
     return Predictor("enhanced", "enhanced", label, predict)
+
+
+def held(predictor: Predictor, share: float) -> Predictor:
+    """`Predictor` held to the anisotropy of what was acquired (`dwijax.tasks.calibration`), which
+    a mean over what might be, or a smooth one, rounds down.
+
+    Args:
+      share: of the acquired directions in all that are fitted.
+    """
+    def predict(given, wanted):
+        b0s, dwis = given.gtab.b0s_mask, given.gtab.dwis
+        own = given.gtab[dwis]
+        if len(own) < LEAST_INPUTS:
+            return predictor.predict(given, wanted)
+        there = probes(np.median(own.bvals))
+        made = predictor.predict(given, longer(wanted, there))
+        found, probed = made[:, : len(wanted)], np.maximum(made[:, len(wanted):], 0)
+        return scaled(found, change(
+            HELD, given.signal[:, b0s].mean(axis=1), given.signal[:, dwis], probed, given.mask,
+            int(b0s.sum()), (own, there), share), wanted)
+
+    return predictor._replace(predict=predict)
 
 
 def longer(own: GradientTable, wanted: GradientTable) -> GradientTable:

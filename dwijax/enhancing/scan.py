@@ -24,6 +24,7 @@ from dwijax.enhancing.judging import FEWEST, hold_back, judge, simulate
 from dwijax.enhancing.measured import measured_share
 from dwijax.enhancing.mixing import (
     classical,
+    held,
     longer,
     mixing_weights,
     mixture,
@@ -106,7 +107,7 @@ def enhance_scan(files: SubjectFiles, out: Path, *, place: Path, table: Path | N
         plain = fit_maps([whole.signal], whole.gtab)
         regions = _tissues(plain, files)
         suspect += prediction_page.suspect(subject, run.about)
-    dwis, held = whole.gtab.dwis, None
+    dwis, errors = whole.gtab.dwis, None
     if len(dwis) >= FEWEST:
         given, judges = hold_back(whole.gtab[dwis])
     else:
@@ -129,12 +130,12 @@ def enhance_scan(files: SubjectFiles, out: Path, *, place: Path, table: Path | N
                 label=f"{network.label}, adapted to this scan"))
     with clock("judge"):
         if judges is not None:
-            held = judge(shown, whole.gtab[dwis[judges]], whole.signal[:, dwis[judges]],
+            errors = judge(shown, whole.gtab[dwis[judges]], whole.signal[:, dwis[judges]],
                          [*ways, *candidates], plain)
-            network = min(candidates, key=lambda way: held.rmse(way.name))
-        best = mixture([network, *ways], weights)
-        if held is not None:
-            held = held.joined(judge(shown, whole.gtab[dwis[judges]],
+            network = min(candidates, key=lambda way: errors.rmse(way.name))
+        best = held(mixture([network, *ways], weights), len(dwis) / (len(dwis) + len(wanted)))
+        if errors is not None:
+            errors = errors.joined(judge(shown, whole.gtab[dwis[judges]],
                                      whole.signal[:, dwis[judges]], [best], plain))
         twin = simulate(subject, fit, wanted, best)
     with clock("predict"):
@@ -142,7 +143,7 @@ def enhance_scan(files: SubjectFiles, out: Path, *, place: Path, table: Path | N
         enhanced = fit_maps([whole.signal, made], longer(whole.gtab, wanted))
         shift = {name: float(np.mean((enhanced.fa - plain.fa)[region & plain.determined]))
                  for name, region in regions.items()}
-        verdict = decide(held, twin, classical=[way.name for way in ways], shift=shift)
+        verdict = decide(errors, twin, classical=[way.name for way in ways], shift=shift)
         kept = verdict.verdict == BETTER or keep_anyway
         ranges = intervals(twin, (enhanced if kept else plain).fa, enhanced=kept)
         share = measured_share(subject, fit.sigma * fit.relative, wanted, best, plain, enhanced)
@@ -182,7 +183,7 @@ def enhance_scan(files: SubjectFiles, out: Path, *, place: Path, table: Path | N
         page.write(folder / names["page"], prediction_page.title_of(files.dwi), subject,
                    plain=plain, enhanced=enhanced, ranges=ranges, share=share,
                    lines=lines, suspect=suspect,
-                   notes=notes, verdict=verdict, held=held, twin=twin, axis=run.config.data.axis,
+                   notes=notes, verdict=verdict, held=errors, twin=twin, axis=run.config.data.axis,
                    provenance=provenance(run.about, [files.dwi, files.bval, files.bvec, files.mask,
                                                      run_file(place)]))
     return {**facts, "answer": lines, "measured": scan.image.shape[3], "synthetic": len(table),

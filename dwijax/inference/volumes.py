@@ -13,7 +13,6 @@ from dwijax.data.harmonic_channels import frame, ordered
 from dwijax.data.slices import padded_size
 from dwijax.devices import placement
 from dwijax.gradients import GradientTable
-from dwijax.gradients.directions import direction_set
 from dwijax.gradients.harmonics import degrees_of, sh_basis
 from dwijax.runs import restore
 from dwijax.tasks.any_table import MOST
@@ -23,13 +22,12 @@ from dwijax.tasks.calibration import (
     Calibration,
     change,
     from_json,
+    probes,
     rescale,
     scaled,
 )
 from dwijax.tasks.task import Task
 from dwijax.volumes import filled_slices, pad_to
-
-_PROBES = 30  # directions that tell the tensor of harmonics
 
 
 class Run(NamedTuple):
@@ -205,9 +203,9 @@ def _held(run, subject, harmonics):
         return None
     volumes, bvecs = ordered(subject, run.inputs)
     brain, own = subject.mask, GradientTable(subject.gtab.bvals[volumes], bvecs)
-    probes = GradientTable(np.full(_PROBES, np.median(own.bvals)), direction_set(_PROBES))
-    made = signal(harmonics[:, brain], probes.bvecs, run.config.data.axis)
+    there = probes(np.median(own.bvals))
+    made = signal(harmonics[:, brain], there.bvecs, run.config.data.axis)
     made *= np.float32(subject.scale)
     acquired = np.stack([subject.dwi[..., v][brain] for v in volumes], axis=1)
     return change(HELD, subject.b0[brain], acquired, np.maximum(made, 0), brain,
-                  len(subject.gtab.b0s), (own, probes), len(volumes) / MOST)
+                  len(subject.gtab.b0s), (own, there), len(volumes) / MOST)

@@ -39,6 +39,8 @@ from scipy.ndimage import gaussian_filter
 
 from dwijax import dti
 from dwijax.fitting.voxels import in_chunks
+from dwijax.gradients import GradientTable
+from dwijax.gradients.directions import direction_set
 from dwijax.schema import Such
 
 # Middles of the groups, in FA; a last group is fluid, whatever its FA.
@@ -50,6 +52,7 @@ _SMOOTHING = 0.5
 _FEWEST = 100  # voxels in a group; of fewer the moments say little
 _NOISIEST = 10  # medians; noisier voxels (dropouts, air) would decide for all the others
 _LEAST = 0.1  # of E|A|², that E|D|² is taken for at least: it is the difference of two like numbers
+_PROBES = 30
 LEAST_INPUTS = 8  # with a b0, two more than a tensor and ln S0 have unknowns
 
 _TWICE = np.array([1, 2, 1, 2, 2, 1], np.float32)  # how often an element stands in its matrix
@@ -186,6 +189,11 @@ def change(calibration, b0, acquired, synthetic, mask, b0s, tables, share):
     a, b = np.where(noise == 0, 1 - share, a), np.where(noise == 0, share, b)
     found = ((a - (1 - share))[:, None] * networks + (b - share)[:, None] * own) / (1 - share)
     return found.astype(np.float32)
+
+
+def probes(b):
+    """Table of well-placed directions, at which the tensor of what can predict any is found."""
+    return GradientTable(np.full(_PROBES, b), direction_set(_PROBES))
 
 
 def moments_of(b0, acquired, synthetic, targets, mask, judged, b0s, tables):
