@@ -5,7 +5,7 @@
 
 SCANS holds plain-files folders.  For every scan, one subject of each generator is simulated with
 the scan's own gradient table, voxel size and SNR, so that noise weighs equally on both sides, and
-one like the scan (``dwijax simulate --like``); a row of numbers is printed and written to
+one like the scan (``dwijax simulate --like --texture``); a row of numbers is printed and written to
 OUT/realism.csv and OUT/realism.md.
 """
 
@@ -22,7 +22,14 @@ from dwijax.data.phantom import make_settings, simulate_subject
 from dwijax.data.phantom.like import LikeSettings, fit_scan, simulate_like
 from dwijax.data.scan import open_scan
 from dwijax.data.subject import Subject, subject_of
-from dwijax.fitting.noise import harmonics_sigma, noise_in_space, repeats_sigma
+from dwijax.fitting.background import channels_of
+from dwijax.fitting.noise import (
+    harmonics_residual,
+    harmonics_sigma,
+    neighbours_correlation,
+    noise_in_space,
+    repeats_sigma,
+)
 from dwijax.fitting.voxels import fit_maps, tensor_signal
 from dwijax.gradients import GradientTable, shells
 from dwijax.gradients.harmonics import sh_basis
@@ -72,8 +79,15 @@ def describe(dwi: np.ndarray, gtab: GradientTable, mask: np.ndarray, size: np.nd
         "SH4/SH2": _harmonic_ratio(dwi[mask][white], gtab),
     }
     weighted_index = np.flatnonzero(weighted)
-    found = noise_in_space(dwi[mask][:, weighted], gtab.bvecs[weighted], mask)
-    row |= {f"noise shared {axis}": r for axis, r in zip("xyz", found.correlation, strict=True)}
+    bvecs = gtab.bvecs[weighted]
+    found = noise_in_space(dwi[mask][:, weighted], bvecs, mask)
+    left, _ = harmonics_residual(dwi[mask][:, weighted], bvecs, 4 if len(bvecs) >= 20 else 2)
+    channels = channels_of(dwi[..., weighted_index[:6]], mask)
+    for name, values in (("noise shared", found.correlation),
+                         ("noise shared at 2", neighbours_correlation(left, mask, 2)),
+                         ("motion, voxels,", found.motion)):
+        row |= {f"{name} {axis}": value for axis, value in zip("xyz", values, strict=True)}
+    row["channels"] = np.nan if channels is None else channels
     row |= {f"noise/median {q}%": np.percentile(found.relative, q) for q in (5, 95)}
     row |= {"gain SD": found.gain} | _histogram(dwi[mask], fitted, weighted, sigma)
     images = {
@@ -126,7 +140,7 @@ def realism_table(root: Path, generators: tuple[str, ...] = ("default", "shifted
         sigma, snr = noise_level(subject)
         rows.append(Described(subject.name, "scan", {"SNR": snr, **describe(
             subject.dwi, subject.gtab, subject.mask, size, sigma)}))
-        alike = simulate_like(fit_scan(subject), LikeSettings(seed, "", 0.0), 0)
+        alike = simulate_like(fit_scan(subject), LikeSettings(seed, "", 0.0, texture=True), 0)
         rows.append(Described(subject.name, "like", {"SNR": alike.snr, **describe(
             alike.dwi, alike.gtab, alike.mask, size, float(np.median(alike.sigma)))}))
         shape = tuple(round(f / s) for f, s in zip(field_of_view, size, strict=True))

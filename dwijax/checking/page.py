@@ -213,11 +213,16 @@ def sections(report):
     gains = series.gains - 1
     least, most = np.quantile(report.noise.relative, (0.05, 0.95))
     shared = " ".join(f"{r:.2f}" for r in report.noise.correlation)
+    motion = " ".join(f"{mm:.2f}" for mm in report.noise.motion * report.voxel_size)
+    channels = ("unknown: background is empty" if report.channels is None else
+                f"{report.channels:.1f} effective in the background (1: Rician)")
     yield "signal", [
         ("mask", f"{report.mask_volume:.0f} cm³" + (", made from b0" if report.mask_made else "")),
         ("SNR", snr),
         ("noise shared by neighbours", f"{shared} (correlation along x, y, z)"),
         ("noise over its median", f"{least:.2f} to {most:.2f} in 90 % of the mask"),
+        ("channels of the noise", channels),
+        ("motion between volumes", f"{motion} mm (SD along x, y, z)"),
         ("median b0", f"{report.scale:.4g}"),
         ("zeros in the mask", f"{100 * report.zeros:.3f} %"),
         ("drift over the series", f"{100 * series.drift:+.1f} %"),

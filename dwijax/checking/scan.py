@@ -7,24 +7,26 @@ import numpy as np
 
 from dwijax import dti
 from dwijax.checking.companions import Companions, compare_with_table
-from dwijax.checking.series import Series, examine
 from dwijax.data import domain
 from dwijax.data.scan import Scan
 from dwijax.errors import InputError
 from dwijax.fitting import voxels
+from dwijax.fitting.background import channels_of
 from dwijax.fitting.noise import NoiseInSpace, noise_in_space
 from dwijax.fitting.samples import read_samples
+from dwijax.fitting.series import Series, examine, slice_means
 from dwijax.gradients import GradientTable, fsl_to_array, shells, span
 from dwijax.gradients.directions import best_conditioned, condition_number
 from dwijax.gradients.matching import find_directions
 from dwijax.gradients.orientation import Orientation, blocks_of, check_orientation
 from dwijax.output import scratch
-from dwijax.volumes import SMALLEST, into_volume, orientation_of, voxel_size
+from dwijax.volumes import SMALLEST, into_volume, orientation_of, slice_axis, voxel_size
 
 USUAL_B = 1000.0  # s/mm²; the shell looked at closely is the nearest to it, or to the run's
 SIZES = (6, 12, 18, 30, 45, 60, 90)  # numbers of directions whose conditioning is told
 CSF = 1.5  # MD in µm²/ms from which FA is noise
 ENOUGH = 8000  # voxels that tell whether volumes and table belong together
+_BACKGROUND = 6  # volumes whose background tells the kind of noise
 _PIECES, _PIECE = 64, 20.0  # of a brain for standard errors: so many, or of so many mm
 
 
@@ -44,6 +46,7 @@ class Report:
       numbers: of `dwijax.data.domain.summary_of`. scale: intensity that they are in units of.
       dwi_snr: median DWI over σ, or None.
       noise: `dwijax.fitting.noise.NoiseInSpace`, of this shell.
+      channels: of the background's noise, `dwijax.fitting.background.channels_of`, or None.
       zeros: share of the samples in the brain that are 0 or less.
       diffusivity: median over the brain of the mean ADC of the shell's directions, mm²/s.
       above_b0: share of the brain where the mean DWI is brighter than the b0.
@@ -71,6 +74,7 @@ class Report:
     scale: float
     dwi_snr: float | None
     noise: NoiseInSpace
+    channels: float | None
     zeros: float
     diffusivity: float
     above_b0: float
@@ -160,7 +164,8 @@ def check_scan(scan: Scan, run: TrainedOn | None = None) -> Report:
         conditions=conditions(gtab[b0s], shell), mask_made=scan.mask is None,
         mask_volume=float(brain.sum() * size.prod() / 1000), numbers=numbers, scale=scale,
         dwi_snr=numbers["SNR"][0] * float(np.median(dwi)) if numbers["SNR"] else None,
-        noise=noise_in_space(dwi, shell.bvecs, brain), zeros=read.zeros,
+        noise=noise_in_space(dwi, shell.bvecs, brain),
+        channels=channels_of(scan.read(index[:_BACKGROUND]), brain), zeros=read.zeros,
         diffusivity=_diffusivity(mean_b0, dwi, shell.bvals),
         above_b0=float(np.mean(mean_dwi > mean_b0)),
         series=_series(read.means, read.counts, gtab, companions), companions=companions,
@@ -231,10 +236,9 @@ class _Samples(NamedTuple):
     """Of one pass over the file, V voxels of the brain, M volumes, Z slices.
 
     ``signal [V, n]`` of the chosen volumes, in the order of ``volume[brain]``; ``sample [V', M]``
-    of all volumes in at most about `ENOUGH` voxels, ``sample_voxels [3, V']``; ``means [M, Z]`` of
-    every volume's slices over samples above 0, NaN where these are fewer than half (the edge of the
-    field of view), but 0 for a volume that has no more anywhere; ``counts [Z]``, voxels of a slice;
-    ``zeros``, share of samples at or below 0.
+    of all volumes in at most about `ENOUGH` voxels, ``sample_voxels [3, V']``; ``means [M, Z]`` and
+    ``counts [Z]`` of `dwijax.fitting.series.slice_means`; ``zeros``, share of samples at or below
+    0.
     """
 
     signal: np.ndarray
@@ -249,28 +253,26 @@ def _read(image, brain, volumes):
     """`_Samples` of an image, ``signal`` of these volumes."""
     voxels_of = np.nonzero(brain)
     index = np.ravel_multi_index(voxels_of, brain.shape, order="F")
-    axis = image.header.get_dim_info()[2]
-    slices = voxels_of[2 if axis is None else axis]
-    counts = np.bincount(slices, minlength=brain.shape[2 if axis is None else axis])
-    M = image.shape[3]
-    means, positives = np.full((M, len(counts)), np.nan), np.empty((M, len(counts)))
+    M, positive = image.shape[3], 0
     chosen = np.arange(0, len(index), -(-len(index) // ENOUGH))
     sample = np.empty((len(chosen), M), np.float32)
+
+    def rows():
+        nonlocal positive
+        for m in range(M):
+            row = samples.row(m)
+            sample[:, m] = row[chosen]
+            positive += np.count_nonzero(row > 0)
+            yield row
+
     with scratch() as folder:
         samples = read_samples(image, index, np.arange(M), folder)
         try:
-            for m in range(M):
-                row = samples.row(m)
-                sample[:, m] = row[chosen]
-                positive = row > 0
-                positives[m] = np.bincount(slices, positive, len(counts))
-                sums = np.bincount(slices, row * positive, len(counts))
-                np.divide(sums, positives[m], out=means[m], where=positives[m] > counts / 2)
+            means, counts = slice_means(rows(), voxels_of[slice_axis(image)])
             signal = np.stack([samples.row(m) for m in volumes], axis=1)
         finally:
             samples.close()
-    means[~np.isfinite(means).any(axis=1)] = np.where(counts > 0, 0, np.nan)
-    zeros = 1 - float(positives.sum()) / (M * len(index))
+    zeros = 1 - positive / (M * len(index))
     return _Samples(signal, sample, np.array(voxels_of)[:, chosen], means, counts, zeros)
 
 

@@ -35,7 +35,11 @@ def add_arguments(parser):
                         "20; shifted: 12 to 30, drawn per subject; --like: the scan's)")
     parser.add_argument("--white-noise", action="store_true",
                         help="with --like: noise of one level, independent in all voxels (default: "
-                        "as uneven, as much shared by neighbours and with gains as the scan has)")
+                        "as uneven, as much shared by neighbours, with gains, motion between "
+                        "volumes and dropouts as the scan has)")
+    parser.add_argument("--texture", action="store_true",
+                        help="with --like: voxels differ from the smooth fit, by as much as the "
+                        "scan has beyond noise; in the truth too")
     parser.add_argument("--shape", type=whole(4, 512), nargs=3, metavar=("X", "Y", "Z"),
                         help="voxels (default 56 68 24, a slab of axial "
                         "slices; 56 68 52 is the whole head)")
@@ -76,7 +80,7 @@ def _drawn(args):
     from dwijax.errors import InputError, warn
     from dwijax.gradients import find_b0s, read_gradients, repeats_in_words
 
-    for name in ("mask", "table", "add", "white_noise"):
+    for name in ("mask", "table", "add", "white_noise", "texture"):
         if getattr(args, name):
             raise InputError(f"--{name.replace('_', '-')}", found="no --like",
                              expected="a scan that it belongs to",
@@ -121,4 +125,4 @@ def _like(args):
     return simulate_scans_like(
         args.out, files, subjects=args.subjects, first=args.first, seed=args.seed, snr=args.snr,
         shell=args.shells[0] if args.shells else None, table=table, add=args.add or 0,
-        white_noise=args.white_noise, progress=not args.quiet)
+        white_noise=args.white_noise, texture=args.texture, progress=not args.quiet)

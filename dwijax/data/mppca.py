@@ -23,14 +23,20 @@ _BLOCK = 64  # patches at a time: a few megabytes
 
 
 def mppca(dwi, head, *, stride=STRIDE, progress=False):
-    """A series without what is noise by the Marchenko-Pastur law.
+    """A series without what is noise by the Marchenko-Pastur law: of :func:`mppca_and_noise`."""
+    return mppca_and_noise(dwi, head, stride=stride, progress=progress)[0]
+
+
+def mppca_and_noise(dwi, head, *, stride=STRIDE, progress=False):
+    """A series without what is noise by the Marchenko-Pastur law, and how much that is.
 
     Args:
       dwi: float32 ``[X, Y, Z, M]``; at its faces it is mirrored. head: bool ``[X, Y, Z]``.
       stride: voxels from one patch to the next, at most 3. progress: whether to show a bar.
 
     Returns:
-      float32 ``[X, Y, Z, M]``, at least 0; 0 where ``head`` is false.
+      ``(signal, variance)``: float32 ``[X, Y, Z, M]``, at least 0, and float32 ``[X, Y, Z]``, of
+      the noise in a volume by a voxel's patches; both 0 where ``head`` is false.
     """
     from scipy.ndimage import binary_dilation
     from threadpoolctl import threadpool_limits
@@ -47,7 +53,8 @@ def mppca(dwi, head, *, stride=STRIDE, progress=False):
     cells = np.ravel_multi_index(offsets.T, padded.shape[:3])
     corners = np.ravel_multi_index(centres.T, padded.shape[:3])
     signal = padded.reshape(-1, M)
-    total, weights = np.zeros_like(signal), np.zeros(len(signal), np.float32)
+    total = np.zeros_like(signal)
+    weights, variances = np.zeros((2, len(signal)), np.float32)
 
     def block(start):
         where = corners[start : start + _BLOCK, None] + cells
@@ -58,22 +65,26 @@ def mppca(dwi, head, *, stride=STRIDE, progress=False):
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool, tqdm(
             total=len(corners), desc="denoise the scan", unit="patch", leave=False,
             disable=not progress or None) as bar:
-        for where, found, kept in pool.map(block, range(0, len(corners), _BLOCK)):
+        for where, found, kept, variance in pool.map(block, range(0, len(corners), _BLOCK)):
             weight = 1 / (1 + kept)
-            for places, patch, share in zip(where, found, weight, strict=True):
+            for places, patch, share, level in zip(where, found, weight, variance, strict=True):
                 total[places] += share * patch
                 weights[places] += share
+                variances[places] += share * level
             bar.update(len(where))
 
     inner = (slice(RADIUS, -RADIUS),) * 3
-    total, weights = total.reshape(padded.shape)[inner], weights.reshape(padded.shape[:3])[inner]
-    out = np.zeros_like(dwi)
+    total, weights, variances = (a.reshape(*padded.shape[:3], *a.shape[1:])[inner]
+                                 for a in (total, weights, variances))
+    out, level = np.zeros_like(dwi), np.zeros(head.shape, np.float32)
     out[head] = np.maximum(total[head] / weights[head][:, None], 0)
-    return out
+    level[head] = variances[head] / weights[head]
+    return out, level
 
 
 def _without_noise(patches):
-    """``[n, P, M]`` voxels of patches, without their noise, and how many components each kept."""
+    """``[n, P, M]`` voxels of patches, without their noise; how many components each kept; and the
+    variance of that noise."""
     P, M = patches.shape[1:]
     mean = patches.mean(axis=1, keepdims=True)
     centred = patches - mean
@@ -88,4 +99,7 @@ def _without_noise(patches):
     evecs = evecs * keep[:, None]
     across = across @ evecs @ np.swapaxes(evecs, 1, 2)
     found = across if M <= P else np.swapaxes(across, 1, 2)
-    return found + mean, keep.sum(axis=1).astype(np.float32)
+    kept = keep.sum(axis=1)
+    # The mean and the components that are kept have taken a share of the noise with them.
+    variance = variance * P / np.maximum(P - 1 - kept, 1)
+    return found + mean, kept.astype(np.float32), variance.astype(np.float32)

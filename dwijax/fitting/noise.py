@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dwijax.dti.robust import NORMAL
+from dwijax.fitting.motion import motion_between
 from dwijax.fitting.voxels import fit_maps, tensor_signal
 from dwijax.gradients import GradientTable
 from dwijax.gradients.harmonics import sh_basis
@@ -63,10 +64,15 @@ def harmonics_residual(dwi: np.ndarray, bvecs: np.ndarray, order: int) -> tuple[
 
     Zeros and 0 of directions that the harmonics meet exactly.
     """
-    basis = sh_basis(bvecs, order)[0]
-    kept = np.eye(len(basis)) - basis @ np.linalg.pinv(basis)
-    freedom = len(basis) - int(np.linalg.matrix_rank(basis))
+    kept, freedom = _beyond_harmonics(bvecs, order)
     return (dwi @ kept.astype(np.float32) if freedom else np.zeros_like(dwi)), freedom
+
+
+def _beyond_harmonics(bvecs, order):
+    """The projection ``[M, M]`` onto what harmonics leave, and its degrees of freedom."""
+    basis = sh_basis(bvecs, order)[0]
+    return (np.eye(len(basis)) - basis @ np.linalg.pinv(basis),
+            len(basis) - int(np.linalg.matrix_rank(basis)))
 
 
 def patches_residual(dwi: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, float]:
@@ -132,6 +138,7 @@ def marchenko_pastur(evals: np.ndarray, voxels: np.ndarray) -> tuple[np.ndarray,
 _PATCH = 5  # voxels
 _FEWEST = 6  # volumes of which some components are noise
 _GAINS = 4  # times that they are estimated
+_WIDTH = 2.5  # voxels, SD of the weights of a local mean
 
 
 class NoiseInSpace(NamedTuple):
@@ -140,11 +147,13 @@ class NoiseInSpace(NamedTuple):
     Attributes:
       relative: σ over its median, float32 ``[V]``. correlation: of neighbours' noise along each
         axis, ``[3]``. gain: SD over the DWIs of their brightness, as a fraction.
+      motion: SD over the DWIs of their shift along each axis, voxels, float64 ``[3]``.
     """
 
     relative: np.ndarray
     correlation: np.ndarray
     gain: float
+    motion: np.ndarray
 
 
 def noise_in_space(dwi: np.ndarray, bvecs: np.ndarray, mask: np.ndarray) -> NoiseInSpace:
@@ -157,7 +166,7 @@ def noise_in_space(dwi: np.ndarray, bvecs: np.ndarray, mask: np.ndarray) -> Nois
     """
     order = 4 if len(bvecs) >= 20 else 2
     residual, freedom = harmonics_residual(dwi, bvecs, order)
-    gain = 0.0
+    gain, motion = 0.0, np.zeros(3)
     if freedom:
         # A gain is shared by all voxels, as noise is not; the fit follows it in part, so again.
         gains = np.ones(len(bvecs))
@@ -169,21 +178,25 @@ def noise_in_space(dwi: np.ndarray, bvecs: np.ndarray, mask: np.ndarray) -> Nois
             gains = np.clip(gains, 0.5, 2)  # an empty volume has none
             residual, _ = harmonics_residual(dwi / gains.astype(np.float32), bvecs, order)
         gain = float(np.std(gains))
+        motion = motion_between(dwi / gains.astype(np.float32) - residual, residual,
+                                _beyond_harmonics(bvecs, order)[0], mask)
     else:
         residual, _ = patches_residual(dwi, mask)
     if not residual.any():
-        return NoiseInSpace(np.ones(len(dwi), np.float32), np.zeros(3), gain)
+        return NoiseInSpace(np.ones(len(dwi), np.float32), np.zeros(3), gain, motion)
     return NoiseInSpace(relative_sigma(residual, mask), neighbours_correlation(residual, mask),
-                        gain)
+                        gain, motion)
 
 
-def neighbours_correlation(residual: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """How much noise is shared by neighbours: the residuals' lag-one correlation along each axis.
+def neighbours_correlation(residual: np.ndarray, mask: np.ndarray,
+                           distance: int = 1) -> np.ndarray:
+    """How much noise is shared by neighbours: the correlation of residuals along each axis.
 
     0 of white noise. Interpolated k-space, vendor filters and resampling raise it.
 
     Args:
       residual: ``[V, M]``, of voxels in the mask. mask: bool ``[X, Y, Z]``.
+      distance: from one voxel to the other, voxels.
 
     Returns:
       float64 ``[3]``; 0 along an axis without neighbours.
@@ -194,30 +207,42 @@ def neighbours_correlation(residual: np.ndarray, mask: np.ndarray) -> np.ndarray
     # Voxels count alike: a few with large residuals, such as vessels, would decide it.
     unit = residual / np.where(scale > 0, scale, 1)[:, None]
     for axis in range(3):
-        a, b = (np.take(number, np.arange(n, n + mask.shape[axis] - 1), axis) for n in (0, 1))
+        a, b = (np.take(number, np.arange(n, n + mask.shape[axis] - distance), axis)
+                for n in (0, distance))
         both = (a >= 0) & (b >= 0)
         if both.any():
             found[axis] = np.mean(unit[a[both]] * unit[b[both]])
     return found
 
 
-def relative_sigma(residual: np.ndarray, mask: np.ndarray, width: float = 2.5) -> np.ndarray:
+def relative_sigma(residual: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Map of σ over its median: local mean squares of residuals, within a factor of 2.
 
     Args:
-      residual: ``[V, M]``. mask: bool ``[X, Y, Z]``. width: SD of the weights, voxels.
+      residual: ``[V, M]``. mask: bool ``[X, Y, Z]``.
 
     Returns:
       float32 ``[V]``.
     """
-    from scipy.ndimage import gaussian_filter
-
-    def local(values):
-        return gaussian_filter(into_volume(values.astype(np.float32), mask), width)[mask]
-
-    squares = local(np.mean(residual**2, axis=1)) / local(np.ones(len(residual)))
+    squares = local_mean(into_volume(np.mean(residual**2, axis=1), mask), mask)[mask]
     level = np.sqrt(np.maximum(squares, 0))
     return np.clip(level / max(float(np.median(level)), 1e-12), 0.5, 2).astype(np.float32)
+
+
+def local_mean(volume: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Weighted mean of the known values about every voxel, Gaussian weights of SD 2.5 voxels.
+
+    Args:
+      volume: real ``[X, Y, Z]``. known: bool ``[X, Y, Z]``.
+
+    Returns:
+      float32 ``[X, Y, Z]``; 0 far from everything that is known.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    total, weight = (gaussian_filter(np.where(known, values, 0).astype(np.float32), _WIDTH)
+                     for values in (volume, 1))
+    return total / np.maximum(weight, 1e-12)
 
 
 def _of_variance(variance, freedom):

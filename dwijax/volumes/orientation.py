@@ -132,6 +132,13 @@ def invertible(affine: np.ndarray) -> bool:
                 and abs(np.linalg.det(axes[:, :3] / lengths)) > 1e-6)
 
 
+def slice_axis(image: nib.Nifti1Image) -> int:
+    """Which axis of a stored image its slices were acquired along; the last where the header does
+    not say."""
+    axis = image.header.get_dim_info()[2]
+    return 2 if axis is None else axis
+
+
 def _rotation(affine):
     """Orthogonal polar factor of the axes, ``[3, 3]``."""
     u, _, vt = np.linalg.svd(affine[:3, :3] / voxel_size(affine))

@@ -7,7 +7,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from dwijax.checking.series import examine
 from dwijax.data import domain
 from dwijax.data.files import SubjectFiles
 from dwijax.data.layouts import find_subjects
@@ -91,46 +90,6 @@ def test_without_fibres_nothing_is_claimed():
     assert nothing.verdict == "uncertain"
 
 
-def slices_of(gtab, seed=0):
-    """Means of 10 slices: quadratic forms of the direction, 1 % noise."""
-    rng = np.random.default_rng(seed)
-    forms = 0.2 * rng.normal(size=(10, 3, 3))
-    means = 300 + 100 * np.einsum("mi,zij,mj->mz", gtab.bvecs, forms, gtab.bvecs)
-    means[gtab.b0s_mask] = 1000
-    return means * (1 + 0.01 * rng.normal(size=means.shape))
-
-
-SERIES = GradientTable(np.r_[np.zeros(3), np.full(30, 1000.0), np.full(20, 2000.0)],
-                       np.concatenate([np.zeros((3, 3)), direction_set(30), direction_set(20)]))
-
-
-def test_a_calm_series_has_nothing_odd():
-    found = examine(slices_of(SERIES), np.full(10, 500), SERIES)
-    assert found.odd == [] and abs(found.drift) < 0.01
-    np.testing.assert_allclose(found.gains, 1, atol=0.02)
-
-
-def test_dropouts_bright_volumes_and_drift_are_found():
-    means = slices_of(SERIES) * np.linspace(1, 1.08, len(SERIES))[:, None]
-    means[20, 4] *= 0.6
-    means[1, 7] *= 1.4
-    means[40] *= 1.3
-    found = examine(means, np.full(10, 500), SERIES)
-    assert sorted((m, z) for m, z, _ in found.odd) == [(1, 7), (20, 4)]
-    np.testing.assert_allclose(sorted(c for *_, c in found.odd), [-0.4, 0.4], atol=0.05)
-    # Within a shell only: between shells nothing tells brightness from diffusion.
-    assert found.gains[40] == pytest.approx(1.3, abs=0.05)
-    assert found.drift > 0.02
-
-
-def test_slices_without_samples_are_passed_over():
-    means = slices_of(SERIES)
-    means[:, 0] = np.nan
-    means[5:9, 1] = np.nan
-    found = examine(means, np.r_[0, np.full(9, 500)], SERIES)
-    assert found.odd == [] and np.isfinite(found.gains).all()
-
-
 @pytest.mark.parametrize("b0s, q", [(6, 30), (1, 30), (4, 6)])
 def test_noise_level_of_known_noise(b0s, q):
     rng = np.random.default_rng(1)
@@ -203,6 +162,10 @@ def test_the_page_of_a_phantom(phantom, tmp_path, dwijax):
     assert len(lines) <= 60
     assert "nothing suspect" in lines and any("orientation: right" in line for line in lines)
     assert any(line.split()[:3] == ["b", "=", "1000"] and "20 volumes" in line for line in lines)
+    assert any(line.split()[:3] == ["motion", "between", "volumes"] and "mm" in line
+               for line in lines)
+    assert any(line.split()[:4] == ["channels", "of", "the", "noise"] and "(1: Rician)" in line
+               for line in lines)
     page = (tmp_path / "page.md").read_text()
     assert "page.png" in page and "orientation: right" in page
     assert nib.load(phantom / "dwi.nii.gz").shape[0] == 36

@@ -13,12 +13,13 @@ from scipy.stats import rice
 from dwijax.cli import main
 from dwijax.data.cohort import Member
 from dwijax.data.layouts import find_subjects
-from dwijax.data.mppca import mppca
+from dwijax.data.mppca import mppca, mppca_and_noise
 from dwijax.data.phantom import acquisition, like, simulate
 from dwijax.data.phantom.noise import shared
 from dwijax.data.simulated import made_like
 from dwijax.data.subject import load_subject
 from dwijax.fitting.noise import noise_in_space
+from dwijax.gradients import direction_set
 from dwijax.gradients.harmonics import sh_basis
 
 SETTINGS = like.LikeSettings(seed=0, identity="", shell=1000)
@@ -72,6 +73,15 @@ def test_patches_that_are_apart_take_nearly_as_much_noise_out():
     np.testing.assert_array_equal(mppca(np.zeros_like(noisy), head), 0)
 
 
+def test_patches_tell_the_level_of_white_noise():
+    noisy = _few_components(30, (16, 15, 14))[1]
+    head = np.zeros(noisy.shape[:3], bool)
+    head[4:-4, 4:-4, 4:-4] = True  # further out patches hold voxels twice
+    variance = mppca_and_noise(noisy, head)[1]
+    assert not variance[~head].any()
+    assert np.sqrt(np.median(variance[head])) == pytest.approx(0.05, rel=0.03)
+
+
 @pytest.mark.parametrize("snr", [0.5, 3.0, 15.0, 30.0])
 def test_the_mean_of_a_magnitude_is_inverted(snr):
     """Against scipy's Rice distribution."""
@@ -103,7 +113,8 @@ def test_a_turned_head_takes_its_fibres_along():
     along_x = np.linalg.lstsq(sh_basis(directions, 4)[0], -1.7 * directions[:, 0] ** 2 - 0.3)[0]
     scan = like.Fit(bar.astype(np.float32), np.broadcast_to(along_x, (*bar.shape, 15)), 4, bar,
                     acquisition(6), np.diag([2.0, 2, 2, 1]), 0.0, 1.0,
-                    np.ones(bar.shape, np.float32), np.zeros(3), 0.0)
+                    np.ones(bar.shape, np.float32), np.zeros(3), 0.0, np.zeros(3),
+                    np.zeros(1, np.float32), 2, np.zeros(bar.shape, np.float32))
     still = SETTINGS.as_dict() | STILL | {"pose_degrees": 20.0}
     size = np.full(3, 2.0)
     place = like.displaced(np.random.default_rng(3), bar.shape, size, like.LikeSettings(**still))
@@ -154,6 +165,102 @@ def test_noise_is_as_the_scan_has_it(scan):
     np.testing.assert_allclose(again.correlation, own.correlation, atol=0.1)
     assert np.corrcoef(own.relative, again.relative)[0, 1] > 0.7
     assert again.gain == pytest.approx(own.gain, rel=0.5) and own.gain > 0.015
+
+
+def test_volumes_move_and_slices_drop_out_as_those_of_the_scan(scan):
+    """The truth is what it is without them; so is a subject with white noise."""
+    subject = load_subject(scan)
+    dwi, b0s = subject.dwi.copy(), len(subject.gtab.b0s)
+    dwi[..., 5, b0s + 2] *= 0.4
+    dwi[..., 3, 0] *= 0.4  # of a b0
+    dwi[..., 6, b0s + 4] *= 1.8
+    fit = like.fit_scan(replace(subject, dwi=dwi))
+    lost, = fit.dropouts[fit.dropouts > 0]
+    assert lost == pytest.approx(0.6, abs=0.06) and fit.slice_axis == 2
+    judged = np.sum(subject.mask.sum(axis=(0, 1)) >= 100)
+    assert fit.dropouts.shape == (judged * len(subject.gtab.dwis),)
+
+    still = like.LikeSettings(**SETTINGS.as_dict() | STILL | {"snr": 1e6})
+    share = np.float32([0, 0, 0, 0.5])
+    fit = fit._replace(gain=0.0, motion=np.zeros(3), dropouts=share)
+    made = like.simulate_like(fit, still, 0)
+    plain = like.simulate_like(fit._replace(dropouts=share[:1]), still, 0)
+    np.testing.assert_array_equal(made.clean, plain.clean)
+    ratio = (made.dwi * fit.mask[..., None]).sum(axis=(0, 1)) / (
+        plain.dwi * fit.mask[..., None]).sum(axis=(0, 1))  # [Z, M]
+    assert np.isclose(ratio[:, b0s:], 0.5, atol=0.01).mean() == pytest.approx(0.25, abs=0.1)
+    assert (np.isclose(ratio, 0.5, atol=0.01) | np.isclose(ratio, 1, atol=0.01)).all()
+    np.testing.assert_allclose(ratio[:, :b0s], 1, atol=0.01)
+
+    shifts = np.array([0.3, 0.0, 0.15])
+    far = like.simulate_like(fit._replace(motion=shifts, dropouts=share[:1]), still, 0)
+    np.testing.assert_array_equal(far.clean, plain.clean)
+    slopes = np.stack(np.gradient(plain.clean[..., b0s:], axis=(0, 1, 2)), axis=-1)
+    change = (far.dwi - plain.dwi)[..., b0s:]
+    inside = fit.mask & (plain.clean.min(axis=-1) > 0.2 * fit.scale)
+    found = np.stack([np.linalg.lstsq(slopes[inside][:, m], change[inside][:, m])[0]
+                      for m in range(change.shape[-1])])
+    np.testing.assert_allclose(np.sqrt(np.mean(found**2, axis=0)), shifts, rtol=0.4, atol=0.01)
+    white = replace(still, white_noise=True)
+    np.testing.assert_array_equal(
+        like.simulate_like(fit._replace(motion=shifts), white, 0).dwi,
+        like.simulate_like(fit._replace(dropouts=share[:1]), white, 0).dwi)
+
+
+def test_slices_are_those_of_the_stored_image(scan):
+    """A sagittal scan: its last axis runs to the right, the first one in LAS."""
+    image = nib.load(scan.dwi)
+    ornt = nib.orientations.ornt_transform(
+        nib.io_orientation(image.affine), nib.orientations.axcodes2ornt("PSR"))
+    subject = replace(load_subject(scan), image=image.as_reoriented(ornt), orientation="PSR")
+    assert like.fit_scan(subject).slice_axis == 0
+    subject.image.header.set_dim_info(slice=1)
+    assert like.fit_scan(subject).slice_axis == 2
+
+
+def test_white_noise_is_no_excess_and_more_is(scan):
+    """Whatever the scan's level, and shared by neighbours or not."""
+    subject, rng = load_subject(scan), np.random.default_rng(0)
+    truth = np.asarray(nib.load(scan.truth / "dwi.nii.gz").dataobj)[..., subject.volumes]
+    inside, b0 = subject.mask, subject.b0.mean(where=subject.mask)
+    sigma = (subject.dwi - truth)[inside].std() / b0
+
+    def excess(dwi):
+        return np.median(like.fit_scan(replace(subject, dwi=np.float32(dwi))).excess[inside])
+
+    white = rng.standard_normal((len(subject.gtab), *inside.shape)).astype(np.float32)
+    noise = np.stack([shared(x, (0.4, 0.4, 0.4)) for x in white], axis=-1)
+    assert excess(subject.dwi) < 0.2 * sigma
+    assert excess(truth + sigma * b0 * noise) < 0.2 * sigma
+    # Volumes as a whole, each with a pattern that neighbours share: noise it is not.
+    grid = np.indices(inside.shape).reshape(3, -1).T
+    waves = np.stack([np.cos(grid @ k).reshape(inside.shape) for k in
+                      rng.uniform(-1, 1, (truth.shape[-1], 3))], axis=-1)
+    assert excess(subject.dwi + 1.5 * sigma * b0 * np.sqrt(2) * waves) > 0.8 * sigma
+
+
+def test_texture_is_as_strong_as_the_excess_and_no_harmonics(fit):
+    strength = np.where(fit.mask, np.linspace(0.0, 0.02, fit.mask.shape[0])[:, None, None], 0)
+    fit = fit._replace(excess=strength.astype(np.float32))
+    points = direction_set(90)
+    table = ((0.0, 0.0, 0.0, 0.0), *((fit.b, *map(float, g)) for g in points))
+    settings = like.LikeSettings(**SETTINGS.as_dict() | STILL | {"table": table})
+    plain, rough = (like.simulate_like(fit, replace(settings, texture=texture), 0)
+                    for texture in (False, True))
+    bright = fit.mask & (plain.clean.min(axis=-1) > 0.2 * fit.scale)  # nothing is cut at 0
+    added = (rough.clean - plain.clean)[bright] / plain.clean[bright][:, :1]
+    np.testing.assert_array_equal(added[:, 0], 0)
+    np.testing.assert_allclose(np.sqrt(np.mean(added[:, 1:]**2, axis=1)), strength[bright],
+                               rtol=0.03, atol=1e-5)
+    assert abs(np.mean(added[:-1, 1:] * added[1:, 1:])) < 0.05 * np.mean(added[:, 1:]**2)
+    basis = sh_basis(points, 6)[0]
+    left, left_rough = (
+        logs - logs @ np.linalg.pinv(basis).T @ basis.T for logs in
+        (np.log(made.clean[bright][:, 1:] / made.clean[bright][:, :1]) for made in (plain, rough)))
+    assert np.abs(left).max() < 1e-5
+    assert np.sqrt(np.mean(left_rough**2)) > 1e-4
+    # Its maps are those of the truth with it: otherwise directions and FA would be of the fit.
+    assert (rough.tissue != plain.tissue).any()
 
 
 def test_shared_noise_keeps_its_variance():
@@ -247,9 +354,12 @@ def test_the_command_and_its_record(scan, tmp_path, capsys):
     assert main([*command, "--snr", "5"]) == 2
     for wrong in (["--lesions"], ["--shells", "1000", "2000"], ["--voxel-size", "3"]):
         assert main([*command, *wrong]) == 2
+    assert main(["simulate", str(tmp_path / "none"), "--texture", "--quiet"]) == 2
+    assert main([*command, "--texture"]) == 2  # another setting: not into this folder
     without = [word for word in command if word not in table]
     assert main(without) == 2
-    assert "one of the two: the scan decides it" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "one of the two: the scan decides it" in told and "--texture: found no --like" in told
 
 
 def test_a_scan_with_two_shells_is_asked_which(tmp_path):

@@ -5,8 +5,9 @@ the mean that its noise adds to magnitudes is taken off, and the logarithm of it
 expanded in spherical harmonics, which hold crossing fibres. A subject is that fit, warped by a pose
 and a smooth displacement, its directions turned with it, its tissue and shading perturbed, scanned
 by the scan's own table, or by any other: ln S is taken to be proportional to b. New noise is as the
-scan's: as strong where, as much shared by neighbours, gains of volumes as far apart. What the fit
-has missed, no subject has.
+scan's: as strong where, as much shared by neighbours; gains and shifts of volumes are as far apart,
+and as many slices drop out. What the fit has missed, no subject has, but for texture of the same
+strength where that is asked for.
 """
 
 import hashlib
@@ -20,11 +21,13 @@ import numpy as np
 from dwijax.data import domain
 from dwijax.data.mppca import mppca
 from dwijax.data.phantom import noise
+from dwijax.data.phantom.excess import excess_of, textured
 from dwijax.data.phantom.fields import band_noise, texture
 from dwijax.data.phantom.store import truth_maps
 from dwijax.data.phantom.subject import SimulatedSubject
 from dwijax.errors import InputError
 from dwijax.fitting.noise import noise_in_space
+from dwijax.fitting.series import examine, slice_means
 from dwijax.fitting.voxels import in_chunks
 from dwijax.gradients import GradientTable
 from dwijax.gradients.harmonics import (
@@ -34,9 +37,9 @@ from dwijax.gradients.harmonics import (
     sh_basis,
     sh_polynomials,
 )
-from dwijax.volumes import voxel_size
+from dwijax.volumes import canonical_bvecs, slice_axis, voxel_size
 
-VERSION = 7  # raised when the same scan and settings give other bits
+VERSION = 8  # raised when the same scan and settings give other bits
 WEIGHT = 0.001  # Laplace-Beltrami
 # Directions from which a scan carries harmonics of an order. With 60 directions order 6 is noise: a
 # truth that nothing can predict.
@@ -54,7 +57,9 @@ class LikeSettings:
       seed: of the cohort.
       identity: of the scan, :func:`identity`. shell: its b-value, s/mm².
       snr: mean white-matter S0 over noise SD; None: the scan's noise level.
-      white_noise: the same everywhere, independent in all voxels, no gains; else as the scan's.
+      white_noise: the same everywhere, independent in all voxels, no gains, motion and dropouts;
+        else all as the scan has them.
+      texture: whether voxels differ from what is smooth by as much as the scan's do beyond noise.
       deformation, wavelength: SD and wavelength of the smooth displacement, mm.
       pose_degrees, pose_shift: SD of angles, and of shifts in mm.
       s0, diffusivity, anisotropy: relative SD of the textures that each is perturbed by.
@@ -68,6 +73,7 @@ class LikeSettings:
     shell: float
     snr: float | None = None
     white_noise: bool = False
+    texture: bool = False
     deformation: float = 2.0
     wavelength: float = 45.0
     pose_degrees: float = 4.0
@@ -102,8 +108,10 @@ class Fit(NamedTuple):
     ``[X, Y, Z, c]``, spherical harmonics of ln S/S0 up to ``order``; ``mask`` bool ``[X, Y, Z]``;
     ``gtab`` b0s, then directions, along the array's axes; ``affine`` ``[4, 4]``; ``sigma`` of the
     scan's noise, in units of ``scale``, the intensity that is 1; ``relative`` float32
-    ``[X, Y, Z]``, σ over its median; ``correlation [3]`` and ``gain`` of
-    `dwijax.fitting.noise.NoiseInSpace`.
+    ``[X, Y, Z]``, σ over its median; ``correlation [3]``, ``gain`` and ``motion [3]`` of
+    `dwijax.fitting.noise.NoiseInSpace`; ``dropouts`` float32 ``[n]``, the share of its signal that
+    is missing from each slice of each DWI, 0 of most, slices along ``slice_axis``; ``excess``
+    float32 ``[X, Y, Z]``, of `dwijax.data.phantom.excess.excess_of`.
     """
 
     b0: np.ndarray
@@ -117,6 +125,10 @@ class Fit(NamedTuple):
     relative: np.ndarray
     correlation: np.ndarray
     gain: float
+    motion: np.ndarray
+    dropouts: np.ndarray
+    slice_axis: int
+    excess: np.ndarray
 
     @property
     def b(self):
@@ -140,31 +152,51 @@ def fit_scan(subject, progress=False):
 
     b0s_mask, scale = subject.gtab.b0s_mask, np.float32(subject.scale)
     brain = subject.dwi[subject.mask] / scale
-    sigma = domain.noise_level(brain[:, b0s_mask], brain[:, ~b0s_mask],
-                               subject.gtab.bvecs[~b0s_mask], subject.mask) or 0.0
-    found = noise_in_space(brain[:, ~b0s_mask], subject.gtab.bvecs[~b0s_mask], subject.mask)
+    bvecs = subject.gtab.bvecs[~b0s_mask]
+    sigma = domain.noise_level(brain[:, b0s_mask], brain[:, ~b0s_mask], bvecs,
+                               subject.mask) or 0.0
+    found = noise_in_space(brain[:, ~b0s_mask], bvecs, subject.mask)
     relative = np.ones(subject.mask.shape, np.float32)
     relative[subject.mask] = found.relative
     head = binary_dilation(subject.mask, iterations=AROUND)
     signal = noise_free(mppca(subject.dwi / scale, head, progress=progress)[head], sigma)
 
-    bvecs = subject.gtab.bvecs[~b0s_mask]
     order = next(order for least, order in ORDERS if len(bvecs) >= least)
     b0 = signal[:, b0s_mask].mean(axis=1)
     rows, start = log_sh_system(bvecs, order, WEIGHT)
     coefficients, = in_chunks(lambda dwi: (_coefficients(rows, start, dwi),),
                               [signal[:, ~b0s_mask]])
-    isotropic = sh_basis(bvecs[:1], order)[0][0, 0]
-    coefficients[:, 0] -= np.log(np.maximum(b0, FLOOR)) / isotropic
+    basis = sh_basis(bvecs, order)[0].astype(np.float32)
+    coefficients[:, 0] -= np.log(np.maximum(b0, FLOOR)) / basis[0, 0]
+    model = b0[:, None] * np.exp(np.minimum(coefficients @ basis.T, 0))
 
     def volume(values):
         out = np.zeros((*head.shape, *values.shape[1:]), np.float32)
         out[head] = values
         return out
 
+    excess = excess_of(subject.dwi[..., ~b0s_mask] / scale, volume(model), volume(b0), bvecs,
+                       subject.mask, found)
+    axis = _slice_axis(subject)
     return Fit(volume(b0), volume(coefficients), order, subject.mask, subject.gtab,
                subject.affine, float(sigma), float(scale), relative, found.correlation,
-               found.gain)
+               found.gain, found.motion, _dropouts(subject, brain, axis), axis, excess)
+
+
+def _slice_axis(subject):
+    """Which axis of the arrays slices were acquired along."""
+    stored = np.eye(3)[slice_axis(subject.image)]
+    return int(np.abs(canonical_bvecs(stored, subject.orientation)).argmax())
+
+
+def _dropouts(subject, brain, axis):
+    """Of `Fit`: what the slices that are out of line and darker lack, and 0 for all others."""
+    found = examine(*slice_means(brain.T, np.nonzero(subject.mask)[axis]), subject.gtab)
+    weighted = ~subject.gtab.b0s_mask
+    missing = np.zeros(max(np.count_nonzero(weighted) * len(found.slices), 1), np.float32)
+    dark = [-change for m, _, change in found.odd if weighted[m] and change < 0]
+    missing[:len(dark)] = dark
+    return missing
 
 
 @jax.jit
@@ -226,6 +258,8 @@ def simulate_like(fit, settings, index):
     clean = np.empty((len(gtab), *shape), np.float32)
     clean[~weighted] = b0
     clean[weighted] = b0 * np.exp(np.minimum(logs, 0))
+    if settings.texture:
+        textured(clean, b0 * warped.excess, gtab, fit.b, stream(9))
     clean *= np.float32(fit.scale)
 
     moved = SimulatedSubject(
@@ -243,10 +277,21 @@ def simulate_like(fit, settings, index):
         level *= warped.relative
         gains = 1 + fit.gain * stream(6).standard_normal(len(gtab)) * weighted
         measured = clean * gains.astype(np.float32)[:, None, None, None]
+        measured[weighted] = _disturbed(measured[weighted], fit, stream(7), stream(8), size)
     measured = noise.rician(measured, level, stream(5),
                             np.zeros(3) if settings.white_noise else fit.correlation)
     return moved._replace(dwi=np.moveaxis(measured, 0, -1), tissue=tissue, sigma=level,
                           snr=white / sigma if sigma else np.inf)
+
+
+def _disturbed(dwi, fit, motion, dropouts, size):
+    """DWIs ``[N, X, Y, Z]`` that have moved and lost slices as those of the scan have; by two
+    generators."""
+    noise.moved(dwi, motion, fit.motion * size, 0.0, size)
+    missing = dropouts.choice(fit.dropouts, (len(dwi), dwi.shape[1 + fit.slice_axis]))
+    along = [1, 1, 1]
+    along[fit.slice_axis] = -1
+    return dwi * (1 - missing.reshape(len(dwi), *along))
 
 
 def displaced(rng, shape, size, settings):
@@ -289,7 +334,7 @@ def warp(fit, place, size):
                             for i in range(fit.attenuation.shape[-1])], axis=-1)
     found = fit._replace(b0=sampled(fit.b0), attenuation=attenuation,
                          mask=sampled(fit.mask) > 0.5,
-                         relative=sampled(fit.relative, "nearest"))
+                         relative=sampled(fit.relative, "nearest"), excess=sampled(fit.excess))
     return found, u @ v
 
 

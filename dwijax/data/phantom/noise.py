@@ -41,7 +41,7 @@ def moved(volumes, rng, shift_mm, turn_degrees, voxel_size):
     Args:
       volumes: float32 [M, X, Y, Z]; changed in place.
       rng: numpy Generator.
-      shift_mm, turn_degrees: SD of each shift and of each angle.
+      shift_mm, turn_degrees: SD of each shift and of each angle; a number or one for each axis.
       voxel_size: three values, mm.
     """
     shape = volumes.shape[1:]

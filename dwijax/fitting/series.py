@@ -27,12 +27,36 @@ class Series(NamedTuple):
       drift: change of brightness from the first to the last volume, relative.
       odd: list of ``(volume, slice, relative deviation)``, largest first.
       odd_volumes: list of ``(volume, relative deviation)`` of all its slices, by volume.
+      slices: int ``[n]``, which slices were judged.
     """
 
     gains: np.ndarray
     drift: float
     odd: list
     odd_volumes: list
+    slices: np.ndarray
+
+
+def slice_means(rows, slices):
+    """Means of the slices of each volume over samples above 0, for :func:`examine`.
+
+    Args:
+      rows: iterable of ``[V]``, the samples of a volume each. slices: int ``[V]``, where each lies.
+
+    Returns:
+      ``(means [M, Z], counts [Z])``, float64 and int: NaN where fewer than half of a slice's
+      samples are above 0 (the edge of the field of view), but 0 for a volume that has no more
+      anywhere.
+    """
+    counts, means = np.bincount(slices), []
+    for row in rows:
+        positive = row > 0
+        number = np.bincount(slices, positive, len(counts))
+        mean = np.full(len(counts), np.nan)
+        np.divide(np.bincount(slices, row * positive, len(counts)), number, out=mean,
+                  where=number > counts / 2)
+        means.append(mean if np.isfinite(mean).any() else np.where(counts > 0, 0, np.nan))
+    return np.array(means), counts
 
 
 def examine(means, voxels, gtab):
@@ -50,7 +74,7 @@ def examine(means, voxels, gtab):
     used = np.flatnonzero((voxels >= min(LEAST_VOXELS, voxels.max()))
                           & (np.isfinite(means).mean(axis=0) > 0.5))
     if not used.size:
-        return Series(np.ones(len(means)), 0.0, [], [])
+        return Series(np.ones(len(means)), 0.0, [], [], used)
     measured = means[:, used].astype(np.float64)
     deviation, least = np.full(measured.shape, np.nan), np.full(len(measured), GAIN)
     for nominal, index in shells(gtab.bvals, gtab.b0_threshold):
@@ -67,7 +91,7 @@ def examine(means, voxels, gtab):
                  key=lambda found: -abs(found[2]))
     far = np.abs(volume) > np.maximum(least, CERTAIN * robust_sd(volume))
     odd_volumes = [(int(m), float(volume[m])) for m in np.flatnonzero(far)]
-    return Series(1 + volume, _drift(volume), odd, odd_volumes)
+    return Series(1 + volume, _drift(volume), odd, odd_volumes, used)
 
 
 def _relative(means, bvecs):
