@@ -8,7 +8,9 @@
 SCANS is a folder of folders of plain files (dwi.nii.gz, dwi.bval, dwi.bvec, mask.nii.gz). For each
 scan a network learns from subjects made like all *other* scans and from drawn ones, and is judged
 on a subject made like the one that was left out, whose noise-free signal is known. Baselines are
-tuned on that subject by leaving its inputs out in turn. Errors are in units of the noise.
+tuned on that subject by leaving its inputs out in turn. Errors are in units of the noise, which is
+white, or as the scan's (uneven, shared by neighbours, with gains, motion and dropouts), or that on
+a truth with texture below the voxel, which nothing trains on.
 """
 
 import argparse
@@ -35,7 +37,7 @@ from dwijax.inference import load_run
 
 MANY = 62  # acquired directions whose fit is told beside
 
-NOISES = {"white": ["--white-noise"], "the scan's": []}
+NOISES = {"white": ["--white-noise"], "scan": [], "textured": ["--texture"]}
 
 HEAD = ("| left out | inputs | SNR | noise | networks, σ | WM, GM, CSF | / best tuned | "
         "/ best after denoising | FA RMSE, all | fit of inputs | fit of 62 | FA bias WM, GM | "
@@ -92,7 +94,7 @@ def judge_on(scan, name, workdir, out, *, snrs, inputs, noises, table):
     run = load_run(workdir)
     for snr, (noise, options) in itertools.product(snrs, noises.items()):
         folder, = population.make_likenesses(
-            scan, out / f"judge-{snr:g}-{noise[:5]}" / name, table, subjects=1,
+            scan, out / f"judge-{snr:g}-{noise}" / name, table, subjects=1,
             first=population.JUDGE, snr=snr, options=options)
         for count in inputs:
             print(judged(run, folder, count, snr, noise), flush=True)
@@ -110,6 +112,8 @@ def main():
     parser.add_argument("--snr", type=float, nargs="+", default=(12.0, 20.0, 30.0))
     parser.add_argument("--noise", choices=NOISES, nargs="+", default=tuple(NOISES),
                         help="of the subjects that judge")
+    parser.add_argument("--table", type=Path, metavar="PREFIX", help="of the subjects that judge "
+                        "(PREFIX.bval, PREFIX.bvec; default: 90 even directions, 6 b0s)")
     parser.add_argument("--inputs", type=int, nargs="+", default=(30, 18, 12, 6))
     parser.add_argument("--quick", action="store_true", help="everything at its smallest")
     args, more = parser.parse_known_args()
@@ -125,7 +129,7 @@ def main():
                 options=["--shape", *map(str, smallest.SHAPE), "--voxel-size",
                          str(smallest.VOXEL_SIZE)])
             judge_on(scans["scan"], "scan", workdir, out, snrs=(20.0,), inputs=(6,),
-                     noises=NOISES, table=out / "table")
+                     noises={"scan": []}, table=out / "table")
         return
     if args.out is None:
         parser.error("which SCANS and which OUT? Or --quick")
@@ -135,7 +139,7 @@ def main():
             name, scans, args.out, subjects=args.subjects, drawn=args.drawn, more=more)
         judge_on(scans[name], name, workdir, args.out, snrs=args.snr, inputs=args.inputs,
                  noises={noise: NOISES[noise] for noise in args.noise},
-                 table=population.write_table(args.out / "table"))
+                 table=args.table or population.write_table(args.out / "table"))
 
 
 if __name__ == "__main__":
