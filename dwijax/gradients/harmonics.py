@@ -1,7 +1,7 @@
 """Interpolation over the sphere: spherical harmonics of S and of ln S, Gaussian processes."""
 
 import itertools
-from functools import cache
+from functools import cache, lru_cache
 
 import jax.numpy as jnp
 import numpy as np
@@ -44,13 +44,22 @@ def sh_interpolation(bvecs_from, bvecs_to, *, order=4, weight=0.006):
 def sh_basis(bvecs, order):
     """``(B [n, c], degrees [c])``: even spherical harmonics at unit directions ``[n, 3]``.
 
-    The real basis of Descoteaux et al. 2007 as dipy has it (``real_sh_descoteaux``).
+    The real basis of Descoteaux et al. 2007 as dipy has it (``real_sh_descoteaux``). Not to be
+    written to: searches ask for the same tables thousands of times, which are kept.
     """
+    bvecs = np.ascontiguousarray(bvecs, np.float64)
+    return _sh_basis(bvecs.tobytes(), order)
+
+
+@lru_cache(512)
+def _sh_basis(bvecs, order):
     from dipy.core.geometry import cart2sphere
     from dipy.reconst.shm import real_sh_descoteaux
 
-    _, theta, phi = cart2sphere(*np.asarray(bvecs, np.float64).T)
+    _, theta, phi = cart2sphere(*np.frombuffer(bvecs).reshape(-1, 3).T)
     basis, _, degrees = real_sh_descoteaux(order, theta, phi, full_basis=False, legacy=False)
+    for kept in (basis, degrees):
+        kept.flags.writeable = False
     return basis, degrees
 
 

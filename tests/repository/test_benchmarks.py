@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-# These measure nothing: what benchmarks run on, and the writer of tables.
+# These measure nothing: what benchmarks run on, and the writers of tables.
 BENCHMARKS = sorted({path.stem for path in FOLDER.glob("*.py")}
-                    - {"smallest", "population", "render"})
+                    - {"smallest", "population", "heads", "render", "figures"})
 # A word of what each prints; one that is new has to print a table of Markdown.
 SAYS = {"killed_runs": "1 kills: 0 faults", "like_scan": "step 4 of 4: validation loss",
         "predict": "times as fast", "rescan": "Maps against the fit of the second run",
