@@ -67,4 +67,6 @@ def run(args):
               f"volumes. Leave the synthetic ones (listed in {summary['files']['json']}) out of "
               "eddy correction, denoising, kurtosis and deconvolution: they bring no information "
               f"of their own. To look at: {summary['files']['page']}")
+        if args.trained is None:
+            print("Whether they make this scan better is not judged here: dwijax enhance does that")
     return {"out": args.out, **summary}
