@@ -26,7 +26,7 @@ class FitStatistics(NamedTuple):
     covariance: jax.Array
 
 
-def fit_statistics(signal, design, fit, method="wls", weights=None):
+def fit_statistics(signal, design, fit, method="wls", weights=None, sigma=None):
     """Noise and covariance of a fit, to first order in the noise.
 
     Noise of equal variance in the signal has variance ``σ²/S²`` in its logarithm. A fit with
@@ -41,10 +41,11 @@ def fit_statistics(signal, design, fit, method="wls", weights=None):
       method: as in `fit_tensor`.
       weights: as in `fit_tensor`. Synthetic volumes must have weight 0: they bring no information
         of their own, and counting them would make errors look smaller than they are.
+      sigma: σ of the noise where it is known, ``[...]``, in the unit of the signal.
 
     Returns:
       `FitStatistics`; NaN where no more than seven samples count, as nothing is left over to tell
-      the noise by; 0 where there is no tensor.
+      the noise by, unless it is known; 0 where there is no tensor.
     """
     predicted = predict_signal(fit.tensor, fit.log_s0, design)
     usable, _ = samples_that_count(signal, design)
@@ -60,12 +61,16 @@ def fit_statistics(signal, design, fit, method="wls", weights=None):
     relative = jnp.maximum(predicted / scale, jnp.asarray(1e-6, signal.dtype))
     ratio = jnp.where(usable, signal, predicted) / jnp.where(predicted > 0, predicted, scale)
     residual = relative * jnp.log(jnp.where(ratio > 0, ratio, jnp.ones_like(ratio)))
-    variance = (given * residual**2).sum(-1) / jnp.where(free > 0, free, one)
+    if sigma is None:
+        variance = (given * residual**2).sum(-1) / jnp.where(free > 0, free, one)
+    else:
+        variance = (sigma / scale[..., 0]) ** 2
     zero, nan = jnp.zeros((), signal.dtype), jnp.asarray(jnp.nan, signal.dtype)
 
     def known(values, where=True):
         dims = [1] * (values.ndim - free.ndim)
-        told, tensor = ((free > 0) & where).reshape(*free.shape, *dims), fit.determined.reshape(
+        enough = (free > 0) | (sigma is not None)
+        told, tensor = (enough & where).reshape(*free.shape, *dims), fit.determined.reshape(
             *free.shape, *dims)
         return jnp.where(tensor, jnp.where(told, values, nan), zero)
 

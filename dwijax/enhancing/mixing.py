@@ -13,9 +13,11 @@ from dwijax.baselines import GAUSSIAN, Acquired, Chosen, Predictor, tune
 from dwijax.baselines.denoising import MARCHENKO_PASTUR_QUICK
 from dwijax.baselines.moments import sample
 from dwijax.baselines.own_scan import folds
+from dwijax.data.domain import noise_level
+from dwijax.fitting.noise import noise_in_space
 from dwijax.gradients import GradientTable
 from dwijax.inference.wanted import FEWEST
-from dwijax.tasks.calibration import HELD, LEAST_INPUTS, change, probes, scaled
+from dwijax.tasks import calibration
 
 # SH and SH of ln S of orders 2, 4, 6; Gaussian processes; SH or a process after smoothing and
 # after MP-PCA.
@@ -79,15 +81,17 @@ def held(predictor: Predictor, share: float) -> Predictor:
     """
     def predict(given, wanted):
         b0s, dwis = given.gtab.b0s_mask, given.gtab.dwis
-        own = given.gtab[dwis]
-        if len(own) < LEAST_INPUTS:
-            return predictor.predict(given, wanted)
-        there = probes(np.median(own.bvals))
+        own, b0, acquired = given.gtab[dwis], given.signal[:, b0s], given.signal[:, dwis]
+        there = calibration.probes(np.median(own.bvals))
         made = predictor.predict(given, longer(wanted, there))
         found, probed = made[:, : len(wanted)], np.maximum(made[:, len(wanted):], 0)
-        return scaled(found, change(
-            HELD, given.signal[:, b0s].mean(axis=1), given.signal[:, dwis], probed, given.mask,
-            int(b0s.sum()), (own, there), share), wanted)
+        sigma = noise_level(b0, acquired, own.bvecs, given.mask)
+        if not sigma:  # nothing to take away
+            return found
+        sigma = np.float32(sigma) * noise_in_space(acquired, own.bvecs, given.mask).relative
+        return calibration.scaled(found, calibration.held(
+            b0.mean(axis=1), acquired, probed, given.mask, b0.shape[1], (own, there), share,
+            sigma), wanted)
 
     return predictor._replace(predict=predict)
 

@@ -9,23 +9,14 @@ from tqdm import tqdm
 
 from dwijax import config as settings
 from dwijax.data.channels import Where
-from dwijax.data.harmonic_channels import frame, ordered
+from dwijax.data.harmonic_channels import frame, ordered, seen
 from dwijax.data.slices import padded_size
 from dwijax.devices import placement
 from dwijax.gradients import GradientTable
 from dwijax.gradients.harmonics import degrees_of, sh_basis
 from dwijax.runs import restore
 from dwijax.tasks.any_table import MOST
-from dwijax.tasks.calibration import (
-    HELD,
-    LEAST_INPUTS,
-    Calibration,
-    change,
-    from_json,
-    probes,
-    rescale,
-    scaled,
-)
+from dwijax.tasks.calibration import Calibration, from_json, held, probes, rescale, scaled
 from dwijax.tasks.task import Task
 from dwijax.volumes import filled_slices, pad_to
 
@@ -162,9 +153,9 @@ def synthesise(run, subject, *, quiet=True):
       have seen of the voxel; in the brain scaled by the run's calibration, if it has one, and those
       of networks for any table to the anisotropy of the acquired ones.
     """
-    out, held = outputs(run, subject, quiet=quiet), None
+    out, change = outputs(run, subject, quiet=quiet), None
     if run.config.task == "any_table":
-        held = _held(run, subject, out)
+        change = _held(run, subject, out)
         out = signal(out, run.gtab[run.targets].bvecs, run.config.data.axis)
     else:
         out = np.moveaxis(out, 0, 3)  # one of K and D is 1
@@ -179,8 +170,8 @@ def synthesise(run, subject, *, quiet=True):
         np.maximum(most, subject.dwi[..., volume], out=most)
     most = np.maximum(most, 0)[..., None]
     np.clip(out, 0, most, out=out)
-    if held is not None:
-        out[subject.mask] = scaled(out[subject.mask], held, run.gtab[run.targets])
+    if change is not None:
+        out[subject.mask] = scaled(out[subject.mask], change, run.gtab[run.targets])
         np.clip(out, 0, most, out=out)
     if run.calibration:
         brain = subject.mask
@@ -194,18 +185,20 @@ def synthesise(run, subject, *, quiet=True):
 
 def _held(run, subject, harmonics):
     """What brings a mean prediction, whose anisotropy is rounded down where the directions are few,
-    to the anisotropy of the acquired ones: of `dwijax.tasks.calibration.change`, or None.
+    to the anisotropy of the acquired ones: of `dwijax.tasks.calibration.held`, or None.
 
     It is found at directions of its own, so that no direction depends on what others are wanted,
     and for as many as are mostly fitted together.
     """
-    if not LEAST_INPUTS <= len(run.inputs) < MOST:
+    if len(run.inputs) >= MOST:
         return None
     volumes, bvecs = ordered(subject, run.inputs)
+    noise = seen(subject, run.inputs, run.config.data.axis).noise
     brain, own = subject.mask, GradientTable(subject.gtab.bvals[volumes], bvecs)
     there = probes(np.median(own.bvals))
     made = signal(harmonics[:, brain], there.bvecs, run.config.data.axis)
     made *= np.float32(subject.scale)
     acquired = np.stack([subject.dwi[..., v][brain] for v in volumes], axis=1)
-    return change(HELD, subject.b0[brain], acquired, np.maximum(made, 0), brain,
-                  len(subject.gtab.b0s), (own, there), len(volumes) / MOST)
+    sigma = noise.sigma * np.float32(subject.scale) * noise.relative[brain]
+    return held(subject.b0[brain], acquired, np.maximum(made, 0), brain, len(subject.gtab.b0s),
+                (own, there), len(volumes) / MOST, sigma)

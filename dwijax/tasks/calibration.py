@@ -72,8 +72,8 @@ class Calibration(NamedTuple):
     weight: list
 
 
-# Nothing is learnt: E|a N + s A|² = E|D|². For networks that are told of a scan's noise.
-HELD = Calibration([1.0] * _GROUPS, [0.0] * _GROUPS, [0.0] * _GROUPS, [np.inf] * _GROUPS)
+# Nothing is learnt: E|a N + s A|² = E|D|².
+_HELD = Calibration([1.0] * _GROUPS, [0.0] * _GROUPS, [0.0] * _GROUPS, [np.inf] * _GROUPS)
 
 # Of the dict that `from_json` takes (`dwijax.schema`), with the step whose networks it is of.
 SPEC = {"step": int, **dict.fromkeys(Calibration._fields, Such(
@@ -184,11 +184,33 @@ def change(calibration, b0, acquired, synthetic, mask, b0s, tables, share):
       float32 ``[V, 6]``.
     """
     networks, own, noise, group = _voxels(b0, acquired, synthetic, mask, b0s, tables)
+    found = coefficients(calibration, _moments(group, networks, own, noise, networks), share)
+    return _change(found, networks, own, noise, group, share)
+
+
+def held(b0, acquired, synthetic, mask, b0s, tables, share, sigma):
+    """The same where nothing has been learnt, but the noise is known: E|a N + s A|² = E|D|².
+
+    What the acquired directions show is a difference of like numbers where noise is strong. So a
+    goes only so far from 1 - s as their reliability, E|D|²/E|A|².
+
+    Args:
+      sigma: σ of the noise, ``[V]``, in the unit of ``acquired``. Others as of :func:`change`.
+    """
+    networks, own, noise, group = _voxels(b0, acquired, synthetic, mask, b0s, tables, sigma)
     moments = _moments(group, networks, own, noise, networks)
-    a, b = (_between(group, x) for x in coefficients(calibration, moments, share))
+    a, b = coefficients(_HELD, moments, share)
+    m = _means(moments)
+    reliable = np.clip(1 - m.noise / np.maximum(m.acquired, np.finfo(np.float32).tiny), 0, 1)
+    a = 1 - share + reliable * (a - (1 - share))
+    return _change((a, b), networks, own, noise, group, share)
+
+
+def _change(found, networks, own, noise, group, share):
+    a, b = (_between(group, x) for x in found)
     a, b = np.where(noise == 0, 1 - share, a), np.where(noise == 0, share, b)
-    found = ((a - (1 - share))[:, None] * networks + (b - share)[:, None] * own) / (1 - share)
-    return found.astype(np.float32)
+    more = ((a - (1 - share))[:, None] * networks + (b - share)[:, None] * own) / (1 - share)
+    return more.astype(np.float32)
 
 
 def probes(b):
@@ -213,13 +235,13 @@ def moments_of(b0, acquired, synthetic, targets, mask, judged, b0s, tables):
         x[judged] for x in (networks, own, np.where(there, noise, 0), measured)))
 
 
-def _voxels(b0, acquired, synthetic, mask, b0s, tables):
+def _voxels(b0, acquired, synthetic, mask, b0s, tables, sigma=None):
     """``N [V, 6]``, ``A [V, 6]``, noise ``[V]`` of A, and ``(FA, fluid) [V]`` to group by.
 
     The noise is 0 in voxels of which either has no tensor.
     """
-    own, noise, _, known = _tensors(b0, acquired, b0s, tables, 0)
-    networks, _, md, theirs = _tensors(b0, synthetic, b0s, tables, 1)
+    own, noise, _, known = _tensors(b0, acquired, b0s, tables, 0, sigma)
+    networks, _, md, theirs = _tensors(b0, synthetic, b0s, tables, 1, sigma)
     known = known & theirs
     noise = np.where(known, noise, 0)
     squared = (networks**2) @ _TWICE
@@ -237,9 +259,9 @@ def _voxels(b0, acquired, synthetic, mask, b0s, tables):
     return networks, own, noise, (smooth(fa), smooth(md) >= _FLUID)
 
 
-def _tensors(b0, dwi, b0s, tables, which):
-    """Deviatoric tensors ``[V, 6]`` of weighted fits, traces of their covariance, MD and
-    whether there is a tensor ``[V]``."""
+def _tensors(b0, dwi, b0s, tables, which, sigma=None):
+    """Deviatoric tensors ``[V, 6]`` of weighted fits, traces of their covariance (by σ ``[V]`` or
+    by what the fit leaves), MD and whether there is a tensor ``[V]``."""
     gtab = tables[which]
     design = np.asarray(dti.design_with_b0(gtab.bvals, gtab.bvecs))
     weights = np.r_[b0s, np.ones(len(gtab))]
@@ -247,13 +269,17 @@ def _tensors(b0, dwi, b0s, tables, which):
     width = 1 + max(map(len, tables))
     design = np.pad(design, [(0, width - len(design)), (0, 0)]).astype(np.float32)
     weights = np.pad(weights, (0, width - len(weights))).astype(np.float32)
-    return in_chunks(partial(_fit, design, weights), [b0[:, None], dwi], width)
+    fit = partial(_fit, design, weights)
+    if sigma is None:
+        return in_chunks(fit, [b0[:, None], dwi], width)
+    return in_chunks(lambda x: fit(x[:, 1:], x[:, 0]), [sigma[:, None], b0[:, None], dwi],
+                     1 + width)
 
 
 @jax.jit
-def _fit(design, weights, signal):
+def _fit(design, weights, signal, sigma=None):
     fit = dti.fit_tensor(signal, design, weights=weights)
-    covariance = dti.fit_statistics(signal, design, fit, weights=weights).covariance
+    covariance = dti.fit_statistics(signal, design, fit, weights=weights, sigma=sigma).covariance
     spread = jnp.einsum("i,ij,vjk,ik->v", _TWICE, _DEVIATION, covariance, _DEVIATION)
     return fit.tensor @ _DEVIATION.T, spread, dti.mean_diffusivity(fit.tensor), fit.determined
 
