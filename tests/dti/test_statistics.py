@@ -54,6 +54,20 @@ def test_nothing_is_known_about_the_noise_of_an_exact_fit():
         np.testing.assert_array_equal(values[4], 0)  # without a tensor, like all its maps
 
 
+def test_known_noise_tells_the_covariance_of_an_exact_fit(x64):
+    """Six directions and a b0: as far apart as repeated measurements are."""
+    bvals, bvecs = scheme(n_b0=1, n=6)
+    design = dti.design_matrix(bvals, bvecs, jnp.float64)
+    clean = np.asarray(dti.predict_signal(jnp.asarray(random_tensors(1, seed=5)),
+                                          jnp.full(1, np.log(1000.0)), design))
+    signal = jnp.asarray(clean + np.random.default_rng(0).normal(size=(4000, 7)) * 8.0)
+    fit = dti.fit_tensor(signal, design)
+    found = dti.fit_statistics(signal, design, fit, sigma=jnp.full(4000, 8.0))
+    expected = np.cov(np.asarray(fit.tensor).T)
+    np.testing.assert_allclose(np.asarray(found.covariance).mean(0), expected,
+                               atol=0.1 * expected.max())
+
+
 def test_samples_left_out_are_no_degrees_of_freedom(x64):
     bvals, bvecs = scheme(n_b0=2, n=7)
     design = dti.design_matrix(bvals, bvecs, jnp.float64)

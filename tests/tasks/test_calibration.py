@@ -14,10 +14,12 @@ from dwijax.tasks.calibration import (
     Moments,
     coefficients,
     from_json,
+    held,
     is_empty,
     learn,
     moments_of,
     rescale,
+    scaled,
 )
 
 Q, K, B0S, SHAPE = 30, 60, 6, (24, 24, 14)
@@ -196,3 +198,34 @@ def test_a_calibration_survives_its_file():
                   fields | {"moment": [float("inf")] * 14}, {name: [] for name in fields}):
         with pytest.raises((KeyError, TypeError, ValueError)):
             from_json(wrong)
+
+
+@pytest.mark.parametrize("wrong", [0.8, 1.2])
+def test_known_noise_and_nothing_learnt_bring_the_true_anisotropy(wrong):
+    """Where there is little noise all of the way, where there is much as far as it is told."""
+    left = []
+    for noise in (0.02, 0.1):
+        (b0, acquired, synthetic), _, tensor = subject(3, noise, anisotropy=wrong)
+        share = Q / (Q + K)
+        change = held(b0, acquired, synthetic, MASK, B0S, TABLES, share,
+                      np.full(len(b0), noise, np.float32))
+
+        true = np.mean(deviation(tensor)[WHITE] ** 2)
+        before, after = (
+            np.mean(deviation(fit_maps([b0[:, None], acquired, values], joined(*TABLES)).tensor)[
+                WHITE] ** 2) / true - 1
+            for values in (synthetic, scaled(synthetic, change, TABLES[1])))
+        left.append(abs(after))
+        assert abs(after) < abs(before) / 2
+    assert left[0] < 0.03
+
+
+def test_without_noise_to_take_away_nothing_is_invented():
+    """Voxels that are isotropic stay so: the acquired directions show nothing but noise."""
+    rng, noise = np.random.default_rng(0), 0.05
+    b0 = np.ones(MASK.size, np.float32)
+    signal = [np.abs(np.exp(-MD) + noise * rng.standard_normal((MASK.size, n))).astype(np.float32)
+              for n in (Q, K)]
+    flat = np.full((MASK.size, K), np.exp(-MD), np.float32) * (1 + 1e-3 * signal[1])
+    change = held(b0, signal[0], flat, MASK, B0S, TABLES, 1 / 3, np.full(len(b0), noise))
+    assert np.abs(change).max() < 0.02  # µm²/ms
