@@ -82,6 +82,8 @@ def held(predictor: Predictor, share: float) -> Predictor:
     def predict(given, wanted):
         b0s, dwis = given.gtab.b0s_mask, given.gtab.dwis
         own, b0, acquired = given.gtab[dwis], given.signal[:, b0s], given.signal[:, dwis]
+        if len(own) < calibration.LEAST_INPUTS:
+            return predictor.predict(given, wanted)
         there = calibration.probes(np.median(own.bvals))
         made = predictor.predict(given, longer(wanted, there))
         found, probed = made[:, : len(wanted)], np.maximum(made[:, len(wanted):], 0)

@@ -16,7 +16,15 @@ from dwijax.gradients import GradientTable
 from dwijax.gradients.harmonics import degrees_of, sh_basis
 from dwijax.runs import restore
 from dwijax.tasks.any_table import MOST
-from dwijax.tasks.calibration import Calibration, from_json, held, probes, rescale, scaled
+from dwijax.tasks.calibration import (
+    LEAST_INPUTS,
+    Calibration,
+    from_json,
+    held,
+    probes,
+    rescale,
+    scaled,
+)
 from dwijax.tasks.task import Task
 from dwijax.volumes import filled_slices, pad_to
 
@@ -190,7 +198,7 @@ def _held(run, subject, harmonics):
     It is found at directions of its own, so that no direction depends on what others are wanted,
     and for as many as are mostly fitted together.
     """
-    if len(run.inputs) >= MOST:
+    if not LEAST_INPUTS <= len(run.inputs) < MOST:
         return None
     volumes, bvecs = ordered(subject, run.inputs)
     noise = seen(subject, run.inputs, run.config.data.axis).noise
