@@ -14,8 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 600  # that a script may take
 # Of XLA: programs that run for milliseconds are not worth a minute of LLVM, nor the newer emitters,
-# which take three times as long to compile.
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+# which take three times as long to compile; nor is it worth cutting them into parts for as many
+# threads, which takes a twentieth of the compiler's time.
+QUICK = ("--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+         "--xla_cpu_parallel_codegen_split_count=1")
 
 SERVER = """
 import json, os, runpy, signal, sys, tempfile
