@@ -94,7 +94,7 @@ def row_with_truth(name, folder, run, seconds, count):
                 for name in ("fa", "fa_low", "fa_high", "v1", "v1_cone")}
     clean = read(files.truth / "dwi.nii.gz")[mask]
     sigma = from_truth(read(files.dwi)[mask], clean, gtab.b0s_mask).sigma
-    dwi_error = rmse(made, clean[:, subject.volumes[others]]) / sigma
+    dwi_error = rmse(made, clean[:, subject.volumes[others]], tissue["brain"]) / sigma
 
     def fa_of(volumes):
         maps = fit_maps([subject.dwi[subject.mask][:, volumes]], subject.gtab[volumes])
